@@ -1,0 +1,42 @@
+// Package sched decides: a snapshot, an evaluation, a time and a seed go in, a
+// plan comes out. It is a pure function: no clock, no dice of its own, no
+// input or output, no goroutine. The same input gives the same plan, bit for bit.
+//
+//	reconcile  what should exist against what does    → stops, updates, places, waits
+//	place      where each instance goes               → Fleet, filters, scores
+//	verify     does the plan fit the newest state     → the part that does, and why not
+//	explain    reasons of a failed placement in words → remedies
+package sched
+
+import (
+	"time"
+
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place"
+)
+
+// State is an immutable view that a decision reads.
+type State interface {
+	// Index of the newest entry the view contains.
+	Index() uint64
+	Job(namespace, id string) *model.Job
+	AllocsByJob(namespace, id string) []*model.Allocation
+	AllocsByNode(nodeID string) []*model.Allocation
+	Node(id string) *model.Node
+	// Fleet is the columnar form of all nodes and what runs on them, of exactly
+	// the same index. Decisions fork it before they place on it.
+	Fleet() *place.Fleet
+}
+
+// Env is what a decision needs besides state.
+type Env struct {
+	Now    time.Time
+	Seed   uint64
+	Config *model.SchedulerConfiguration
+}
+
+// Result is a decision. Plan.Eval is the evaluation as it stands afterwards;
+// an empty plan still carries it.
+type Result struct {
+	Plan *model.Plan
+}
