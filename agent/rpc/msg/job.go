@@ -1,0 +1,139 @@
+package msg
+
+import "github.com/steppe-project/steppe/model"
+
+//go:generate go tool msgp -file job.go -tests=false -io=false
+
+// JobRegisterRequest creates or updates a job.
+type JobRegisterRequest struct {
+	WriteOptions
+	Job            *model.Job
+	Submission     *model.JobSubmission
+	EnforceIndex   bool
+	JobModifyIndex uint64
+	PreserveCounts bool
+	EvalPriority   int
+}
+
+// JobRegisterResponse names the evaluation that was created with the job ("" for
+// a job that needs none). Warnings is one text, lines joined.
+type JobRegisterResponse struct {
+	WriteMeta
+	EvalID          string
+	EvalCreateIndex uint64
+	JobModifyIndex  uint64
+	Warnings        string
+}
+
+// JobDeregisterRequest stops a job, and forgets it with Purge.
+type JobDeregisterRequest struct {
+	WriteOptions
+	JobID           string
+	Purge           bool
+	EvalPriority    int
+	NoShutdownDelay bool
+}
+
+// JobEvaluateRequest makes the scheduler look at a job again.
+type JobEvaluateRequest struct {
+	WriteOptions
+	JobID           string
+	ForceReschedule bool
+}
+
+// JobScaleRequest sets one group's count (Count nil: only an event is recorded).
+type JobScaleRequest struct {
+	WriteOptions
+	JobID          string
+	Group          string
+	Count          *int64
+	Message        string
+	Error          bool
+	Meta           map[string]string
+	PolicyOverride bool
+	EnforceIndex   bool
+	JobModifyIndex uint64
+}
+
+// JobQuery reads something of one job.
+type JobQuery struct {
+	QueryOptions
+	JobID   string
+	All     bool   // allocations of earlier jobs with the same id too
+	Version uint64 // of a submission
+	Diffs   bool
+}
+
+// JobResponse carries a job, or nil when there is none.
+type JobResponse struct {
+	QueryMeta
+	Job *model.Job
+}
+
+// JobListRequest lists jobs.
+type JobListRequest struct {
+	QueryOptions
+	WithMeta bool
+}
+
+// JobListResponse is one page.
+type JobListResponse struct {
+	QueryMeta
+	Jobs []*model.JobListStub
+}
+
+// JobVersionsResponse lists versions, newest first.
+type JobVersionsResponse struct {
+	QueryMeta
+	Versions []*model.Job
+}
+
+// JobSummaryResponse carries a summary or nil.
+type JobSummaryResponse struct {
+	QueryMeta
+	Summary *model.JobSummary
+}
+
+// JobSubmissionResponse carries the text a version came from, or nil.
+type JobSubmissionResponse struct {
+	QueryMeta
+	Submission *model.JobSubmission
+}
+
+// JobScaleStatusResponse carries counts by group; nil without such a job.
+type JobScaleStatusResponse struct {
+	QueryMeta
+	Status *JobScaleStatus
+}
+
+// JobScaleStatus is the scale of a job's groups.
+type JobScaleStatus struct {
+	JobID          string
+	Namespace      string
+	JobCreateIndex uint64
+	JobModifyIndex uint64
+	JobStopped     bool
+	TaskGroups     map[string]TaskGroupScaleStatus
+}
+
+// TaskGroupScaleStatus is the scale of one group.
+type TaskGroupScaleStatus struct {
+	Desired   int
+	Placed    int
+	Running   int
+	Healthy   int
+	Unhealthy int
+	Events    []*ScalingEvent
+}
+
+// ScalingEvent is one change of a group's count. Time in unix ns.
+type ScalingEvent struct {
+	Count         *int64
+	PreviousCount int64
+	Error         bool
+	Message       string
+	Meta          map[string]any
+	EvalID        string
+	Time          uint64
+	CreateIndex   uint64
+}

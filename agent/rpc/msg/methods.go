@@ -1,0 +1,85 @@
+package msg
+
+import "github.com/steppe-project/steppe/agent/rpc"
+
+// Jobs.
+var (
+	JobRegister    = rpc.Method[JobRegisterRequest, JobRegisterResponse]{Name: "Job.Register", Forward: rpc.Leader}
+	JobDeregister  = rpc.Method[JobDeregisterRequest, JobRegisterResponse]{Name: "Job.Deregister", Forward: rpc.Leader}
+	JobEvaluate    = rpc.Method[JobEvaluateRequest, JobRegisterResponse]{Name: "Job.Evaluate", Forward: rpc.Leader}
+	JobScale       = rpc.Method[JobScaleRequest, JobRegisterResponse]{Name: "Job.Scale", Forward: rpc.Leader}
+	JobGet         = rpc.Method[JobQuery, JobResponse]{Name: "Job.Get", Forward: rpc.LeaderOrStale}
+	JobList        = rpc.Method[JobListRequest, JobListResponse]{Name: "Job.List", Forward: rpc.LeaderOrStale}
+	JobVersions    = rpc.Method[JobQuery, JobVersionsResponse]{Name: "Job.Versions", Forward: rpc.LeaderOrStale}
+	JobSummary     = rpc.Method[JobQuery, JobSummaryResponse]{Name: "Job.Summary", Forward: rpc.LeaderOrStale}
+	JobSubmission  = rpc.Method[JobQuery, JobSubmissionResponse]{Name: "Job.Submission", Forward: rpc.LeaderOrStale}
+	JobScaleInfo   = rpc.Method[JobQuery, JobScaleStatusResponse]{Name: "Job.ScaleStatus", Forward: rpc.LeaderOrStale}
+	JobDeployments = rpc.Method[JobQuery, DeploymentsResponse]{Name: "Job.Deployments", Forward: rpc.LeaderOrStale}
+)
+
+// Allocations and evaluations.
+var (
+	AllocList = rpc.Method[AllocListRequest, AllocListResponse]{Name: "Alloc.List", Forward: rpc.LeaderOrStale}
+	AllocGet  = rpc.Method[IDQuery, AllocResponse]{Name: "Alloc.Get", Forward: rpc.LeaderOrStale}
+	AllocStop = rpc.Method[AllocStopRequest, EvalIDResponse]{Name: "Alloc.Stop", Forward: rpc.Leader}
+	EvalList  = rpc.Method[EvalListRequest, EvalListResponse]{Name: "Eval.List", Forward: rpc.LeaderOrStale}
+	EvalCount = rpc.Method[EvalListRequest, CountResponse]{Name: "Eval.Count", Forward: rpc.LeaderOrStale}
+	EvalGet   = rpc.Method[IDQuery, EvalResponse]{Name: "Eval.Get", Forward: rpc.LeaderOrStale}
+)
+
+// Nodes, as operators see them.
+var (
+	NodeList        = rpc.Method[NodeListRequest, NodeListResponse]{Name: "Node.List", Forward: rpc.LeaderOrStale}
+	NodeGet         = rpc.Method[IDQuery, NodeResponse]{Name: "Node.Get", Forward: rpc.LeaderOrStale}
+	NodeAllocs      = rpc.Method[IDQuery, AllocsResponse]{Name: "Node.Allocs", Forward: rpc.LeaderOrStale}
+	NodeEligibility = rpc.Method[NodeEligibilityRequest, NodeWriteResponse]{Name: "Node.Eligibility", Forward: rpc.Leader}
+	NodePurge       = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Purge", Forward: rpc.Leader}
+	NodeEvaluate    = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Evaluate", Forward: rpc.Leader}
+	NodePools       = rpc.Method[StatusRequest, NodePoolsResponse]{Name: "NodePool.List", Forward: rpc.LeaderOrStale}
+	Namespaces      = rpc.Method[StatusRequest, NamespacesResponse]{Name: "Namespace.List", Forward: rpc.LeaderOrStale}
+)
+
+// The node stream and what the server that holds it tells the leader.
+var (
+	NodeSession      = rpc.StreamMethod[NodeUp, NodeDown]{Name: "Node.Session"}
+	NodeRegisterAt   = rpc.Method[NodeRegisterRequest, NodeWriteResponse]{Name: "Node.Register", Forward: rpc.Leader, Idempotent: true}
+	NodeUpdateAllocs = rpc.Method[NodeUpdateAllocsRequest, WriteMeta]{Name: "Node.UpdateAllocs", Forward: rpc.Leader, Idempotent: true}
+	NodeRenewAt      = rpc.Method[NodeRenewRequest, NodeRenewResponse]{Name: "Node.Renew", Forward: rpc.Leader, Idempotent: true}
+	HasNode          = rpc.Method[HasNodeRequest, BoolResponse]{Name: "Node.HasTunnel"}
+)
+
+// The cluster.
+var (
+	StatusLeader      = rpc.Method[StatusRequest, StringResponse]{Name: "Status.Leader"}
+	StatusPeers       = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Peers"}
+	StatusRegions     = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Regions"}
+	RaftConfiguration = rpc.Method[StatusRequest, RaftConfigurationResponse]{Name: "Operator.RaftConfiguration", Forward: rpc.LeaderOrStale}
+	RaftRemovePeer    = rpc.Method[RaftPeerRequest, WriteMeta]{Name: "Operator.RaftRemovePeer", Forward: rpc.Leader}
+	RaftTransfer      = rpc.Method[RaftPeerRequest, WriteMeta]{Name: "Operator.RaftTransferLeadership", Forward: rpc.Leader}
+	SchedulerGet      = rpc.Method[StatusRequest, SchedulerConfigResponse]{Name: "Operator.SchedulerGet", Forward: rpc.LeaderOrStale}
+	SchedulerSet      = rpc.Method[SchedulerConfigRequest, CASResponse]{Name: "Operator.SchedulerSet", Forward: rpc.Leader}
+	AutopilotGet      = rpc.Method[StatusRequest, AutopilotConfigResponse]{Name: "Operator.AutopilotGet", Forward: rpc.LeaderOrStale}
+	AutopilotSet      = rpc.Method[AutopilotConfigRequest, CASResponse]{Name: "Operator.AutopilotSet", Forward: rpc.Leader}
+	AutopilotHealth   = rpc.Method[StatusRequest, ServersHealthResponse]{Name: "Operator.AutopilotHealth", Forward: rpc.LeaderOrStale}
+	SnapshotSave      = rpc.StreamMethod[StatusRequest, Chunk]{Name: "Operator.SnapshotSave", Forward: rpc.LeaderOrStale}
+	SnapshotRestore   = rpc.StreamMethod[Chunk, WriteMeta]{Name: "Operator.SnapshotRestore", Forward: rpc.Leader}
+	SystemGC          = rpc.Method[SystemGCRequest, WriteMeta]{Name: "System.GC", Forward: rpc.Leader}
+	SystemReconcile   = rpc.Method[SystemGCRequest, WriteMeta]{Name: "System.ReconcileSummaries", Forward: rpc.Leader}
+	Search            = rpc.Method[SearchRequest, SearchResponse]{Name: "Search.Find", Forward: rpc.LeaderOrStale}
+	EventStream       = rpc.StreamMethod[EventStreamRequest, EventBatch]{Name: "Event.Stream"}
+	SigningKeys       = rpc.Method[StatusRequest, SigningKeysResponse]{Name: "Keyring.Public", Forward: rpc.LeaderOrStale}
+)
+
+// What a client agent answers, directly or through a server's tunnel to it. A
+// server routes a request by the node of its allocation.
+var (
+	ClientFSList       = rpc.Method[AllocFileRequest, FileInfosResponse]{Name: "Client.FSList"}
+	ClientFSStat       = rpc.Method[AllocFileRequest, FileInfosResponse]{Name: "Client.FSStat"}
+	ClientFSStream     = rpc.StreamMethod[AllocFileRequest, FileFrame]{Name: "Client.FSStream"}
+	ClientLogs         = rpc.StreamMethod[AllocLogsRequest, FileFrame]{Name: "Client.Logs"}
+	ClientAllocStats   = rpc.Method[AllocFileRequest, AllocStatsResponse]{Name: "Client.AllocStats"}
+	ClientAllocRestart = rpc.Method[AllocRestartRequest, WriteMeta]{Name: "Client.AllocRestart"}
+	ClientAllocSignal  = rpc.Method[AllocSignalRequest, WriteMeta]{Name: "Client.AllocSignal"}
+	ClientStats        = rpc.Method[NodeStatsRequest, HostStatsResponse]{Name: "Client.Stats"}
+	ClientGC           = rpc.Method[ClientGCRequest, WriteMeta]{Name: "Client.GC"}
+)

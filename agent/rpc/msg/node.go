@@ -1,0 +1,105 @@
+package msg
+
+import (
+	"time"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+//go:generate go tool msgp -file node.go -tests=false -io=false
+
+// NodeUp is a message of a node to its server over the session stream. Exactly one
+// field is set. The first one is Register.
+type NodeUp struct {
+	Register *NodeRegister
+	Renew    *NodeRenew
+	Report   *NodeReport
+	Update   *model.Node // the node's description changed
+}
+
+// NodeRegister opens a session. Known is the highest AllocModifyIndex the node
+// has; the server answers with the full set whatever it is.
+type NodeRegister struct {
+	Node *model.Node // with SecretID
+}
+
+// NodeRenew extends the node's lease. Seq comes back in NodeDown.Renewed.
+type NodeRenew struct{ Seq uint64 }
+
+// NodeReport carries allocation statuses; Seq comes back in NodeDown.Reported
+// once they are committed.
+type NodeReport struct {
+	Seq     uint64
+	Updates []*model.AllocUpdate
+}
+
+// NodeDown is a message of a server to a node.
+type NodeDown struct {
+	Registered *NodeRegistered
+	Assign     *NodeAssign
+	Renewed    *NodeRenewed
+	Reported   *NodeReported
+}
+
+// NodeRegistered answers NodeRegister once the node is in the state.
+type NodeRegistered struct {
+	Index    uint64
+	LeaseTTL time.Duration
+	Servers  []string // RPC addresses of all servers
+}
+
+// NodeAssign says what should run. Full replaces everything known; a delta
+// carries changed allocations (with their job) and the ids of removed ones.
+type NodeAssign struct {
+	Index   uint64
+	Full    bool
+	Allocs  []*AssignedAlloc
+	Removed []string
+}
+
+// AssignedAlloc is an allocation with the job version that it runs.
+type AssignedAlloc struct {
+	Alloc *model.Allocation
+	Job   *model.Job
+}
+
+// NodeRenewed acknowledges a lease renewal that the servers have recorded.
+type NodeRenewed struct{ Seq uint64 }
+
+// NodeReported acknowledges reports.
+type NodeReported struct{ Seq uint64 }
+
+// NodeRegisterRequest is NodeRegister as the session's server forwards it to
+// the leader.
+type NodeRegisterRequest struct {
+	WriteOptions
+	Node *model.Node
+}
+
+// NodeUpdateAllocsRequest is a batch of reports as servers forward them.
+type NodeUpdateAllocsRequest struct {
+	WriteOptions
+	NodeID   string
+	SecretID string
+	Updates  []*model.AllocUpdate
+}
+
+// NodeRenewRequest is a batch of leases that a server saw renewed, sent to the leader.
+type NodeRenewRequest struct {
+	WriteOptions
+	Server  string
+	NodeIDs []string
+}
+
+// NodeRenewResponse lists nodes that the leader does not consider alive or known:
+// their sessions must register again.
+type NodeRenewResponse struct {
+	WriteMeta
+	Unknown []string
+}
+
+// HasNodeRequest asks a server whether it holds the node's tunnel.
+type HasNodeRequest struct{ NodeID string }
+
+// BoolResponse is yes or no.
+type BoolResponse struct{ Value bool }
