@@ -1,0 +1,155 @@
+package shim
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// killRounds bounds the sweeps over a cgroup whose members keep forking, and
+// killPause is the rest between them.
+const (
+	killRounds = 100
+	killPause  = 5 * time.Millisecond
+)
+
+// openProcess returns a pidfd of the process with that id and start time, or
+// ESRCH when it is gone, a zombie's included.
+func openProcess(pid int, start uint64) (int, error) {
+	if pid <= 1 {
+		return -1, unix.ESRCH
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return -1, err
+	}
+	if s, ok := readStat(pid); !ok || s.start != start {
+		unix.Close(fd)
+		return -1, unix.ESRCH
+	}
+	return fd, nil
+}
+
+func signalProcess(pid int, start uint64, sig syscall.Signal) error {
+	fd, err := openProcess(pid, start)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.PidfdSendSignal(fd, sig, nil, 0)
+}
+
+// stat is what /proc/<pid>/stat tells of a process.
+type stat struct {
+	state         byte
+	ppid, session int
+	start         uint64
+}
+
+func readStat(pid int) (stat, bool) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return stat{}, false
+	}
+	// The name in parentheses may hold anything; fields after it are plain.
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 20 {
+		return stat{}, false
+	}
+	s := stat{state: f[0][0]}
+	s.ppid, _ = strconv.Atoi(f[1])
+	s.session, _ = strconv.Atoi(f[3])
+	s.start, _ = strconv.ParseUint(f[19], 10, 64)
+	return s, true
+}
+
+// killOrphans ends what a vanished shim left behind: the main process, all in
+// the cgroup, and without a cgroup all of the task's session.
+func killOrphans(pid int, start uint64, cgroupDir string) {
+	if pid <= 1 {
+		return
+	}
+	_ = signalProcess(pid, start, unix.SIGKILL) // gone is as good
+	if cgroupDir != "" {
+		killCgroup(cgroupDir)
+		return
+	}
+	for range killRounds {
+		if killSession(pid, start) == 0 {
+			return
+		}
+		time.Sleep(killPause)
+	}
+}
+
+// killSession kills the processes of a session; those older than its leader
+// belong to another one with the same number. Returns how many there were.
+func killSession(leader int, start uint64) int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		s, ok := readStat(pid)
+		if ok && s.session == leader && s.start >= start && s.state != 'Z' {
+			_ = signalProcess(pid, s.start, unix.SIGKILL)
+			n++
+		}
+	}
+	return n
+}
+
+// killCgroup kills all processes of a cgroup directory (v2, or v1 freezer) at
+// once, and repeats until it is empty or the rounds are used up.
+func killCgroup(dir string) {
+	for range killRounds {
+		pids, err := cgroupPIDs(dir)
+		if err != nil || len(pids) == 0 {
+			return
+		}
+		err = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			killFrozen(dir)
+		}
+		time.Sleep(killPause)
+	}
+}
+
+func cgroupPIDs(dir string) ([]int, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, f := range bytes.Fields(b) {
+		if pid, err := strconv.Atoi(string(f)); err == nil && pid > 1 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// killFrozen signals each process while none can fork (where a freezer exists).
+func killFrozen(dir string) {
+	state := filepath.Join(dir, "freezer.state")
+	frozen := os.WriteFile(state, []byte("FROZEN"), 0) == nil
+	pids, _ := cgroupPIDs(dir)
+	for _, pid := range pids {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+	if frozen {
+		_ = os.WriteFile(state, []byte("THAWED"), 0)
+	}
+}
