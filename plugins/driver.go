@@ -15,6 +15,10 @@ const APIVersion = "v0.1.0"
 // wire it travels as its text, which third-party plugins use too.
 var ErrTaskNotFound = errors.New("task not found for given id")
 
+// ErrUnavailable is wrapped by the errors of calls that did not reach a plugin
+// process or lost it: the process died, is starting, or has been stopped.
+var ErrUnavailable = errors.New("plugin process is not reachable")
+
 // Driver runs tasks of one kind on one machine. Implementations are safe for
 // concurrent use. A driver keeps no durable state: what it needs to find a
 // task again is in the TaskHandle that StartTask returns and RecoverTask gets.
@@ -99,6 +103,13 @@ type EventSource interface {
 type NetworkCreator interface {
 	CreateNetwork(ctx context.Context, allocID, hostname string) (spec *NetworkIsolation, created bool, err error)
 	DestroyNetwork(ctx context.Context, allocID string, spec *NetworkIsolation) error
+}
+
+// Lifecycle is implemented by plugins that prepare after SetConfig or clean up
+// before their process is stopped. Tasks keep running over both.
+type Lifecycle interface {
+	Init(ctx context.Context) error
+	Shutdown(ctx context.Context) error
 }
 
 // MaxExecOutput bounds each stream of a non-streaming ExecTask, in bytes.
@@ -258,6 +269,15 @@ type Resources struct {
 	MemoryMaxMB int64 // 0 = MemoryMB
 	Linux       *LinuxResources
 	Ports       []PortMapping
+	Networks    []TaskNetwork
+}
+
+// TaskNetwork is a network granted to the task itself rather than to its group,
+// the older form that some drivers still read. Ports use Label and Value alone.
+type TaskNetwork struct {
+	Device, CIDR, IP        string
+	MBits                   int
+	ReservedPorts, DynPorts []PortMapping
 }
 
 // LinuxResources are the kernel's view of Resources.
@@ -286,6 +306,7 @@ type Mount struct {
 	ReadOnly           bool
 	PropagationMode    string
 	SELinuxLabel       string
+	RequestName        string // of the volume, when the mount is one
 }
 
 // DeviceNode is a device file made visible in the task.
