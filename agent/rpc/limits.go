@@ -1,0 +1,64 @@
+package rpc
+
+import "time"
+
+const (
+	// MaxMessageBytes bounds one request, response or stream message. A job with
+	// its submission, a plan of thousands of placements and a log chunk fit well;
+	// a sender that needs more pages or streams.
+	MaxMessageBytes = 64 << 20
+	// maxErrorBytes bounds the text of an error that travels (a header block).
+	maxErrorBytes = 32 << 10
+	// maxHeaderBytes bounds a header block: an error text, percent-encoded.
+	maxHeaderBytes = 256 << 10
+
+	// DefaultMaxConns bounds the inbound connections of one agent: a server of a
+	// fleet of ten thousand with room for its share of the nodes.
+	DefaultMaxConns = 20_000
+	// DefaultMaxConnsPerIP bounds one address, so that one machine cannot use up
+	// the whole of DefaultMaxConns.
+	DefaultMaxConnsPerIP = 5_000
+	// helloTimeout bounds the time from accept to first byte and TLS handshake,
+	// so that silent connections do not pile up.
+	helloTimeout = 5 * time.Second
+	// acceptQueue is how many greeted connections wait for their server.
+	acceptQueue = 128
+
+	// maxStreamsPerConn bounds concurrent calls of one connection. Blocking
+	// queries of a follower's clients all share its connection to the leader.
+	maxStreamsPerConn = 100_000
+	// dialTimeout bounds connecting to one address.
+	dialTimeout = 3 * time.Second
+	// readyTimeout bounds waiting for a connection before a call moves on.
+	readyTimeout = 3 * time.Second
+	// probeInterval and probeCount are TCP keep-alive: a vanished machine is
+	// noticed after probeInterval*(probeCount+1), three seconds.
+	probeInterval = time.Second
+	probeCount    = 2
+	// unackedTimeout ends a connection whose sent data nobody acknowledges.
+	unackedTimeout = 3 * time.Second
+	// pingInterval and pingTimeout are HTTP/2 keep-alive, which also notices a
+	// stopped process. gRPC allows clients no shorter interval than 10 s.
+	pingInterval = 10 * time.Second
+	pingTimeout  = 3 * time.Second
+	// clientIdle closes pooled connections that carried nothing for so long.
+	clientIdle = 10 * time.Minute
+	// maxPoolConns bounds a pool; beyond it, idle connections are dropped first.
+	maxPoolConns = 1024
+
+	// forwardPatience bounds how long a call waits for a leader to appear.
+	forwardPatience = 8 * time.Second
+	// forwardBackoffMin and Max pace retries of a forwarded call.
+	forwardBackoffMin = 10 * time.Millisecond
+	forwardBackoffMax = 250 * time.Millisecond
+	// deposedGrace is how long a call in flight to a leader that was superseded
+	// may still be answered by it before it is given up with unknown outcome.
+	deposedGrace = time.Second
+	// shutdownGrace bounds waiting for running handlers when serving ends.
+	shutdownGrace = 2 * time.Second
+
+	// pipeDepth is how many messages an in-process stream holds per direction.
+	pipeDepth = 16
+	// tunnelChunk is the largest piece of a tunnel carried in one message.
+	tunnelChunk = 32 << 10
+)
