@@ -1,0 +1,269 @@
+package model
+
+import (
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Every attribute of a job is acted on, kept, or refused: nothing is silently
+// ignored. The two tables below say which; a test walks all fields and finds
+// each in exactly one of them. To support something, move its row.
+
+// supported lists, by block, the fields that this version acts on, or keeps
+// because they describe (meta, ui), belong to the server (status, indexes), or
+// wait for the catalogue (services and their checks).
+var supported = map[string]string{
+	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints TaskGroups Update Reschedule Meta UI
+		Stop ParentID Dispatched DispatchIdempotencyToken Payload NomadTokenID Status StatusDescription Stable
+		Version SubmitTime CreateIndex ModifyIndex JobModifyIndex VersionTag`,
+	"JobUIConfig":   "Description Links",
+	"JobUILink":     "Label URL",
+	"JobVersionTag": "Name Description TaggedTime",
+	"TaskGroup": `Name Count Constraints Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Networks Meta Services
+		ShutdownDelay`,
+	"Constraint":       "LTarget RTarget Operand",
+	"UpdateStrategy":   "MaxParallel MinHealthyTime",
+	"RestartPolicy":    "Interval Attempts Delay Mode",
+	"ReschedulePolicy": "Attempts Interval Delay DelayFunction MaxDelay Unlimited",
+	"EphemeralDisk":    "SizeMB",
+	"NetworkResource":  "ReservedPorts DynamicPorts",
+	"Port":             "Label Value To HostNetwork IgnoreCollision",
+	"Task": `Name Driver User Lifecycle Config Constraints Env Services Resources RestartPolicy Meta KillTimeout LogConfig
+		Leader ShutdownDelay KillSignal`,
+	"TaskLifecycle": "Hook Sidecar",
+	"Resources":     "CPU Cores MemoryMB",
+	"LogConfig":     "MaxFiles MaxFileSizeMB Disabled",
+	"Service": `Name Tags CanaryTags EnableTagOverride PortLabel AddressMode Address Checks CheckRestart Meta CanaryMeta
+		TaggedAddresses TaskName OnUpdate Weights Provider`,
+	"ServiceWeights": "Passing Warning",
+	"CheckRestart":   "Limit Grace IgnoreWarnings",
+	"ServiceCheck": `Name Type Command Args Path Protocol PortLabel AddressMode Advertise Interval Timeout InitialStatus
+		Notes TLSServerName TLSSkipVerify Header Method CheckRestart GRPCService GRPCUseTLS TaskName
+		SuccessBeforePassing FailuresBeforeCritical FailuresBeforeWarning Body OnUpdate`,
+}
+
+// refusal is one attribute that this version does not act on.
+type refusal struct {
+	field    string // Type.Field
+	accepted any    // besides the zero value: a value, or a func(reflect.Value) bool
+	hint     string
+}
+
+// Hints that several rows share.
+const (
+	useCatalogue = "Steppe has its own catalogue: announce addresses with service blocks"
+	useSecrets   = "Steppe's own secrets come in a later version; until then pass values with job variables or env"
+	useNetwork   = "ports of the host's networks work: delete it, or write mode = \"host\""
+	useUpdate    = "rolling updates with max_parallel and min_healthy_time work: delete it"
+	usePlain     = "delete it"
+)
+
+var refusals = []refusal{
+	{field: "Job.AllAtOnce", hint: usePlain},
+	{field: "Job.Affinities", hint: "constraint works"},
+	{field: "Job.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
+	{field: "Job.Multiregion", hint: "register the job in each region"},
+	{field: "Job.Periodic", hint: "register the job when it is to run"},
+	{field: "Job.ParameterizedJob", hint: "register a job for each set of parameters, with variables"},
+	{field: "Job.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
+	{field: "Job.ConsulNamespace", hint: useCatalogue},
+	{field: "Job.VaultNamespace", hint: useSecrets},
+
+	{field: "UpdateStrategy.Stagger", accepted: NewUpdateStrategy().Stagger, hint: useUpdate},
+	{field: "UpdateStrategy.HealthCheck", accepted: notManual, hint: useUpdate},
+	{field: "UpdateStrategy.HealthyDeadline", accepted: NewUpdateStrategy().HealthyDeadline, hint: useUpdate},
+	{field: "UpdateStrategy.ProgressDeadline", accepted: NewUpdateStrategy().ProgressDeadline, hint: useUpdate},
+	{field: "UpdateStrategy.Canary", hint: useUpdate},
+	{field: "UpdateStrategy.AutoRevert", hint: useUpdate},
+	{field: "UpdateStrategy.AutoPromote", hint: useUpdate},
+
+	{field: "TaskGroup.Affinities", hint: "constraint works"},
+	{field: "TaskGroup.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
+	{field: "TaskGroup.Volumes", hint: "the group's own directory, alloc/, works within ephemeral_disk"},
+	{field: "TaskGroup.Disconnect", accepted: NewDisconnectStrategy(), hint: usePlain},
+	{field: "TaskGroup.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
+	{field: "TaskGroup.MaxRunDuration", hint: usePlain},
+	{field: "TaskGroup.StopAfterClientDisconnect", hint: usePlain},
+	{field: "TaskGroup.MaxClientDisconnect", hint: usePlain},
+	{field: "TaskGroup.PreventRescheduleOnLost", hint: usePlain},
+	{field: "TaskGroup.Scaling", hint: "job scale works"},
+	{field: "TaskGroup.Consul", hint: useCatalogue},
+	{field: "RestartPolicy.RenderTemplates", hint: usePlain},
+	{field: "EphemeralDisk.Sticky", hint: usePlain},
+	{field: "EphemeralDisk.Migrate", hint: usePlain},
+
+	{field: "NetworkResource.Mode", accepted: "host", hint: useNetwork},
+	{field: "NetworkResource.Device", hint: useNetwork},
+	{field: "NetworkResource.CIDR", hint: useNetwork},
+	{field: "NetworkResource.IP", hint: useNetwork},
+	{field: "NetworkResource.Hostname", hint: useNetwork},
+	{field: "NetworkResource.MBits", hint: usePlain},
+	{field: "NetworkResource.DNS", hint: useNetwork},
+	{field: "NetworkResource.CNI", hint: useNetwork},
+
+	{field: "Task.Affinities", hint: "constraint works"},
+	{field: "Task.Artifacts", hint: "fetch it from within the task, in a prestart task for example"},
+	{field: "Task.Vault", hint: useSecrets},
+	{field: "Task.Consul", hint: useCatalogue},
+	{field: "Task.Templates", hint: "env works; write files from within the task, in a prestart task for example"},
+	{field: "Task.DispatchPayload", hint: usePlain},
+	{field: "Task.VolumeMounts", hint: usePlain},
+	{field: "Task.CSIPluginConfig", hint: usePlain},
+	{field: "Task.Kind", hint: useCatalogue},
+	{field: "Task.ScalingPolicies", hint: usePlain},
+	{field: "Task.Secrets", hint: useSecrets},
+	{field: "Task.Identity", accepted: &WorkloadIdentity{Name: DefaultIdentity}, hint: usePlain},
+	{field: "Task.Identities", hint: usePlain},
+	{field: "Task.Actions", hint: "alloc exec comes in a later version too"},
+	{field: "Task.Schedule", hint: usePlain},
+
+	{field: "Resources.MemoryMaxMB", accepted: notNegative, hint: "write a limit in MB"},
+	{field: "Resources.DiskMB", hint: "ephemeral_disk of the group sets the disk"},
+	{field: "Resources.Networks", hint: "move the network block from the task's resources into the group"},
+	{field: "Resources.Devices", hint: usePlain},
+	{field: "Resources.NUMA", hint: "cores works"},
+	{field: "Resources.SecretsMB", hint: usePlain},
+	{field: "Resources.IOPS", hint: usePlain},
+
+	{field: "Service.Connect", hint: useCatalogue + "; there is no mesh: address services directly"},
+	{field: "Service.Identity", hint: usePlain},
+	{field: "Service.Cluster", accepted: defaultCluster, hint: useCatalogue},
+	{field: "Service.Kind", hint: useCatalogue},
+	{field: "ServiceCheck.Expose", hint: useCatalogue},
+}
+
+func notManual(v reflect.Value) bool   { return v.String() != "manual" }
+func notNegative(v reflect.Value) bool { return v.Int() >= 0 }
+
+var refused = func() map[string]refusal {
+	m := make(map[string]refusal, len(refusals))
+	for _, r := range refusals {
+		m[r.field] = r
+	}
+	return m
+}()
+
+// Unsupported finds what a canonical job asks for and this version does not act
+// on. Submitting such a job is refused with these problems.
+func Unsupported(j *Job) []Problem {
+	w := &refuser{job: j}
+	w.walk(reflect.ValueOf(j).Elem(), JobPath)
+	return w.problems
+}
+
+// refuser walks a job; it remembers what blocks inherit from, so that a fault
+// of the job's update block is not told again for each group.
+type refuser struct {
+	job      *Job
+	group    *TaskGroup
+	problems []Problem
+}
+
+func (w *refuser) walk(v reflect.Value, p Path) {
+	if g, ok := v.Addr().Interface().(*TaskGroup); ok {
+		w.group = g
+	}
+	t := v.Type()
+	for i := range t.NumField() {
+		f, fv := t.Field(i), v.Field(i)
+		name := AttributeName(t, f)
+		if name == "" {
+			name = snakeCase(f.Name)
+		}
+		if fv.IsZero() || w.inherited(t, f, fv) {
+			continue
+		}
+		r, isRefused := refused[t.Name()+"."+f.Name]
+		switch {
+		case !isRefused:
+			w.descend(fv, p, name)
+		case !r.accepts(fv):
+			w.refuse(p, name, fv, r.hint)
+		}
+	}
+}
+
+func (w *refuser) inherited(t reflect.Type, f reflect.StructField, v reflect.Value) bool {
+	var from any
+	switch t.Name() + "." + f.Name {
+	case "TaskGroup.Update":
+		from = w.job.Update
+	case "TaskGroup.Migrate":
+		from = w.job.Migrate
+	case "Task.RestartPolicy":
+		from = w.group.RestartPolicy
+	default:
+		return false
+	}
+	return reflect.DeepEqual(v.Interface(), from)
+}
+
+// descend goes into the blocks of a supported field.
+func (w *refuser) descend(v reflect.Value, p Path, name string) {
+	switch {
+	case v.Kind() == reflect.Pointer:
+		w.walk(v.Elem(), p.Attr(name))
+	case v.Kind() == reflect.Slice && holdsBlocks(v.Type()):
+		seen := map[string]int{}
+		for i := range v.Len() {
+			e := reflect.Indirect(v.Index(i))
+			w.walk(e, elementPath(p, name, e, i, seen))
+		}
+	}
+}
+
+// elementPath is the path of the i-th of several blocks.
+func elementPath(p Path, name string, e reflect.Value, i int, seen map[string]int) Path {
+	if e.Type() == reflect.TypeFor[Port]() {
+		name = "port"
+	}
+	if label := LabelField(e.Type()); label != "" {
+		return labelled(p, name, e.FieldByName(label).String(), seen)
+	}
+	return p.Index(name, i)
+}
+
+func (w *refuser) refuse(p Path, name string, v reflect.Value, hint string) {
+	if len(w.problems) >= maxProblems {
+		return
+	}
+	at := p.Attr(name)
+	if v.Kind() == reflect.Slice && holdsBlocks(v.Type()) {
+		at = elementPath(p, name, reflect.Indirect(v.Index(0)), 0, map[string]int{})
+	} else if v.Kind() == reflect.Map && holdsBlocks(v.Type()) {
+		keys := v.MapKeys()
+		first := keys[0].String()
+		for _, k := range keys {
+			first = min(first, k.String())
+		}
+		at = p.Label(name, first)
+	}
+	w.problems = append(w.problems, Problem{
+		Path: string(at), Message: strings.TrimSpace(name+shownValue(v)) + " is not supported by this version", Hint: hint,
+	})
+}
+
+// shownValue is the value of a short attribute, to tell it from the block.
+func shownValue(v reflect.Value) string {
+	switch {
+	case v.Kind() == reflect.String:
+		return " = \"" + shorten(v.String()) + "\""
+	case v.Kind() == reflect.Bool:
+		return " = true"
+	case v.Type() == reflect.TypeFor[time.Duration]():
+		return " = \"" + time.Duration(v.Int()).String() + "\""
+	}
+	return ""
+}
+
+func (r refusal) accepts(v reflect.Value) bool {
+	switch a := r.accepted.(type) {
+	case nil:
+		return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0 || v.Kind() == reflect.Map && v.Len() == 0
+	case func(reflect.Value) bool:
+		return a(v)
+	default:
+		return reflect.DeepEqual(v.Interface(), a)
+	}
+}
