@@ -1,0 +1,2 @@
+// Package host is the agent's side of plugin processes.
+package host
