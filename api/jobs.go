@@ -1,0 +1,157 @@
+package api
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// Jobs are the calls on jobs.
+type Jobs struct{ c *Client }
+
+// Jobs returns the calls on jobs.
+func (c *Client) Jobs() Jobs { return Jobs{c} }
+
+// Register is what Register sends besides the job.
+type Register struct {
+	EnforceIndex   bool
+	JobModifyIndex uint64
+	PreserveCounts bool
+	EvalPriority   int
+	Submission     *model.JobSubmission
+}
+
+// Registered answers a write that created an evaluation.
+type Registered struct {
+	EvalID          string
+	EvalCreateIndex uint64
+	JobModifyIndex  uint64
+	Warnings        string
+	Index           uint64
+}
+
+// Validation is the answer of Validate.
+type Validation struct {
+	DriverConfigValidated bool
+	ValidationErrors      []string
+	Error                 string
+	Warnings              string
+}
+
+// ScaleStatus is the answer of ScaleStatus.
+type ScaleStatus struct {
+	JobID      string
+	Namespace  string
+	JobStopped bool
+	TaskGroups map[string]struct {
+		Desired, Placed, Running, Healthy, Unhealthy int
+	}
+}
+
+// List lists jobs.
+func (j Jobs) List(ctx context.Context, q *Query) ([]*model.JobListStub, Meta, error) {
+	var out []*model.JobListStub
+	m, err := j.c.Get(ctx, "/v1/jobs", q, &out)
+	return out, m, err
+}
+
+// Register creates or updates a job.
+func (j Jobs) Register(ctx context.Context, job *model.Job, r *Register) (*Registered, error) {
+	if r == nil {
+		r = &Register{}
+	}
+	in := struct {
+		Job *model.Job
+		*Register
+	}{job, r}
+	var out Registered
+	_, err := j.c.Put(ctx, "/v1/jobs", nil, in, &out)
+	return &out, err
+}
+
+// Validate checks a job without registering it.
+func (j Jobs) Validate(ctx context.Context, job *model.Job) (*Validation, error) {
+	var out Validation
+	_, err := j.c.Put(ctx, "/v1/validate/job", nil, map[string]any{"Job": job}, &out)
+	return &out, err
+}
+
+// ParseHCL has the agent parse a job file.
+func (j Jobs) ParseHCL(ctx context.Context, text, variables string, canonicalize bool) (*model.Job, error) {
+	var out model.Job
+	_, err := j.c.Put(ctx, "/v1/jobs/parse", nil, map[string]any{"JobHCL": text, "Variables": variables, "Canonicalize": canonicalize}, &out)
+	return &out, err
+}
+
+// Get reads a job.
+func (j Jobs) Get(ctx context.Context, id string, q *Query) (*model.Job, Meta, error) {
+	var out model.Job
+	m, err := j.c.Get(ctx, "/v1/job/"+esc(id), q, &out)
+	return &out, m, err
+}
+
+// Versions lists a job's versions, newest first.
+func (j Jobs) Versions(ctx context.Context, id string, q *Query) ([]*model.Job, Meta, error) {
+	var out struct{ Versions []*model.Job }
+	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/versions", q, &out)
+	return out.Versions, m, err
+}
+
+// Allocations lists a job's allocations; all: of earlier jobs of that name too.
+func (j Jobs) Allocations(ctx context.Context, id string, all bool, q *Query) ([]*model.AllocListStub, Meta, error) {
+	var out []*model.AllocListStub
+	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/allocations", with(q, "all", boolText(all)), &out)
+	return out, m, err
+}
+
+// Evaluations lists a job's evaluations.
+func (j Jobs) Evaluations(ctx context.Context, id string, q *Query) ([]*model.Evaluation, Meta, error) {
+	var out []*model.Evaluation
+	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/evaluations", q, &out)
+	return out, m, err
+}
+
+// Summary counts a job's allocations.
+func (j Jobs) Summary(ctx context.Context, id string, q *Query) (*model.JobSummary, Meta, error) {
+	var out model.JobSummary
+	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/summary", q, &out)
+	return &out, m, err
+}
+
+// Submission reads the text a version came from.
+func (j Jobs) Submission(ctx context.Context, id string, version uint64, q *Query) (*model.JobSubmission, Meta, error) {
+	var out model.JobSubmission
+	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/submission", with(q, "version", strconv.FormatUint(version, 10)), &out)
+	return &out, m, err
+}
+
+// Deregister stops a job; purge forgets it too.
+func (j Jobs) Deregister(ctx context.Context, id string, purge, noShutdownDelay bool, q *Query) (*Registered, error) {
+	var out Registered
+	_, err := j.c.Delete(ctx, "/v1/job/"+esc(id), with(q, "purge", boolText(purge), "no_shutdown_delay", boolText(noShutdownDelay)), &out)
+	return &out, err
+}
+
+// Evaluate has the scheduler look at a job again.
+func (j Jobs) Evaluate(ctx context.Context, id string, forceReschedule bool, q *Query) (*Registered, error) {
+	in := map[string]any{"JobID": id, "EvalOptions": map[string]bool{"ForceReschedule": forceReschedule}}
+	var out Registered
+	_, err := j.c.Put(ctx, "/v1/job/"+esc(id)+"/evaluate", q, in, &out)
+	return &out, err
+}
+
+// Scale sets one group's count.
+func (j Jobs) Scale(ctx context.Context, id, group string, count int, message string, q *Query) (*Registered, error) {
+	in := map[string]any{"Target": map[string]string{"Group": group}, "Count": count, "Message": message}
+	var out Registered
+	_, err := j.c.Put(ctx, "/v1/job/"+esc(id)+"/scale", q, in, &out)
+	return &out, err
+}
+
+// ScaleStatus reads the counts of a job's groups.
+func (j Jobs) ScaleStatus(ctx context.Context, id string, q *Query) (*ScaleStatus, Meta, error) {
+	var out ScaleStatus
+	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/scale", q, &out)
+	return &out, m, err
+}
