@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -30,7 +29,7 @@ func openProcess(pid int, start uint64) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if s, ok := readStat(pid); !ok || s.start != start {
+	if s, ok := ReadProcess(pid); !ok || s.Start != start {
 		unix.Close(fd)
 		return -1, unix.ESRCH
 	}
@@ -44,30 +43,6 @@ func signalProcess(pid int, start uint64, sig syscall.Signal) error {
 	}
 	defer unix.Close(fd)
 	return unix.PidfdSendSignal(fd, sig, nil, 0)
-}
-
-// stat is what /proc/<pid>/stat tells of a process.
-type stat struct {
-	state         byte
-	ppid, session int
-	start         uint64
-}
-
-func readStat(pid int) (stat, bool) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return stat{}, false
-	}
-	// The name in parentheses may hold anything; fields after it are plain.
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(f) < 20 {
-		return stat{}, false
-	}
-	s := stat{state: f[0][0]}
-	s.ppid, _ = strconv.Atoi(f[1])
-	s.session, _ = strconv.Atoi(f[3])
-	s.start, _ = strconv.ParseUint(f[19], 10, 64)
-	return s, true
 }
 
 // killOrphans ends what a vanished shim left behind: the main process, all in
@@ -102,9 +77,9 @@ func killSession(leader int, start uint64) int {
 		if err != nil {
 			continue
 		}
-		s, ok := readStat(pid)
-		if ok && s.session == leader && s.start >= start && s.state != 'Z' {
-			_ = signalProcess(pid, s.start, unix.SIGKILL)
+		p, ok := ReadProcess(pid)
+		if ok && p.Session == leader && p.Start >= start && !p.Zombie() {
+			_ = signalProcess(pid, p.Start, unix.SIGKILL)
 			n++
 		}
 	}

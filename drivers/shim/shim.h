@@ -7,6 +7,9 @@
  *
  *   driver --config--> shim --fork--> task              (plain mode)
  *   driver --config--> shim --fork--> launcher --...--> task   (launch mode)
+ *   driver --config--> program                         (enter mode, no shim)
+ *
+ * Enter mode runs a program beside a task: in its cgroup, as its user.
  *
  * Invariants:
  *   - the task's exit is recorded before the shim ends (or was killed itself);
@@ -19,6 +22,7 @@
 
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* The configuration arrives on this descriptor; start reports leave by it. */
 #define SHIM_CONTROL_FD 3
@@ -111,6 +115,9 @@ struct shim_warning {
 /* Starts the task or its launcher. fds: stdin, stdout, stderr, launcher report
  * (-1 in plain mode). Warnings of the child are passed on to report. */
 int child_start(const struct shim_config *c, const int fds[4], int report, struct shim_child *out);
+/* Enter mode: no shim, no fork. Failures are told to notes; no return. */
+void child_enter(const struct shim_config *c, int notes);
+void child_refuse(int notes, int stage, int err);
 
 /* shim_log.c */
 int log_open(struct shim_log *l, const struct shim_config *c, const char *stream, int pipe);
@@ -121,11 +128,12 @@ int kill_stragglers(const char *cgroup_dir);
 
 /* shim_record.c */
 int record_reserve(const char *dir);
-int record_status(const struct shim_config *c, pid_t pid, uint64_t start);
+int record_status(const struct shim_config *c, pid_t pid, uint64_t start, uint64_t time_ns);
 int record_exit(const char *dir, int fd, int wait_status, int stragglers, uint64_t dropped);
 uint64_t process_start(pid_t pid);
 size_t put_str(char *b, size_t at, size_t cap, const char *s);
 size_t put_num(char *b, size_t at, size_t cap, uint64_t n);
+uint64_t clock_ns(clockid_t id);
 int64_t now_ms(void);
 ssize_t write_all(int fd, const void *buf, size_t n);
 void path_join(char *out, size_t cap, const char *dir, const char *name);

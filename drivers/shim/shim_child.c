@@ -115,6 +115,23 @@ static void child(const struct shim_config *c, const int fds[4], int notes, pid_
 	note(notes, 1, STAGE_EXEC, errno);
 }
 
+/* Turns this very process into a program beside the task, as described by c. */
+void child_enter(const struct shim_config *c, int notes)
+{
+	reset_signals();
+	set_limits(c, notes);
+	set_user(c, notes);
+	if (chdir(c->cwd) < 0)
+		note(notes, 1, STAGE_WORK_DIR, errno);
+	execve(c->path, c->argv, c->envp);
+	note(notes, 1, STAGE_EXEC, errno);
+}
+
+void child_refuse(int notes, int stage, int err)
+{
+	note(notes, 1, stage, err);
+}
+
 static void report_warning(int report, const struct child_note *n)
 {
 	char b[64];

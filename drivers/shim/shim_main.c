@@ -45,10 +45,10 @@ static void report_failure(int stage, int err)
 /* Tells the driver and the disk that the task runs. */
 static void report_started(pid_t pid)
 {
-	char b[64];
-	uint64_t start = process_start(pid);
+	char b[96];
+	uint64_t start = process_start(pid), time_ns = clock_ns(CLOCK_REALTIME);
 	shim.task = pid;
-	if (record_status(&config, pid, start) < 0) {
+	if (record_status(&config, pid, start, time_ns) < 0) {
 		int err = errno;
 		kill_stragglers(config.kill_dir);
 		kill(pid, SIGKILL);
@@ -58,6 +58,8 @@ static void report_started(pid_t pid)
 	at = put_num(b, at, sizeof b, (uint64_t)pid);
 	at = put_str(b, at, sizeof b, " ");
 	at = put_num(b, at, sizeof b, start);
+	at = put_str(b, at, sizeof b, " ");
+	at = put_num(b, at, sizeof b, time_ns);
 	at = put_str(b, at, sizeof b, "\n");
 	write_all(shim.report, b, at);
 	close(shim.report);
@@ -314,14 +316,27 @@ static void shim_main(void)
 	loop();
 }
 
+static void enter_main(void)
+{
+	fcntl(SHIM_CONTROL_FD, F_SETFD, FD_CLOEXEC);
+	if (config_read(&config, SHIM_CONTROL_FD) < 0)
+		child_refuse(SHIM_CONTROL_FD, STAGE_CONFIG, errno);
+	child_enter(&config, SHIM_CONTROL_FD);
+}
+
 /* Runs before Go in every process of the binary and takes over only when it was
  * started as the shim. libcontainer's own constructor acts on an environment
  * variable that the shim never sees, so their order does not matter. */
 __attribute__((constructor)) static void shim_constructor(int argc, char **argv)
 {
-	if (argc != 2 || !argv || !argv[1] || strcmp(argv[1], "__shim") != 0)
+	if (argc != 2 || !argv || !argv[1] || strncmp(argv[1], "__", 2) != 0)
+		return;
+	int shim_mode = strcmp(argv[1], "__shim") == 0;
+	if (!shim_mode && strcmp(argv[1], "__enter") != 0)
 		return;
 	if (fcntl(SHIM_CONTROL_FD, F_GETFD) < 0)
 		_exit(2);
-	shim_main();
+	if (shim_mode)
+		shim_main();
+	enter_main();
 }

@@ -65,7 +65,7 @@ ssize_t write_all(int fd, const void *buf, size_t n)
 	return (ssize_t)done;
 }
 
-static uint64_t clock_ns(clockid_t id)
+uint64_t clock_ns(clockid_t id)
 {
 	struct timespec t;
 	clock_gettime(id, &t);
@@ -124,14 +124,14 @@ int record_reserve(const char *dir)
 	return fd;
 }
 
-int record_status(const struct shim_config *c, pid_t pid, uint64_t start)
+int record_status(const struct shim_config *c, pid_t pid, uint64_t start, uint64_t time_ns)
 {
 	char b[STATUS_BYTES], tmp[4200], final[4200];
 	size_t at = put_field(b, 0, "pid=", (uint64_t)pid);
 	at = put_field(b, at, "start=", start);
 	at = put_field(b, at, "shim=", (uint64_t)getpid());
 	at = put_field(b, at, "shimstart=", process_start(getpid()));
-	at = put_field(b, at, "time=", clock_ns(CLOCK_REALTIME));
+	at = put_field(b, at, "time=", time_ns);
 	at = put_str(b, at, sizeof b, "boot=");
 	at = put_str(b, at, sizeof b, c->boot_id ? c->boot_id : "");
 	at = put_str(b, at, sizeof b, "\ncgroup=");

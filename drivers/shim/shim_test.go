@@ -80,8 +80,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func alive(pid int) bool {
-	s, ok := readStat(pid)
-	return ok && s.state != 'Z'
+	p, ok := ReadProcess(pid)
+	return ok && !p.Zombie()
 }
 
 func readPID(t *testing.T, file string) int {
@@ -454,7 +454,7 @@ func zombies(t *testing.T) int {
 	n := 0
 	for _, f := range strings.Fields(string(b)) {
 		pid, _ := strconv.Atoi(f)
-		if s, ok := readStat(pid); ok && s.state == 'Z' {
+		if p, ok := ReadProcess(pid); ok && p.Zombie() {
 			n++
 		}
 	}

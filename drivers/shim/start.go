@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -155,15 +154,15 @@ func (p *process) converse(ctx context.Context, c *Config, msg []byte) (*Task, e
 }
 
 func (p *process) started(c *Config, report string, warnings []string) (*Task, error) {
-	pid, start, _ := strings.Cut(report, " ")
-	n, err := strconv.Atoi(pid)
-	if err != nil {
+	var pid int
+	var ticks uint64
+	var at int64
+	if _, err := fmt.Sscan(report, &pid, &ticks, &at); err != nil {
 		return nil, fmt.Errorf("the task's shim reported %q", report)
 	}
-	ticks, _ := strconv.ParseUint(start, 10, 64)
 	t := &Task{
 		dir: c.Dir, killDir: c.KillDir, shimPID: p.pid,
-		pid: n, start: ticks, startedAt: time.Now(), Warnings: warnings,
+		pid: pid, start: ticks, startedAt: time.Unix(0, at), Warnings: warnings,
 		done: make(chan struct{}),
 	}
 	if err := t.watchShim(p.pidfd); err != nil {
