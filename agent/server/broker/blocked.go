@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"slices"
+
+	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
+)
+
+// blockedTable holds blocked evaluations and what could wake them. Nodes that no
+// constraint can tell apart share a computed class; what one of them offers is
+// looked at per class.
+type blockedTable struct {
+	entries map[*entry]struct{}
+	nodes   map[string]nodeClass
+	// freedAt is the index of the last change that gave room in a class.
+	freedAt map[string]uint64
+	// freed are the classes that got room since the last step; freeAll means
+	// that anything may be different now.
+	freed   map[string]struct{}
+	freeAll bool
+}
+
+type nodeClass struct {
+	class string
+	ready bool
+}
+
+func newBlockedTable() blockedTable {
+	return blockedTable{
+		entries: make(map[*entry]struct{}),
+		nodes:   make(map[string]nodeClass),
+		freedAt: make(map[string]uint64),
+		freed:   make(map[string]struct{}),
+	}
+}
+
+// add takes in a blocked evaluation. Room that came after the snapshot it was
+// decided on was not seen by it, so it wakes at once.
+func (t *blockedTable) add(e *entry) {
+	t.entries[e] = struct{}{}
+	for class, index := range t.freedAt {
+		if index > e.eval.SnapshotIndex && couldHelp(e.eval, class) {
+			e.wake = true
+			return
+		}
+	}
+}
+
+func (t *blockedTable) remove(e *entry) { delete(t.entries, e) }
+
+// observeNode notes a node as it is since index; nil when it is gone. Any change
+// of a ready node may help, because constraints can ask for anything it says.
+func (t *blockedTable) observeNode(id string, n *model.Node, index uint64) {
+	if n == nil {
+		delete(t.nodes, id)
+		return
+	}
+	t.nodes[id] = nodeClass{class: n.ComputedClass, ready: n.Ready()}
+	if n.Ready() {
+		t.free(n.ComputedClass, index)
+	}
+}
+
+// observeAlloc notes resources that a change gave back.
+func (t *blockedTable) observeAlloc(before, after *model.Allocation, index uint64) {
+	if before == nil || before.Terminal() {
+		return
+	}
+	if after != nil && !after.Terminal() && after.AllocatedResources == before.AllocatedResources {
+		return
+	}
+	if n, ok := t.nodes[before.NodeID]; ok && n.ready {
+		t.free(n.class, index)
+	}
+}
+
+func (t *blockedTable) free(class string, index uint64) {
+	t.freedAt[class] = index
+	t.freed[class] = struct{}{}
+}
+
+// readHistory fills freedAt from the allocations that have ended.
+func (t *blockedTable) readHistory(snap *state.Snapshot) {
+	for a := range snap.Allocs(state.Range{}) {
+		if !a.Terminal() {
+			continue
+		}
+		if n, ok := t.nodes[a.NodeID]; ok && n.ready && a.ModifyIndex > t.freedAt[n.class] {
+			t.freedAt[n.class] = a.ModifyIndex
+		}
+	}
+	clear(t.freed)
+}
+
+// mark flags the evaluations that what was freed since the last call could help.
+func (t *blockedTable) mark() {
+	if len(t.freed) == 0 && !t.freeAll {
+		return
+	}
+	for e := range t.entries {
+		if e.wake {
+			continue
+		}
+		if t.freeAll {
+			e.wake = true
+			continue
+		}
+		for class := range t.freed {
+			if couldHelp(e.eval, class) && t.freedAt[class] > e.eval.SnapshotIndex {
+				e.wake = true
+				break
+			}
+		}
+	}
+	clear(t.freed)
+	t.freeAll = false
+}
+
+// woken returns at most limit flagged evaluations, most urgent first; the others
+// stay flagged.
+func (t *blockedTable) woken(limit int, idle map[*entry]struct{}) []*entry {
+	var list []*entry
+	for e := range t.entries {
+		if _, over := idle[e]; e.wake && !over {
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, func(a, b *entry) int {
+		if byUrgency(a, b) {
+			return -1
+		}
+		return 1
+	})
+	return list[:min(limit, len(list))]
+}
+
+// couldHelp tells whether room in a class may let the evaluation place more.
+func couldHelp(eval *model.Evaluation, class string) bool {
+	if eval.EscapedComputedClass {
+		return true
+	}
+	eligible, known := eval.ClassEligibility[class]
+	return eligible || !known
+}
