@@ -1,0 +1,130 @@
+package fsm
+
+import (
+	"github.com/steppe-project/steppe/model"
+)
+
+// UpdateAllocs takes reports of nodes on their allocations, and creates the
+// evaluations that they call for. A client status only moves forward
+// (pending, running, then complete, failed or lost; unknown beside running): a
+// report that is behind changes nothing. Value: *Skipped, the allocations that
+// are unknown, belong to another node, or were ahead of the report.
+type UpdateAllocs struct {
+	NodeID  string // when set, the only node whose allocations may change
+	Updates []*model.AllocUpdate
+	Evals   []*model.Evaluation
+}
+
+// Kind is KindUpdateAllocs.
+func (*UpdateAllocs) Kind() Kind { return KindUpdateAllocs }
+
+func (c *UpdateAllocs) apply(x *tx) (result, error) {
+	out := &Skipped{}
+	for _, up := range c.Updates {
+		if up == nil {
+			return nil, model.Errorf(model.CodeInvalid, "an allocation update is empty")
+		}
+		now := x.Alloc(up.ID)
+		if now == nil || c.NodeID != "" && now.NodeID != c.NodeID || !forward(now.ClientStatus, up.ClientStatus) {
+			out.add(up.ID)
+			continue
+		}
+		next := *now
+		next.ClientStatus, next.ClientDescription = clientStatus(up.ClientStatus), up.ClientDescription
+		next.TaskStates = up.TaskStates
+		if up.NetworkStatus != nil {
+			next.NetworkStatus = up.NetworkStatus
+		}
+		if up.DeploymentStatus != nil {
+			next.DeploymentStatus = mergeHealth(now.DeploymentStatus, up.DeploymentStatus, x.index)
+		}
+		next.ModifyIndex, next.ModifyTime = x.index, x.time
+		x.Put(&next)
+	}
+	return out, x.putEvals(c.Evals, nil)
+}
+
+// mergeHealth takes a node's word on health; whether the allocation is a canary
+// is the servers'.
+func mergeHealth(now, report *model.AllocDeploymentStatus, index uint64) *model.AllocDeploymentStatus {
+	next := *report
+	next.ModifyIndex = index
+	next.Canary = now != nil && now.Canary
+	return &next
+}
+
+// clientStatuses are the known client statuses with their step: observed
+// status only moves to the same or a later step.
+//
+//	pending ─► running ⇄ unknown
+//	      └─────┴───┴─► complete | failed | lost
+var clientStatuses = map[string]struct {
+	name string // one string for all allocations
+	step int
+}{
+	model.ClientPending:  {model.ClientPending, 0},
+	model.ClientRunning:  {model.ClientRunning, 1},
+	model.ClientUnknown:  {model.ClientUnknown, 1},
+	model.ClientComplete: {model.ClientComplete, 2},
+	model.ClientFailed:   {model.ClientFailed, 2},
+	model.ClientLost:     {model.ClientLost, 2},
+}
+
+func clientStatus(s string) string { return clientStatuses[s].name }
+
+// forward tells whether an allocation may go from one client status to another.
+// A final one stays.
+func forward(from, to string) bool {
+	next, ok := clientStatuses[to]
+	if !ok {
+		return false
+	}
+	now := clientStatuses[from].step
+	return next.step > now || next.step == now && (now < 2 || from == to)
+}
+
+// TransitionAllocs sets what the servers want allocations to become next (stop,
+// restart elsewhere), and creates the evaluations that act on it. Unset fields
+// keep their value. Value: *Skipped, the unknown allocations.
+type TransitionAllocs struct {
+	Transitions []AllocTransition
+	Evals       []*model.Evaluation
+}
+
+// AllocTransition is one allocation's transition.
+type AllocTransition struct {
+	ID         string
+	Transition model.DesiredTransition
+}
+
+// Kind is KindTransitionAllocs.
+func (*TransitionAllocs) Kind() Kind { return KindTransitionAllocs }
+
+func (c *TransitionAllocs) apply(x *tx) (result, error) {
+	out := &Skipped{}
+	for i := range c.Transitions {
+		tr := &c.Transitions[i]
+		now := x.Alloc(tr.ID)
+		if now == nil {
+			out.add(tr.ID)
+			continue
+		}
+		next := *now
+		d := &next.DesiredTransition
+		d.Migrate = or(tr.Transition.Migrate, d.Migrate)
+		d.Reschedule = or(tr.Transition.Reschedule, d.Reschedule)
+		d.ForceReschedule = or(tr.Transition.ForceReschedule, d.ForceReschedule)
+		d.NoShutdownDelay = or(tr.Transition.NoShutdownDelay, d.NoShutdownDelay)
+		d.MigrateDisablePlacement = or(tr.Transition.MigrateDisablePlacement, d.MigrateDisablePlacement)
+		x.touch(&next)
+		x.Put(&next)
+	}
+	return out, x.putEvals(c.Evals, nil)
+}
+
+func or(set, keep *bool) *bool {
+	if set != nil {
+		return set
+	}
+	return keep
+}

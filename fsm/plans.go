@@ -1,0 +1,247 @@
+package fsm
+
+import (
+	"github.com/steppe-project/steppe/model"
+)
+
+// Why a placement of a plan was refused.
+const (
+	refusedJobGone  = "the job or its version no longer exists"
+	refusedNodeGone = "the node no longer exists"
+)
+
+// ApplyPlan commits one decision of the scheduler: placements, in-place
+// updates, stops, deployment, new evaluations and the status of the one that
+// was processed. Whether it fits was verified by the planner, on the newest
+// state; here a placement is refused only when its job version or node is
+// gone. Then the evaluation, if it was to be complete, stays pending, so that
+// it is processed again. A placement whose allocation exists already is
+// skipped. Value: *model.PlanResult.
+type ApplyPlan struct{ Plan *model.Plan }
+
+// Kind is KindApplyPlan.
+func (*ApplyPlan) Kind() Kind { return KindApplyPlan }
+
+// planApply is the application of one plan.
+type planApply struct {
+	*tx
+	plan     *model.Plan
+	job      *model.Job // nil: gone
+	deploy   string     // the deployment's id, or ""
+	replaced map[string]string
+	order    []string // keys of replaced as they came
+	out      *model.PlanResult
+}
+
+func (c *ApplyPlan) apply(x *tx) (result, error) {
+	if c.Plan == nil || c.Plan.EvalID == "" {
+		return nil, model.Errorf(model.CodeInvalid, "a plan needs an evaluation")
+	}
+	p := &planApply{tx: x, plan: c.Plan, out: &model.PlanResult{Index: x.index}}
+	p.job = x.JobVersion(c.Plan.Namespace, c.Plan.JobID, c.Plan.JobVersion)
+	p.putDeployment()
+	for _, g := range c.Plan.Groups {
+		if g == nil {
+			return nil, model.Errorf(model.CodeInvalid, "plan of evaluation %s has an empty group", c.Plan.EvalID)
+		}
+		if err := p.group(g); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range c.Plan.Stops {
+		if s != nil {
+			p.stop(s)
+		}
+	}
+	for _, id := range p.order {
+		p.link(id)
+	}
+	return p.out, p.evals()
+}
+
+// evals writes the processed evaluation and the new ones.
+func (p *planApply) evals() error {
+	evals := p.plan.NewEvals
+	if e := p.plan.Eval; e != nil {
+		if len(p.out.RefusedNodes) > 0 && e.Status == model.EvalComplete {
+			e.Status = model.EvalPending
+			e.StatusDescription = "part of the plan was refused"
+		}
+		if e.PlanAnnotations == nil {
+			e.PlanAnnotations = p.plan.Annotations
+		}
+		evals = append([]*model.Evaluation{e}, evals...)
+	}
+	return p.putEvals(evals, nil)
+}
+
+func (p *planApply) putDeployment() {
+	d := p.plan.Deployment
+	if d == nil || p.job == nil {
+		return
+	}
+	d.CreateIndex, d.ModifyIndex, d.ModifyTime = p.index, p.index, p.time
+	if now := p.Deployment(d.ID); now != nil {
+		d.CreateIndex, d.CreateTime = now.CreateIndex, now.CreateTime
+	} else if d.CreateTime == 0 {
+		d.CreateTime = p.time
+	}
+	p.Put(d)
+	p.deploy = d.ID
+}
+
+// group places and updates the instances of one group. Allocations share what
+// they have in common: the job, the grant, the metrics, and the names.
+func (p *planApply) group(g *model.PlanGroup) error {
+	if p.job != nil {
+		if name, ok := groupName(p.job, g.TaskGroup); ok {
+			g.TaskGroup = name
+		}
+	}
+	for _, pl := range g.Placements {
+		if pl == nil || pl.ID == "" {
+			return model.Errorf(model.CodeInvalid, "plan of evaluation %s has a placement without id", p.plan.EvalID)
+		}
+		p.place(g, pl)
+	}
+	for _, up := range g.InPlace {
+		if up != nil {
+			p.update(g, up)
+		}
+	}
+	return nil
+}
+
+// groupName returns the job's own string for the name, to share its memory.
+func groupName(job *model.Job, name string) (string, bool) {
+	for _, g := range job.TaskGroups {
+		if g.Name == name {
+			return g.Name, true
+		}
+	}
+	return "", false
+}
+
+func (p *planApply) refuse(node, reason string) {
+	if p.out.RefusedNodes == nil {
+		p.out.RefusedNodes = make(map[string]string)
+	}
+	p.out.RefusedNodes[node] = reason
+}
+
+func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
+	if p.job == nil {
+		p.refuse(pl.NodeID, refusedJobGone)
+		return
+	}
+	node := p.Node(pl.NodeID)
+	if node == nil {
+		p.refuse(pl.NodeID, refusedNodeGone)
+		return
+	}
+	if p.Alloc(pl.ID) != nil {
+		return
+	}
+	a := &model.Allocation{
+		ID: pl.ID, Namespace: p.job.Namespace, EvalID: p.plan.EvalID,
+		Name: model.AllocName(p.job.ID, g.TaskGroup, pl.Index), NodeID: node.ID, NodeName: node.Name,
+		JobID: p.job.ID, JobVersion: p.job.Version, Job: p.job, TaskGroup: g.TaskGroup,
+		AllocatedResources: g.Resources, Metrics: g.Metrics,
+		DesiredStatus: model.DesiredRun, ClientStatus: model.ClientPending,
+		DeploymentID: pl.DeploymentID, PreviousAllocation: pl.PreviousAllocation, RescheduleTracker: pl.RescheduleTracker,
+		CreateIndex: p.index, ModifyIndex: p.index, AllocModifyIndex: p.index, CreateTime: p.time, ModifyTime: p.time,
+	}
+	if pl.Resources != nil {
+		a.AllocatedResources = pl.Resources
+	}
+	if a.DeploymentID == p.deploy {
+		a.DeploymentID = p.deploy // one string for all
+	}
+	if pl.Canary {
+		a.DeploymentStatus = &model.AllocDeploymentStatus{Canary: true, ModifyIndex: p.index}
+	}
+	p.Put(a)
+	if a.PreviousAllocation != "" {
+		if p.replaced == nil {
+			p.replaced = make(map[string]string)
+		}
+		p.replaced[a.PreviousAllocation] = a.ID
+		p.order = append(p.order, a.PreviousAllocation)
+	}
+}
+
+// update moves a running allocation to the plan's version of the job.
+func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) {
+	now := p.Alloc(up.ID)
+	if now == nil || p.job == nil || now.Terminal() {
+		return
+	}
+	next := *now
+	next.EvalID, next.Job, next.JobVersion = p.plan.EvalID, p.job, p.job.Version
+	switch {
+	case up.Resources != nil:
+		next.AllocatedResources = up.Resources
+	case g.Resources != nil:
+		next.AllocatedResources = keepPorts(g.Resources, now.AllocatedResources)
+	}
+	if p.plan.Deployment != nil && p.plan.Deployment.JobVersion == p.job.Version && now.DeploymentID != p.deploy {
+		next.DeploymentID, next.DeploymentStatus = p.deploy, nil
+	}
+	p.touch(&next)
+	p.Put(&next)
+}
+
+// keepPorts returns grant with the ports that the allocation holds already.
+func keepPorts(grant, held *model.AllocatedResources) *model.AllocatedResources {
+	if held == nil || len(held.Shared.Ports) == 0 || len(grant.Shared.Ports) > 0 {
+		return grant
+	}
+	own := *grant
+	own.Shared.Ports, own.Shared.Networks = held.Shared.Ports, held.Shared.Networks
+	return &own
+}
+
+// touch stamps a change by the servers.
+func (x *tx) touch(a *model.Allocation) {
+	a.ModifyIndex, a.AllocModifyIndex, a.ModifyTime = x.index, x.index, x.time
+}
+
+// stop ends one allocation, or records its follow-up.
+func (p *planApply) stop(s *model.PlanStop) {
+	now := p.Alloc(s.ID)
+	if now == nil {
+		return
+	}
+	next := *now
+	if !s.KeepDesired {
+		next.DesiredStatus, next.DesiredDescription = model.DesiredStop, s.Description
+	}
+	if s.ClientStatus != "" && forward(now.ClientStatus, s.ClientStatus) {
+		next.ClientStatus, next.ClientDescription = s.ClientStatus, s.Description
+	}
+	if s.FollowupEvalID != "" {
+		next.FollowupEvalID = s.FollowupEvalID
+	}
+	switch id, ok := p.replaced[s.ID]; {
+	case ok:
+		next.NextAllocation = id
+		delete(p.replaced, s.ID)
+	case s.NextAllocation != "" && p.Alloc(s.NextAllocation) != nil:
+		next.NextAllocation = s.NextAllocation
+	}
+	p.touch(&next)
+	p.Put(&next)
+}
+
+// link completes the chain of a replaced allocation that the plan did not stop.
+func (p *planApply) link(id string) {
+	replacement, ok := p.replaced[id]
+	now := p.Alloc(id)
+	if !ok || now == nil {
+		return
+	}
+	next := *now
+	next.NextAllocation = replacement
+	p.touch(&next)
+	p.Put(&next)
+}

@@ -1,0 +1,76 @@
+package state
+
+// Table names one typed table of the store.
+type Table string
+
+// The tables. Services and variables have no rows in this version.
+const (
+	TableJobs        Table = "jobs"
+	TableJobVersions Table = "job_versions"
+	TableJobSummary  Table = "job_summary"
+	TableNodes       Table = "nodes"
+	TableAllocs      Table = "allocs"
+	TableEvals       Table = "evals"
+	TableDeployments Table = "deployments"
+	TableNodePools   Table = "node_pools"
+	TableNamespaces  Table = "namespaces"
+	TableConfig      Table = "config" // scheduler configuration, cluster metadata, autopilot, signing keys
+	TableSubmissions Table = "job_submissions"
+	TableRequests    Table = "requests" // outcomes of commands with a request id
+	TableServices    Table = "services"
+	TableVariables   Table = "variables"
+)
+
+// Tables lists every table in its canonical order: the order of snapshots and
+// of the state hash. Append only.
+var Tables = [...]Table{
+	TableNamespaces, TableNodePools, TableConfig, TableNodes, TableJobs, TableJobVersions, TableSubmissions,
+	TableJobSummary, TableEvals, TableDeployments, TableAllocs, TableRequests, TableServices, TableVariables,
+}
+
+// tableCount is the number of tables; fixed-size arrays are indexed by ordinal.
+const tableCount = len(Tables)
+
+var ordinals = func() map[Table]int {
+	m := make(map[Table]int, tableCount)
+	for i, t := range Tables {
+		m[t] = i
+	}
+	return m
+}()
+
+// Change is one row that a committed transaction created (Before nil), updated
+// or deleted (After nil). Before and After are pointers to the table's model
+// type and are immutable. Row types by table:
+//
+//	jobs, job_versions  *model.Job            key namespace/id, namespace/id/version
+//	job_summary         *model.JobSummary     key namespace/id
+//	job_submissions     *Submission           key namespace/id/version
+//	nodes               *model.Node           key id
+//	allocs              *model.Allocation     key id
+//	evals               *model.Evaluation     key id
+//	deployments         *model.Deployment     key id
+//	node_pools          *model.NodePool       key name
+//	namespaces          *model.Namespace      key name
+//	config              *model.SchedulerConfiguration, *model.AutopilotConfiguration,
+//	                    *model.ClusterMetadata, *model.SigningKey
+//	                                          key scheduler, autopilot, cluster, signing_key/id
+//	requests            *Request              key id
+type Change struct {
+	Table  Table
+	Key    string
+	Index  uint64
+	Before any
+	After  any
+}
+
+// Keys of the config table's single rows.
+const (
+	KeyScheduler  = "scheduler"
+	KeyAutopilot  = "autopilot"
+	KeyCluster    = "cluster"
+	KeySigningKey = "signing_key/" // + id
+)
+
+// JobKey is the key of a job in the tables jobs and job_summary.
+func JobKey(namespace, id string) string { return namespace + "/" + id }

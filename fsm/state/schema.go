@@ -1,0 +1,267 @@
+package state
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// maxIndexes is the largest number of indexes that a table has.
+const maxIndexes = 6
+
+// table is the current content of one table: a tree for each index, the
+// primary one first.
+type table[T any] struct {
+	trees [maxIndexes]tree[T]
+}
+
+// index orders the rows of a table; has, when set, tells which rows it holds.
+type index[T any] struct {
+	order order[T]
+	has   func(row *T) bool
+}
+
+// schema describes a table: its rows' key, its indexes (the first one orders
+// by key and is unique), and what else follows a change of a row.
+type schema[T any] struct {
+	name    Table
+	ordinal int
+	key     func(row *T) string
+	indexes []index[T]
+	content func(s *Snapshot) *table[T]
+	after   func(x *Txn, before, after *T)
+}
+
+// Positions of the indexes in their table. The primary one is 0 everywhere.
+const (
+	byKey          = 0
+	jobsByParent   = 1
+	nodesByPool    = 1
+	evalsByCreate  = 1
+	evalsByJob     = 2
+	evalsByStatus  = 3
+	evalsBlocked   = 4
+	deploysCreate  = 1
+	deploysByJob   = 2
+	allocsByCreate = 1
+	allocsByJob    = 2
+	allocsByNode   = 3
+	allocsByEval   = 4
+	allocsByDeploy = 5
+	requestsByAge  = 1
+)
+
+// compareJob compares rows that belong to jobs.
+func compareJob(nsA, idA, nsB, idB string) int {
+	if c := strings.Compare(nsA, nsB); c != 0 {
+		return c
+	}
+	return strings.Compare(idA, idB)
+}
+
+// compareCreated is the order of lists: oldest first, ids break ties.
+func compareCreated(indexA uint64, idA string, indexB uint64, idB string) int {
+	if c := cmp.Compare(indexA, indexB); c != 0 {
+		return c
+	}
+	return strings.Compare(idA, idB)
+}
+
+// comparePrefix is 0 for strings that start with prefix.
+func comparePrefix(s, prefix string) int {
+	if strings.HasPrefix(s, prefix) {
+		return 0
+	}
+	return strings.Compare(s, prefix)
+}
+
+// first returns the first comparison that decides.
+func first(c, d int) int {
+	if c != 0 {
+		return c
+	}
+	return d
+}
+
+func versionKey(namespace, id string, version uint64) string {
+	return namespace + "/" + id + "/" + strconv.FormatUint(version, 10)
+}
+
+var namespaceSchema = schema[model.Namespace]{
+	name: TableNamespaces, ordinal: 0,
+	key:     func(n *model.Namespace) string { return n.Name },
+	content: func(s *Snapshot) *table[model.Namespace] { return &s.namespaces },
+	indexes: []index[model.Namespace]{{order: func(a, b *model.Namespace) int { return strings.Compare(a.Name, b.Name) }}},
+}
+
+var poolSchema = schema[model.NodePool]{
+	name: TableNodePools, ordinal: 1,
+	key:     func(p *model.NodePool) string { return p.Name },
+	content: func(s *Snapshot) *table[model.NodePool] { return &s.pools },
+	indexes: []index[model.NodePool]{{order: func(a, b *model.NodePool) int { return strings.Compare(a.Name, b.Name) }}},
+}
+
+// The config table holds rows of four types, each with a tree of its own.
+var (
+	schedulerSchema = schema[model.SchedulerConfiguration]{
+		name: TableConfig, ordinal: 2,
+		key:     func(*model.SchedulerConfiguration) string { return KeyScheduler },
+		content: func(s *Snapshot) *table[model.SchedulerConfiguration] { return &s.scheduler },
+		indexes: []index[model.SchedulerConfiguration]{{order: func(_, _ *model.SchedulerConfiguration) int { return 0 }}},
+	}
+	autopilotSchema = schema[model.AutopilotConfiguration]{
+		name: TableConfig, ordinal: 2,
+		key:     func(*model.AutopilotConfiguration) string { return KeyAutopilot },
+		content: func(s *Snapshot) *table[model.AutopilotConfiguration] { return &s.autopilot },
+		indexes: []index[model.AutopilotConfiguration]{{order: func(_, _ *model.AutopilotConfiguration) int { return 0 }}},
+	}
+	clusterSchema = schema[model.ClusterMetadata]{
+		name: TableConfig, ordinal: 2,
+		key:     func(*model.ClusterMetadata) string { return KeyCluster },
+		content: func(s *Snapshot) *table[model.ClusterMetadata] { return &s.cluster },
+		indexes: []index[model.ClusterMetadata]{{order: func(_, _ *model.ClusterMetadata) int { return 0 }}},
+	}
+	signingSchema = schema[model.SigningKey]{
+		name: TableConfig, ordinal: 2,
+		key:     func(k *model.SigningKey) string { return KeySigningKey + k.KeyID },
+		content: func(s *Snapshot) *table[model.SigningKey] { return &s.signing },
+		indexes: []index[model.SigningKey]{{order: func(a, b *model.SigningKey) int { return strings.Compare(a.KeyID, b.KeyID) }}},
+	}
+)
+
+var nodeSchema = schema[model.Node]{
+	name: TableNodes, ordinal: 3,
+	key:     func(n *model.Node) string { return n.ID },
+	content: func(s *Snapshot) *table[model.Node] { return &s.nodes },
+	indexes: []index[model.Node]{
+		{order: func(a, b *model.Node) int { return strings.Compare(a.ID, b.ID) }},
+		{order: func(a, b *model.Node) int {
+			return first(strings.Compare(a.NodePool, b.NodePool), strings.Compare(a.ID, b.ID))
+		}},
+	},
+}
+
+var jobSchema = schema[model.Job]{
+	name: TableJobs, ordinal: 4,
+	key:     func(j *model.Job) string { return JobKey(j.Namespace, j.ID) },
+	content: func(s *Snapshot) *table[model.Job] { return &s.jobs },
+	indexes: []index[model.Job]{
+		{order: func(a, b *model.Job) int { return compareJob(a.Namespace, a.ID, b.Namespace, b.ID) }},
+		{
+			order: func(a, b *model.Job) int {
+				return first(compareJob(a.Namespace, a.ParentID, b.Namespace, b.ParentID), strings.Compare(a.ID, b.ID))
+			},
+			has: func(j *model.Job) bool { return j.ParentID != "" },
+		},
+	},
+	after: (*Txn).tallyJob,
+}
+
+var versionSchema = schema[model.Job]{
+	name: TableJobVersions, ordinal: 5,
+	key:     func(j *model.Job) string { return versionKey(j.Namespace, j.ID, j.Version) },
+	content: func(s *Snapshot) *table[model.Job] { return &s.versions },
+	indexes: []index[model.Job]{{order: func(a, b *model.Job) int {
+		return first(compareJob(a.Namespace, a.ID, b.Namespace, b.ID), cmp.Compare(a.Version, b.Version))
+	}}},
+}
+
+var submissionSchema = schema[Submission]{
+	name: TableSubmissions, ordinal: 6,
+	key:     func(s *Submission) string { return versionKey(s.Namespace, s.JobID, s.Version) },
+	content: func(s *Snapshot) *table[Submission] { return &s.submissions },
+	indexes: []index[Submission]{{order: func(a, b *Submission) int {
+		return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), cmp.Compare(a.Version, b.Version))
+	}}},
+}
+
+var summarySchema = schema[model.JobSummary]{
+	name: TableJobSummary, ordinal: 7,
+	key:     func(s *model.JobSummary) string { return JobKey(s.Namespace, s.JobID) },
+	content: func(s *Snapshot) *table[model.JobSummary] { return &s.summaries },
+	indexes: []index[model.JobSummary]{{order: func(a, b *model.JobSummary) int {
+		return compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID)
+	}}},
+}
+
+var evalSchema = schema[model.Evaluation]{
+	name: TableEvals, ordinal: 8,
+	key:     func(e *model.Evaluation) string { return e.ID },
+	content: func(s *Snapshot) *table[model.Evaluation] { return &s.evals },
+	indexes: []index[model.Evaluation]{
+		{order: func(a, b *model.Evaluation) int { return strings.Compare(a.ID, b.ID) }},
+		{order: compareEvalCreated},
+		{order: func(a, b *model.Evaluation) int {
+			return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), compareEvalCreated(a, b))
+		}},
+		{order: func(a, b *model.Evaluation) int {
+			return first(strings.Compare(a.Status, b.Status), compareEvalCreated(a, b))
+		}},
+		{
+			order: func(a, b *model.Evaluation) int {
+				return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), strings.Compare(a.ID, b.ID))
+			},
+			has: func(e *model.Evaluation) bool { return e.Status == model.EvalBlocked },
+		},
+	},
+	after: (*Txn).tallyEval,
+}
+
+func compareEvalCreated(a, b *model.Evaluation) int {
+	return compareCreated(a.CreateIndex, a.ID, b.CreateIndex, b.ID)
+}
+
+var deploySchema = schema[model.Deployment]{
+	name: TableDeployments, ordinal: 9,
+	key:     func(d *model.Deployment) string { return d.ID },
+	content: func(s *Snapshot) *table[model.Deployment] { return &s.deployments },
+	indexes: []index[model.Deployment]{
+		{order: func(a, b *model.Deployment) int { return strings.Compare(a.ID, b.ID) }},
+		{order: compareDeployCreated},
+		{order: func(a, b *model.Deployment) int {
+			return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), compareDeployCreated(a, b))
+		}},
+	},
+}
+
+func compareDeployCreated(a, b *model.Deployment) int {
+	return compareCreated(a.CreateIndex, a.ID, b.CreateIndex, b.ID)
+}
+
+var allocSchema = schema[model.Allocation]{
+	name: TableAllocs, ordinal: 10,
+	key:     func(a *model.Allocation) string { return a.ID },
+	content: func(s *Snapshot) *table[model.Allocation] { return &s.allocs },
+	indexes: []index[model.Allocation]{
+		{order: func(a, b *model.Allocation) int { return strings.Compare(a.ID, b.ID) }},
+		{order: func(a, b *model.Allocation) int { return compareCreated(a.CreateIndex, a.ID, b.CreateIndex, b.ID) }},
+		{order: func(a, b *model.Allocation) int {
+			return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), strings.Compare(a.ID, b.ID))
+		}},
+		{order: func(a, b *model.Allocation) int {
+			return first(strings.Compare(a.NodeID, b.NodeID), strings.Compare(a.ID, b.ID))
+		}},
+		{order: func(a, b *model.Allocation) int {
+			return first(strings.Compare(a.EvalID, b.EvalID), strings.Compare(a.ID, b.ID))
+		}},
+		{
+			order: func(a, b *model.Allocation) int {
+				return first(strings.Compare(a.DeploymentID, b.DeploymentID), strings.Compare(a.ID, b.ID))
+			},
+			has: func(a *model.Allocation) bool { return a.DeploymentID != "" },
+		},
+	},
+	after: (*Txn).tallyAlloc,
+}
+
+var requestSchema = schema[Request]{
+	name: TableRequests, ordinal: 11,
+	key:     func(r *Request) string { return r.ID },
+	content: func(s *Snapshot) *table[Request] { return &s.requests },
+	indexes: []index[Request]{
+		{order: func(a, b *Request) int { return strings.Compare(a.ID, b.ID) }},
+		{order: func(a, b *Request) int { return compareCreated(a.Index, a.ID, b.Index, b.ID) }},
+	},
+}
