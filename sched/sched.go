@@ -15,13 +15,19 @@ import (
 	"github.com/steppe-project/steppe/sched/place"
 )
 
-// State is an immutable view that a decision reads.
+// State is an immutable view that a decision reads. A getter returns nil for
+// what does not exist.
 type State interface {
 	// Index of the newest entry the view contains.
 	Index() uint64
 	Job(namespace, id string) *model.Job
+	// AllocsByJob returns all allocations of a job, also ended ones, each with
+	// its Job (the version it runs) set.
 	AllocsByJob(namespace, id string) []*model.Allocation
-	AllocsByNode(nodeID string) []*model.Allocation
+	// EvalsByJob returns all evaluations of a job. A decision asks for them only
+	// when it wants to wait for something: to find what waits already.
+	EvalsByJob(namespace, id string) []*model.Evaluation
+	Alloc(id string) *model.Allocation
 	Node(id string) *model.Node
 	// Fleet is the columnar form of all nodes and what runs on them, of exactly
 	// the same index. Decisions fork it before they place on it.
@@ -32,7 +38,9 @@ type State interface {
 type Env struct {
 	Now    time.Time
 	Seed   uint64
-	Config *model.SchedulerConfiguration
+	Config *model.SchedulerConfiguration // nil = defaults
+	// Pool is what the job's node pool overrides of Config; nil for nothing.
+	Pool *model.NodePoolSchedulerConfiguration
 }
 
 // Result is a decision. Plan.Eval is the evaluation as it stands afterwards;
