@@ -90,9 +90,6 @@ func (t *Task) canonicalIdentity() {
 		t.Identity = w
 	}
 	t.Identities = others
-	if t.Identity != nil {
-		setDefault(&t.Identity.Name, DefaultIdentity)
-	}
 }
 
 // DefaultIdentity is the name of the identity that every task has.

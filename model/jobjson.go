@@ -48,7 +48,7 @@ func jsonObject(data []byte) (map[string]any, error) {
 	if len(data) > MaxJobBytes {
 		return nil, Errorf(CodeInvalid, "the job is %d bytes long; at most %d are accepted", len(data), MaxJobBytes)
 	}
-	if at, deep := tooDeep(data); deep {
+	if at, deep := TooDeep(data); deep {
 		return nil, Errorf(CodeInvalid, "the job nests deeper than %d levels (%s)", MaxNesting, position(data, at))
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -85,8 +85,9 @@ func syntaxError(data []byte, err error) error {
 	return Errorf(CodeInvalid, "malformed JSON: %v", err)
 }
 
-// tooDeep scans for nesting before the recursive parser runs.
-func tooDeep(data []byte) (at int, deep bool) {
+// TooDeep scans JSON for nesting beyond MaxNesting, so that recursive parsers
+// are safe; at is the offset of the first bracket too many.
+func TooDeep(data []byte) (at int, deep bool) {
 	depth, inString := 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {

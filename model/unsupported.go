@@ -113,7 +113,7 @@ var refusals = []refusal{
 	{field: "Task.Kind", hint: useCatalogue},
 	{field: "Task.ScalingPolicies", hint: usePlain},
 	{field: "Task.Secrets", hint: useSecrets},
-	{field: "Task.Identity", accepted: &WorkloadIdentity{Name: DefaultIdentity}, hint: usePlain},
+	{field: "Task.Identity", accepted: unchangedIdentity, hint: usePlain},
 	{field: "Task.Identities", hint: usePlain},
 	{field: "Task.Actions", hint: "alloc exec comes in a later version too"},
 	{field: "Task.Schedule", hint: usePlain},
@@ -135,6 +135,13 @@ var refusals = []refusal{
 
 func notManual(v reflect.Value) bool   { return v.String() != "manual" }
 func notNegative(v reflect.Value) bool { return v.Int() >= 0 }
+
+// unchangedIdentity accepts the identity that every task has anyway.
+func unchangedIdentity(v reflect.Value) bool {
+	w := *v.Interface().(*WorkloadIdentity)
+	w.Name = ""
+	return reflect.ValueOf(w).IsZero()
+}
 
 var refused = func() map[string]refusal {
 	m := make(map[string]refusal, len(refusals))
