@@ -14,6 +14,8 @@
 package serve
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -117,3 +119,11 @@ func (r *registration) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
 	r.register(s)
 	return nil
 }
+
+// GRPCClient makes registration a go-plugin gRPC plugin; hosts take the
+// connection instead.
+func (r *registration) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.ErrUnsupported
+}
+
+var _ plugin.GRPCPlugin = (*registration)(nil)
