@@ -1,0 +1,235 @@
+package place
+
+import (
+	"strconv"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// kind orders the outcomes of a check: the later, the nearer to a placement.
+type kind uint8
+
+const (
+	kindAbsent    kind = iota // no such node
+	kindOutside               // other datacenter or pool
+	kindUnready               // down, draining, ineligible
+	kindFiltered              // a driver, constraint or network is missing
+	kindExhausted             // it has too little left
+	kindFits
+)
+
+// Texts of the reasons that are not a constraint's own.
+const (
+	ReasonDrivers       = "missing drivers"
+	ReasonDistinctHosts = model.OpDistinctHosts
+	reasonAbsent        = "node no longer exists"
+)
+
+// verdict is an outcome with the number of its reason.
+type verdict struct {
+	kind   kind
+	reason int32
+}
+
+// Checker is the feasibility function of one ask: what the scheduler, the
+// verifier and the remedies ask of a node. Outcomes on shared attributes are
+// kept by computed class.
+type Checker struct {
+	board   *Board
+	ask     *Ask
+	need    need
+	classes map[string]verdict
+	last    string // the class of lastIs; neighbours are often equal
+	lastIs  verdict
+	reasons []string // [0] is none
+	numbers map[string]int32
+	values  []map[string]int // of each distinct property: instances by value
+}
+
+// Checker makes the feasibility function of an ask on the board as it is and
+// will be. A board keeps one checker current: the newest.
+func (b *Board) Checker(a *Ask) *Checker {
+	k := &Checker{board: b, ask: a, need: a.need(), classes: make(map[string]verdict), reasons: []string{""}, numbers: make(map[string]int32)}
+	k.values = make([]map[string]int, len(a.distinct))
+	for i, d := range a.distinct {
+		k.values[i] = make(map[string]int)
+		rows := b.groups[a.Group.Name]
+		if d.job {
+			rows = b.job
+		}
+		for row, n := range rows {
+			k.countValue(i, row, int(n))
+		}
+	}
+	b.active = k
+	return k
+}
+
+// bump follows a change of the board's counts.
+func (k *Checker) bump(row int32, group string, sign int32) {
+	for i, d := range k.ask.distinct {
+		if d.job || group == k.ask.Group.Name {
+			k.countValue(i, row, int(sign))
+		}
+	}
+}
+
+func (k *Checker) countValue(i int, row int32, n int) {
+	c, at := k.board.fleet.at(row)
+	if c.info[at] == nil {
+		return
+	}
+	if v, ok := k.ask.distinct[i].value.resolve(c.info[at].node, k.ask.Job.Region); ok {
+		k.values[i][v] += n
+	}
+}
+
+// number returns a reason's number.
+func (k *Checker) number(reason string) int32 {
+	n, ok := k.numbers[reason]
+	if !ok {
+		n = int32(len(k.reasons))
+		k.reasons = append(k.reasons, reason)
+		k.numbers[reason] = n
+	}
+	return n
+}
+
+// row is the whole check of one row.
+func (k *Checker) row(row int32) verdict {
+	c, i := k.board.fleet.at(row)
+	if c.info[i] == nil {
+		return verdict{kind: kindAbsent}
+	}
+	if c.class[i] != k.last || k.last == "" {
+		k.last, k.lastIs = c.class[i], k.class(c.class[i], c.info[i])
+	}
+	v := k.lastIs
+	switch {
+	case v.kind == kindOutside:
+		return v
+	case !c.ready[i]:
+		return verdict{kindUnready, k.number(unreadyText(c.info[i].node))}
+	case v.kind == kindFiltered:
+		return v
+	}
+	if reason := k.single(row, c.info[i].node); reason != "" {
+		return verdict{kindFiltered, k.number(reason)}
+	}
+	if lack := k.board.fleet.fit(row, &k.need); lack != "" {
+		return verdict{kindExhausted, k.number(lack)}
+	}
+	return verdict{kind: kindFits}
+}
+
+// class is what holds for all nodes of a computed class.
+func (k *Checker) class(class string, info *nodeInfo) verdict {
+	v, ok := k.classes[class]
+	if !ok {
+		v = k.shared(info)
+		k.classes[class] = v
+	}
+	return v
+}
+
+func (k *Checker) shared(info *nodeInfo) verdict {
+	n := info.node
+	if !k.ask.inPool(n.NodePool) {
+		return verdict{kindOutside, k.number("node pool " + strconv.Quote(n.NodePool) + " is not " + strconv.Quote(k.ask.Pool))}
+	}
+	if !k.ask.inDC(n.Datacenter) {
+		return verdict{kindOutside, k.number("datacenter " + strconv.Quote(n.Datacenter) + " is not among the job's")}
+	}
+	for _, d := range k.ask.Drivers {
+		if !hasDriver(n, d) {
+			return verdict{kindFiltered, k.number(ReasonDrivers)}
+		}
+	}
+	for _, r := range k.ask.rules {
+		if !r.escaped() && !r.met(n, k.ask.Job.Region) {
+			return verdict{kindFiltered, k.number(r.text)}
+		}
+	}
+	for i := range k.ask.Ports {
+		p := &k.ask.Ports[i]
+		if name := networkOf(p); len(info.networks[name]) == 0 {
+			return verdict{kindFiltered, k.number("missing host network " + strconv.Quote(name) + " for port " + strconv.Quote(p.Label))}
+		}
+	}
+	return verdict{kind: kindFits}
+}
+
+// single is what only this node can say: unique attributes and its neighbours.
+func (k *Checker) single(row int32, n *model.Node) string {
+	if k.ask.escaped {
+		for _, r := range k.ask.rules {
+			if r.escaped() && !r.met(n, k.ask.Job.Region) {
+				return r.text
+			}
+		}
+	}
+	if k.ask.jobHosts && k.board.job[row] > 0 || k.ask.hosts && k.board.groups[k.ask.Group.Name][row] > 0 {
+		return ReasonDistinctHosts
+	}
+	for i, d := range k.ask.distinct {
+		v, ok := d.value.resolve(n, k.ask.Job.Region)
+		if !ok || k.values[i][v] >= d.limit {
+			return d.text
+		}
+	}
+	return ""
+}
+
+// Admits tells whether a node is one that the ask may run on, and why not:
+// pool, datacenter, drivers, constraints, networks, distinct hosts and
+// properties. With ready, the node must also take new work.
+func (k *Checker) Admits(nodeID string, ready bool) string {
+	row, ok := k.board.fleet.row(nodeID)
+	if !ok {
+		return reasonAbsent
+	}
+	c, i := k.board.fleet.at(row)
+	if c.info[i] == nil {
+		return reasonAbsent
+	}
+	if ready && !c.ready[i] {
+		return unreadyText(c.info[i].node)
+	}
+	if v := k.class(c.class[i], c.info[i]); v.kind != kindFits {
+		return k.reasons[v.reason]
+	}
+	return k.single(row, c.info[i].node)
+}
+
+// Holds tells whether a node has what a grant names, and what it lacks.
+func (k *Checker) Holds(nodeID string, d *Demand) string {
+	row, ok := k.board.fleet.row(nodeID)
+	if !ok {
+		return reasonAbsent
+	}
+	if c, i := k.board.fleet.at(row); c.info[i] == nil {
+		return reasonAbsent
+	}
+	n := d.need()
+	return k.board.fleet.fit(row, &n)
+}
+
+// hasDriver tells whether a driver is detected and healthy on a node. Nodes that
+// do not report drivers one by one say it with an attribute.
+func hasDriver(n *model.Node, name string) bool {
+	if d := n.Drivers[name]; d != nil {
+		return d.Detected && d.Healthy
+	}
+	ok, err := strconv.ParseBool(n.Attributes["driver."+name])
+	return ok && err == nil
+}
+
+func unreadyText(n *model.Node) string {
+	switch {
+	case n.Status != model.NodeStatusReady:
+		return "node is " + n.Status
+	case n.DrainStrategy != nil:
+		return "node is draining"
+	}
+	return "node is not eligible"
+}
