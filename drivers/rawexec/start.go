@@ -127,7 +127,7 @@ func (d *Driver) plan(conf config, c *plugins.TaskConfig, t *taskConfig) (*plan,
 	}
 	if user != nil {
 		p.shim.Credential = &user.Credential
-		p.shim.Env = user.fillEnv(env)
+		p.shim.Env = user.LoginEnv(env)
 	}
 	if t.oomScoreAdj != 0 {
 		adj := int(t.oomScoreAdj)
@@ -166,11 +166,8 @@ func (d *Driver) join(scope *cgroup.Scope, t *taskConfig, c *plugins.TaskConfig)
 	return files, nil
 }
 
-// account is the user that a task runs as.
-type account struct{ *tasks.User }
-
 // resolveUser returns nil for the agent's own user.
-func resolveUser(conf config, name string) (*account, error) {
+func resolveUser(conf config, name string) (*tasks.User, error) {
 	check := name
 	if check == "" {
 		check = fmt.Sprint(os.Geteuid())
@@ -191,17 +188,7 @@ func resolveUser(conf config, name string) (*account, error) {
 	if name == "" || os.Geteuid() != 0 {
 		return nil, nil
 	}
-	return &account{u}, nil
-}
-
-// fillEnv adds what a login would set and the job did not.
-func (u *account) fillEnv(env []string) []string {
-	for _, kv := range [][2]string{{"HOME", u.Home}, {"USER", u.Name}, {"LOGNAME", u.Name}} {
-		if _, set := tasks.Getenv(env, kv[0]); !set && kv[1] != "" {
-			env = append(env, kv[0]+"="+kv[1])
-		}
-	}
-	return env
+	return u, nil
 }
 
 // findCommand returns the absolute path of a command: as it is, below the task's

@@ -43,7 +43,7 @@ func Start(ctx context.Context, c *Config) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := makeControlDir(c.Dir); err != nil {
+	if err := makeControlDir(c); err != nil {
 		return nil, err
 	}
 	p, err := spawn(c.Title)
@@ -61,12 +61,18 @@ func Start(ctx context.Context, c *Config) (*Task, error) {
 	return t, nil
 }
 
-func makeControlDir(dir string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+func makeControlDir(c *Config) error {
+	if err := os.MkdirAll(filepath.Dir(c.Dir), 0o755); err != nil {
 		return fmt.Errorf("cannot make the task's control directory: %w", err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(c.Dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the task's control directory: %w", err)
+	}
+	for name, text := range c.Files {
+		if err := os.WriteFile(filepath.Join(c.Dir, name), text, 0o644); err != nil {
+			os.RemoveAll(c.Dir)
+			return fmt.Errorf("cannot write the task's %s: %w", name, err)
+		}
 	}
 	return nil
 }

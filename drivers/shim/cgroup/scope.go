@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -152,21 +154,39 @@ const (
 	removePause = 2 * time.Millisecond
 )
 
-// Remove deletes the scope's directories. One that is in use (by the next run
-// of the same task) stays.
+// Remove deletes the scope's directories, on v1 those below every controller,
+// as containers join them all. One that is in use (by the next run of the same
+// task) stays.
 func (s *Scope) Remove() error {
 	var errs []error
-	for _, dir := range s.dirs {
+	for _, dir := range s.allDirs() {
 		errs = append(errs, removeDir(dir))
 	}
 	return errors.Join(errs...)
+}
+
+func (s *Scope) allDirs() []string {
+	if s.version != V1 {
+		return slices.Collect(maps.Values(s.dirs))
+	}
+	controllers, err := os.ReadDir(s.tree.root)
+	if err != nil {
+		return nil
+	}
+	var dirs []string
+	for _, c := range controllers {
+		if c.IsDir() {
+			dirs = append(dirs, filepath.Join(s.tree.root, c.Name(), parentV1, s.name))
+		}
+	}
+	return dirs
 }
 
 func removeDir(dir string) error {
 	for try := 0; ; try++ {
 		err := unix.Rmdir(dir)
 		switch {
-		case err == nil, err == unix.ENOENT:
+		case err == nil, err == unix.ENOENT, err == unix.ENOTDIR:
 			return nil
 		case err == unix.ENOTEMPTY || err == unix.EBUSY:
 			if removeChildren(dir) {

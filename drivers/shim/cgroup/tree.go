@@ -160,3 +160,9 @@ func (t *Tree) Controller(file string) string {
 	first, _, _ := strings.Cut(rel, "/")
 	return first
 }
+
+// Has tells whether the kernel offers a file of a v1 controller.
+func (t *Tree) Has(controller, file string) bool {
+	_, err := os.Stat(filepath.Join(t.root, controller, file))
+	return err == nil
+}

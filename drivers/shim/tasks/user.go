@@ -84,6 +84,16 @@ func (u *User) MayBecome() error {
 	return nil
 }
 
+// LoginEnv adds what a login would set and the job did not.
+func (u *User) LoginEnv(env []string) []string {
+	for _, kv := range [][2]string{{"HOME", u.Home}, {"USER", u.Name}, {"LOGNAME", u.Name}} {
+		if _, set := Getenv(env, kv[0]); !set && kv[1] != "" {
+			env = append(env, kv[0]+"="+kv[1])
+		}
+	}
+	return env
+}
+
 // IDRanges is a list of ids that tasks may not have, such as "0,100-999".
 type IDRanges []idRange
 
