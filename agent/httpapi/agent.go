@@ -1,0 +1,233 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+)
+
+// Agent is what the process says of itself. Implemented by the composition root.
+type Agent interface {
+	// Self is the answer of /v1/agent/self: config, member, stats.
+	Self() map[string]any
+	Members() []Member
+	Membership
+	// Health is ok or a reason, by role ("server", "client").
+	Health() map[string]Health
+	// Monitor sends log lines of at least the level until ctx ends; a slow
+	// reader loses lines, and is told.
+	Monitor(ctx context.Context, level string, json bool) (<-chan []byte, error)
+}
+
+// Membership changes who belongs to the region.
+type Membership interface {
+	// Join contacts agents and returns how many answered.
+	Join(ctx context.Context, addrs []string) (int, error)
+	// ForceLeave makes a failed member count as left.
+	ForceLeave(name string) error
+	// Leave leaves for good and then ends the agent.
+	Leave(ctx context.Context) error
+	// Servers are the RPC addresses of the known servers.
+	Servers() []string
+}
+
+// Health of one role.
+type Health struct {
+	OK      bool   `json:"ok"`
+	Message string `json:"message"`
+}
+
+// Member is an agent in the shape that clients of serf read.
+type Member struct {
+	Name   string
+	Addr   string
+	Port   int
+	Tags   map[string]string
+	Status string
+	ProtocolMin, ProtocolMax, ProtocolCur,
+	DelegateMin, DelegateMax, DelegateCur uint8
+}
+
+func (s *Server) agentRoutes() []Route {
+	return []Route{
+		get("/v1/agent/self", "Describe this agent.", func(*request) (any, error) { return s.cfg.Agent.Self(), nil }),
+		get("/v1/agent/members", "List the region's agents.", s.members),
+		get("/v1/agent/servers", "List the servers this agent knows.", func(*request) (any, error) { return orEmpty(s.cfg.Agent.Servers()), nil }),
+		get("/v1/agent/health", "Tell whether this agent works.", s.health),
+		get("/v1/agent/host", "Describe this agent's machine.", s.host),
+		stream("/v1/agent/monitor", "Follow this agent's log.", s.monitor),
+		put("/v1/agent/join", "Join other agents.", s.join),
+		put("/v1/agent/force-leave", "Make a failed member count as left.", s.forceLeave),
+		put("/v1/agent/leave", "Leave the region for good and end this agent.", s.leave),
+		get("/v1/agent/schedulers", "List this server's schedulers.", s.schedulers),
+		stream("/v1/metrics", "Read this agent's metrics.", s.metrics),
+	}
+}
+
+func (s *Server) members(*request) (any, error) {
+	return struct {
+		ServerName, ServerRegion, ServerDC string
+		Members                            []Member
+	}{ServerRegion: s.cfg.Region, Members: orEmpty(s.cfg.Agent.Members())}, nil
+}
+
+func (s *Server) health(q *request) (any, error) {
+	all := s.cfg.Agent.Health()
+	want := q.param("type")
+	out, healthy := map[string]Health{}, true
+	for role, h := range all {
+		if want == "" || want == role {
+			out[role] = h
+			healthy = healthy && h.OK
+		}
+	}
+	if want != "" && len(out) == 0 {
+		return nil, bad("this agent has no role %q", want)
+	}
+	if !healthy {
+		text, err := json.Marshal(out)
+		if err != nil {
+			return nil, err
+		}
+		return nil, &statusError{http.StatusInternalServerError, string(text)}
+	}
+	return out, nil
+}
+
+func (s *Server) join(q *request) (any, error) {
+	addrs := q.r.URL.Query()["address"]
+	if len(addrs) == 0 {
+		return nil, bad("missing address to join")
+	}
+	n, err := s.cfg.Agent.Join(q.r.Context(), addrs)
+	reply := map[string]any{"num_joined": n, "error": ""}
+	if err != nil {
+		reply["error"] = err.Error()
+	}
+	return reply, nil
+}
+
+func (s *Server) forceLeave(q *request) (any, error) {
+	node := q.param("node")
+	if node == "" {
+		return nil, bad("missing node to force leave")
+	}
+	return nil, s.cfg.Agent.ForceLeave(node)
+}
+
+func (s *Server) leave(q *request) (any, error) {
+	return struct{}{}, s.cfg.Agent.Leave(context.WithoutCancel(q.r.Context()))
+}
+
+func (s *Server) schedulers(*request) (any, error) {
+	return map[string]any{"server_id": "", "schedulers": []string{"batch", "service", "sysbatch", "system"}}, nil
+}
+
+func (s *Server) monitor(q *request) (any, error) {
+	level := q.param("log_level")
+	if level == "" {
+		level = "info"
+	}
+	asJSON, err := q.flag("log_json")
+	if err != nil {
+		return nil, err
+	}
+	plain, err := q.flag("plain")
+	if err != nil {
+		return nil, err
+	}
+	lines, err := s.cfg.Agent.Monitor(q.r.Context(), level, asJSON)
+	if err != nil {
+		return nil, err
+	}
+	q.startStream(plain)
+	for l := range lines {
+		data := l
+		if !plain {
+			if data, err = json.Marshal(struct{ Data []byte }{l}); err != nil {
+				return nil, errDone
+			}
+		}
+		if q.flushed(data) != nil {
+			break
+		}
+	}
+	return nil, errDone
+}
+
+func (s *Server) metrics(q *request) (any, error) {
+	families, err := s.cfg.Gatherer.Gather()
+	if err != nil && len(families) == 0 {
+		return nil, err
+	}
+	if f := q.param("format"); f == "prometheus" || strings.Contains(q.r.Header.Get("Accept"), "text/plain;version") {
+		q.w.Header().Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+		enc := expfmt.NewEncoder(q.w, expfmt.NewFormat(expfmt.TypeTextPlain))
+		for _, f := range families {
+			if err := enc.Encode(f); err != nil {
+				break // the reader is gone
+			}
+		}
+		return nil, errDone
+	} else if f != "" {
+		return nil, bad("unknown metrics format %q: leave it out for JSON, or say prometheus", f)
+	}
+	return metricsJSON(families), nil
+}
+
+// metricsJSON is the shape that clients of go-metrics read.
+func metricsJSON(families []*dto.MetricFamily) any {
+	type gauge struct {
+		Name   string
+		Value  float64
+		Labels map[string]string
+	}
+	type sample struct {
+		Name             string
+		Count            int
+		Sum, Rate, Mean  float64
+		Min, Max, Stddev float64
+		Labels           map[string]string
+	}
+	out := struct {
+		Timestamp string
+		Gauges    []gauge
+		Points    []any
+		Counters  []sample
+		Samples   []sample
+	}{Gauges: []gauge{}, Points: []any{}, Counters: []sample{}, Samples: []sample{}}
+	for _, f := range families {
+		name := strings.ReplaceAll(f.GetName(), "_", ".")
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			switch f.GetType() {
+			case dto.MetricType_COUNTER:
+				v := m.GetCounter().GetValue()
+				out.Counters = append(out.Counters, sample{Name: name, Count: int(v), Sum: v, Labels: labels})
+			case dto.MetricType_GAUGE:
+				out.Gauges = append(out.Gauges, gauge{name, m.GetGauge().GetValue(), labels})
+			case dto.MetricType_SUMMARY:
+				n, sum := m.GetSummary().GetSampleCount(), m.GetSummary().GetSampleSum()
+				out.Samples = append(out.Samples, sample{Name: name, Count: int(n), Sum: sum, Mean: mean(sum, n), Labels: labels})
+			case dto.MetricType_HISTOGRAM:
+				n, sum := m.GetHistogram().GetSampleCount(), m.GetHistogram().GetSampleSum()
+				out.Samples = append(out.Samples, sample{Name: name, Count: int(n), Sum: sum, Mean: mean(sum, n), Labels: labels})
+			}
+		}
+	}
+	return out
+}
+
+func mean(sum float64, n uint64) float64 {
+	if n == 0 {
+		return 0
+	}
+	return sum / float64(n)
+}

@@ -1,0 +1,388 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/api/jobspec"
+	"github.com/steppe-project/steppe/model"
+)
+
+func (s *Server) jobRoutes() []Route {
+	return []Route{
+		get("/v1/jobs", "List jobs.", s.listJobs).with(http.MethodPut, s.registerJob).faults(http.StatusInternalServerError),
+		put("/v1/jobs/parse", "Turn a job file into the job's JSON.", s.parseJob),
+		put("/v1/validate/job", "Check a job without registering it.", s.validateJob),
+		get("/v1/job/{id}", "Read a job.", s.getJob).with(http.MethodPut, s.registerJob).
+			with(http.MethodDelete, s.deregisterJob).faults(http.StatusInternalServerError),
+		get("/v1/job/{id}/versions", "List a job's versions, newest first.", s.jobVersions),
+		get("/v1/job/{id}/allocations", "List a job's allocations.", s.jobAllocs),
+		get("/v1/job/{id}/evaluations", "List a job's evaluations.", s.jobEvals),
+		get("/v1/job/{id}/deployments", "List a job's deployments.", s.jobDeployments),
+		get("/v1/job/{id}/deployment", "Read a job's newest deployment.", s.jobDeployment),
+		get("/v1/job/{id}/summary", "Count a job's allocations by group and state.", s.jobSummary),
+		get("/v1/job/{id}/submission", "Read the text a job version came from.", s.jobSubmission),
+		put("/v1/job/{id}/evaluate", "Have the scheduler look at a job again.", s.evaluateJob),
+		get("/v1/job/{id}/scale", "Read the counts of a job's groups.", s.jobScaleStatus).
+			with(http.MethodPut, s.scaleJob),
+	}
+}
+
+func (s *Server) listJobs(q *request) (any, error) {
+	meta, err := q.flag("meta")
+	if err != nil {
+		return nil, err
+	}
+	out, err := msg.JobList.Call(q.r.Context(), s.cfg.Servers, &msg.JobListRequest{QueryOptions: q.query, WithMeta: meta})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return orEmpty(out.Jobs), nil
+}
+
+// registerBody is what clients PUT. Unknown fields of the job become warnings.
+type registerBody struct {
+	Job            json.RawMessage
+	Submission     *model.JobSubmission
+	EnforceIndex   bool
+	JobModifyIndex uint64
+	PreserveCounts bool
+	EvalPriority   int
+	Region         string
+	Namespace      string
+}
+
+func (q *request) job(raw json.RawMessage) (*model.Job, []string, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil, &statusError{http.StatusBadRequest, "Job must be specified"}
+	}
+	job, warnings, err := model.DecodeJob(raw)
+	if err != nil {
+		return nil, nil, &statusError{http.StatusBadRequest, err.Error()}
+	}
+	if job.ID == "" && job.Name == "" {
+		return nil, nil, &statusError{http.StatusBadRequest, "Job ID hasn't been provided"}
+	}
+	if job.Region != "" && job.Region != model.DefaultRegion && job.Region != q.s.cfg.Region {
+		return nil, nil, model.Errorf(model.CodeInternal, "No path to region")
+	}
+	if ns := q.query.Namespace; ns != "" && ns != model.AllNamespaces && (job.Namespace == "" || job.Namespace == model.DefaultNamespace) {
+		job.Namespace = ns
+	}
+	return job, warnings, nil
+}
+
+func (s *Server) registerJob(q *request) (any, error) {
+	var body registerBody
+	if err := q.body(&body, false); err != nil {
+		return nil, asBadRequest(err)
+	}
+	job, warnings, err := q.job(body.Job)
+	if err != nil {
+		return nil, err
+	}
+	if id := q.r.PathValue("id"); id != "" && id != job.ID {
+		return nil, &statusError{http.StatusBadRequest, "Job ID does not match name"}
+	}
+	req := &msg.JobRegisterRequest{
+		WriteOptions: q.writeOptions(), Job: job, Submission: body.Submission,
+		EnforceIndex: body.EnforceIndex, JobModifyIndex: body.JobModifyIndex,
+		PreserveCounts: body.PreserveCounts, EvalPriority: body.EvalPriority,
+	}
+	req.Namespace = job.Namespace
+	out, err := msg.JobRegister.Call(q.r.Context(), s.cfg.Servers, req)
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	if out.Warnings != "" {
+		warnings = append(warnings, out.Warnings)
+	}
+	return registerReply{
+		EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex, JobModifyIndex: out.JobModifyIndex,
+		Index: out.Index, Warnings: warningText(warnings),
+	}, nil
+}
+
+// asBadRequest keeps 400 for a malformed body on routes whose faults are 500.
+func asBadRequest(err error) error {
+	if model.CodeOf(err) == model.CodeInvalid {
+		return &statusError{http.StatusBadRequest, err.Error()}
+	}
+	return err
+}
+
+type registerReply struct {
+	EvalID          string
+	EvalCreateIndex uint64
+	JobModifyIndex  uint64
+	Warnings        string
+	Index           uint64
+	LastContact     int64
+	KnownLeader     bool
+	NextToken       string
+}
+
+func warningText(warnings []string) string {
+	if len(warnings) == 0 {
+		return ""
+	}
+	if len(warnings) == 1 && strings.Contains(warnings[0], "warning") {
+		return warnings[0]
+	}
+	return fmt.Sprintf("%d warning(s):\n\n* %s", len(warnings), strings.Join(warnings, "\n* "))
+}
+
+func (s *Server) parseJob(q *request) (any, error) {
+	var body struct {
+		JobHCL       string
+		Variables    string
+		Canonicalize bool
+	}
+	if err := q.body(&body, false); err != nil {
+		return nil, err
+	}
+	if body.JobHCL == "" {
+		return nil, bad("Job spec is empty")
+	}
+	var opts jobspec.Options
+	if body.Variables != "" {
+		opts.VarFiles = []jobspec.Source{{Name: "variables", Data: []byte(body.Variables)}}
+	}
+	file, err := jobspec.Parse("job.hcl", []byte(body.JobHCL), opts)
+	if err != nil {
+		return nil, bad("%s", err.Error())
+	}
+	if body.Canonicalize {
+		file.Job.Canonicalize()
+	}
+	return file.Job, nil
+}
+
+func (s *Server) validateJob(q *request) (any, error) {
+	var body registerBody
+	if err := q.body(&body, false); err != nil {
+		return nil, err
+	}
+	job, warnings, err := q.job(body.Job)
+	if err != nil {
+		return nil, err
+	}
+	job.Canonicalize()
+	reply := struct {
+		DriverConfigValidated bool
+		ValidationErrors      []string
+		Error                 string
+		Warnings              string
+	}{DriverConfigValidated: true, Warnings: warningText(warnings)}
+	for _, p := range append(model.Validate(job), model.Unsupported(job)...) {
+		reply.ValidationErrors = append(reply.ValidationErrors, p.String())
+	}
+	if n := len(reply.ValidationErrors); n > 0 {
+		reply.Error = fmt.Sprintf("%d error(s) occurred:\n\n\t* %s\n\n", n, strings.Join(reply.ValidationErrors, "\n\t* "))
+	}
+	return reply, nil
+}
+
+func (q *request) jobQuery() *msg.JobQuery {
+	return &msg.JobQuery{QueryOptions: q.query, JobID: q.r.PathValue("id")}
+}
+
+var errJobNotFound = model.Errorf(model.CodeNotFound, "job not found")
+
+func (s *Server) getJob(q *request) (any, error) {
+	out, err := msg.JobGet.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	if out.Job == nil {
+		return nil, errJobNotFound
+	}
+	return out.Job, nil
+}
+
+func (s *Server) deregisterJob(q *request) (any, error) {
+	purge, err := q.flag("purge")
+	if err != nil {
+		return nil, err
+	}
+	noDelay, err := q.flag("no_shutdown_delay")
+	if err != nil {
+		return nil, err
+	}
+	priority, err := q.number("eval_priority")
+	if err != nil {
+		return nil, err
+	}
+	out, err := msg.JobDeregister.Call(q.r.Context(), s.cfg.Servers, &msg.JobDeregisterRequest{
+		WriteOptions: q.writeOptions(), JobID: q.r.PathValue("id"), Purge: purge, NoShutdownDelay: noDelay, EvalPriority: int(priority),
+	})
+	return q.registered(out, err)
+}
+
+// registered answers a write that created an evaluation.
+func (q *request) registered(out *msg.JobRegisterResponse, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	return registerReply{
+		EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex, JobModifyIndex: out.JobModifyIndex,
+		Index: out.Index, Warnings: out.Warnings,
+	}, nil
+}
+
+func (s *Server) jobVersions(q *request) (any, error) {
+	out, err := msg.JobVersions.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	if len(out.Versions) == 0 {
+		return nil, model.Errorf(model.CodeNotFound, "job versions not found")
+	}
+	if diffs, err := q.flag("diffs"); err != nil {
+		return nil, err
+	} else if diffs {
+		return nil, &statusError{http.StatusNotImplemented, "diffs of job versions are not supported by this version: leave out ?diffs"}
+	}
+	return struct {
+		Versions []*model.Job
+		Diffs    []any
+	}{out.Versions, nil}, nil
+}
+
+func (s *Server) jobAllocs(q *request) (any, error) {
+	all, err := q.flag("all")
+	if err != nil {
+		return nil, err
+	}
+	out, err := msg.AllocList.Call(q.r.Context(), s.cfg.Servers, &msg.AllocListRequest{
+		QueryOptions: q.query, JobID: q.r.PathValue("id"), AllVersion: all, TaskStates: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return orEmpty(out.Allocs), nil
+}
+
+func (s *Server) jobEvals(q *request) (any, error) {
+	out, err := msg.EvalList.Call(q.r.Context(), s.cfg.Servers, &msg.EvalListRequest{QueryOptions: q.query, JobID: q.r.PathValue("id")})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return orEmpty(out.Evals), nil
+}
+
+func (s *Server) jobDeployments(q *request) (any, error) {
+	out, err := msg.JobDeployments.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return orEmpty(out.Deployments), nil
+}
+
+func (s *Server) jobDeployment(q *request) (any, error) {
+	out, err := msg.JobDeployments.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	if len(out.Deployments) == 0 {
+		return nil, nil
+	}
+	return out.Deployments[0], nil
+}
+
+func (s *Server) jobSummary(q *request) (any, error) {
+	out, err := msg.JobSummary.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	if out.Summary == nil {
+		return nil, errJobNotFound
+	}
+	return out.Summary, nil
+}
+
+func (s *Server) jobSubmission(q *request) (any, error) {
+	version, err := q.number("version")
+	if err != nil {
+		return nil, err
+	}
+	req := q.jobQuery()
+	req.Version = uint64(version)
+	out, err := msg.JobSubmission.Call(q.r.Context(), s.cfg.Servers, req)
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	if out.Submission == nil {
+		return nil, model.Errorf(model.CodeNotFound, "job source not found")
+	}
+	return out.Submission, nil
+}
+
+func (s *Server) evaluateJob(q *request) (any, error) {
+	var body struct {
+		JobID       string
+		EvalOptions struct{ ForceReschedule bool }
+	}
+	if err := q.body(&body, true); err != nil {
+		return nil, err
+	}
+	if id := q.r.PathValue("id"); body.JobID != "" && body.JobID != id {
+		return nil, bad("Job ID does not match")
+	}
+	out, err := msg.JobEvaluate.Call(q.r.Context(), s.cfg.Servers, &msg.JobEvaluateRequest{
+		WriteOptions: q.writeOptions(), JobID: q.r.PathValue("id"), ForceReschedule: body.EvalOptions.ForceReschedule,
+	})
+	return q.registered(out, err)
+}
+
+func (s *Server) jobScaleStatus(q *request) (any, error) {
+	out, err := msg.JobScaleInfo.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	if out.Status == nil {
+		return nil, errJobNotFound
+	}
+	return out.Status, nil
+}
+
+func (s *Server) scaleJob(q *request) (any, error) {
+	var body struct {
+		Target         map[string]string
+		Count          *int64
+		Message        string
+		Error          bool
+		Meta           map[string]any
+		PolicyOverride bool
+		EnforceIndex   bool
+		JobModifyIndex uint64
+	}
+	if err := q.body(&body, false); err != nil {
+		return nil, err
+	}
+	meta := map[string]string{}
+	for k, v := range body.Meta {
+		meta[k] = fmt.Sprint(v)
+	}
+	out, err := msg.JobScale.Call(q.r.Context(), s.cfg.Servers, &msg.JobScaleRequest{
+		WriteOptions: q.writeOptions(), JobID: q.r.PathValue("id"), Group: body.Target["Group"], Count: body.Count,
+		Message: body.Message, Error: body.Error, Meta: meta, PolicyOverride: body.PolicyOverride,
+		EnforceIndex: body.EnforceIndex, JobModifyIndex: body.JobModifyIndex,
+	})
+	return q.registered(out, err)
+}

@@ -1,0 +1,181 @@
+package httpapi
+
+import (
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/model"
+)
+
+func (s *Server) nodeRoutes() []Route {
+	return []Route{
+		get("/v1/nodes", "List nodes.", s.listNodes),
+		get("/v1/node/{id}", "Read a node.", s.getNode),
+		get("/v1/node/{id}/allocations", "List a node's allocations, whole.", s.nodeAllocs),
+		put("/v1/node/{id}/eligibility", "Open or close a node for new work.", s.nodeEligibility),
+		put("/v1/node/{id}/purge", "Forget a node.", s.purgeNode),
+		put("/v1/node/{id}/evaluate", "Have the jobs of a node looked at.", s.evaluateNode),
+		get("/v1/node/pools", "List node pools.", s.nodePools),
+		get("/v1/node/pool/{name}", "Read a node pool.", s.nodePool),
+		get("/v1/node/pool/{name}/nodes", "List the nodes of a pool.", s.poolNodes),
+		get("/v1/namespaces", "List namespaces.", s.namespaces),
+		get("/v1/namespace/{name}", "Read a namespace.", s.namespace),
+	}
+}
+
+func (s *Server) nodeList(q *request, pool string) (any, error) {
+	if err := checkPrefix(q.query.Prefix); err != nil {
+		return nil, err
+	}
+	resources, err := q.flag("resources")
+	if err != nil {
+		return nil, err
+	}
+	attributes, err := q.flag("os")
+	if err != nil {
+		return nil, err
+	}
+	out, err := msg.NodeList.Call(q.r.Context(), s.cfg.Servers, &msg.NodeListRequest{
+		QueryOptions: q.query, Pool: pool, Resources: resources, Attributes: attributes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return orEmpty(out.Nodes), nil
+}
+
+func (s *Server) listNodes(q *request) (any, error) { return s.nodeList(q, "") }
+
+func (s *Server) poolNodes(q *request) (any, error) { return s.nodeList(q, q.r.PathValue("name")) }
+
+// nodeID is the path's id; a malformed one is refused in the words clients know.
+func (q *request) nodeID() (string, error) {
+	id := q.r.PathValue("id")
+	if len(id) != 36 {
+		return "", model.Errorf(model.CodeInternal, "node lookup failed: index error: UUID must be 36 characters")
+	}
+	return id, nil
+}
+
+func (s *Server) getNode(q *request) (any, error) {
+	id, err := q.nodeID()
+	if err != nil {
+		return nil, err
+	}
+	out, err := msg.NodeGet.Call(q.r.Context(), s.cfg.Servers, &msg.IDQuery{QueryOptions: q.query, ID: id})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	if out.Node == nil {
+		return nil, model.Errorf(model.CodeNotFound, "node not found")
+	}
+	return out.Node, nil
+}
+
+func (s *Server) nodeAllocs(q *request) (any, error) {
+	id, err := q.nodeID()
+	if err != nil {
+		return nil, err
+	}
+	out, err := msg.NodeAllocs.Call(q.r.Context(), s.cfg.Servers, &msg.IDQuery{QueryOptions: q.query, ID: id})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return orEmpty(out.Allocs), nil
+}
+
+func (s *Server) nodeEligibility(q *request) (any, error) {
+	id, err := q.nodeID()
+	if err != nil {
+		return nil, err
+	}
+	var body struct{ NodeID, Eligibility string }
+	if err := q.body(&body, false); err != nil {
+		return nil, err
+	}
+	if body.NodeID != "" && body.NodeID != id {
+		return nil, bad("Node ID does not match")
+	}
+	out, err := msg.NodeEligibility.Call(q.r.Context(), s.cfg.Servers, &msg.NodeEligibilityRequest{
+		WriteOptions: q.writeOptions(), NodeID: id, Eligibility: body.Eligibility,
+	})
+	return q.nodeWritten(out, err)
+}
+
+func (q *request) nodeWritten(out *msg.NodeWriteResponse, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	return struct {
+		EvalIDs         []string
+		EvalCreateIndex uint64
+		NodeModifyIndex uint64
+		Index           uint64
+	}{out.EvalIDs, out.EvalCreateIndex, out.NodeModifyIndex, out.Index}, nil
+}
+
+func (s *Server) purgeNode(q *request) (any, error) {
+	id, err := q.nodeID()
+	if err != nil {
+		return nil, err
+	}
+	out, err := msg.NodePurge.Call(q.r.Context(), s.cfg.Servers, &msg.NodeWriteRequest{WriteOptions: q.writeOptions(), NodeID: id})
+	return q.nodeWritten(out, err)
+}
+
+func (s *Server) evaluateNode(q *request) (any, error) {
+	id, err := q.nodeID()
+	if err != nil {
+		return nil, err
+	}
+	out, err := msg.NodeEvaluate.Call(q.r.Context(), s.cfg.Servers, &msg.NodeWriteRequest{WriteOptions: q.writeOptions(), NodeID: id})
+	return q.nodeWritten(out, err)
+}
+
+func (s *Server) nodePools(q *request) (any, error) {
+	out, err := msg.NodePools.Call(q.r.Context(), s.cfg.Servers, &msg.StatusRequest{QueryOptions: q.query})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return orEmpty(out.Pools), nil
+}
+
+func (s *Server) nodePool(q *request) (any, error) {
+	out, err := msg.NodePools.Call(q.r.Context(), s.cfg.Servers, &msg.StatusRequest{QueryOptions: q.query})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	for _, p := range out.Pools {
+		if p.Name == q.r.PathValue("name") {
+			return p, nil
+		}
+	}
+	return nil, model.Errorf(model.CodeNotFound, "node pool not found")
+}
+
+func (s *Server) namespaces(q *request) (any, error) {
+	out, err := msg.Namespaces.Call(q.r.Context(), s.cfg.Servers, &msg.StatusRequest{QueryOptions: q.query})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return orEmpty(out.Namespaces), nil
+}
+
+func (s *Server) namespace(q *request) (any, error) {
+	out, err := msg.Namespaces.Call(q.r.Context(), s.cfg.Servers, &msg.StatusRequest{QueryOptions: q.query})
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	for _, n := range out.Namespaces {
+		if n.Name == q.r.PathValue("name") {
+			return n, nil
+		}
+	}
+	return nil, model.Errorf(model.CodeNotFound, "Namespace not found")
+}

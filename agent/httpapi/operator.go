@@ -1,0 +1,304 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/model"
+)
+
+func (s *Server) operatorRoutes() []Route {
+	peer := Route{Path: "/v1/operator/raft/peer", Doc: "Remove a raft server.", Methods: map[string]Handler{http.MethodDelete: s.removePeer}}
+	scheduler := get("/v1/operator/scheduler/configuration", "Read or set the scheduler configuration.", s.schedulerConfig).
+		with(http.MethodPut, s.setSchedulerConfig)
+	return []Route{
+		get("/v1/operator/raft/configuration", "List the raft servers.", s.raftConfiguration),
+		peer,
+		put("/v1/operator/raft/transfer-leadership", "Hand leadership to another server.", s.transferLeadership),
+		scheduler,
+		get("/v1/agent/schedulers/config", "Read the scheduler workers' configuration.", s.schedulers),
+		get("/v1/operator/autopilot/configuration", "Read or set the autopilot configuration.", s.autopilotConfig).
+			with(http.MethodPut, s.setAutopilotConfig),
+		get("/v1/operator/autopilot/health", "Read autopilot's view of the servers.", s.autopilotHealth),
+		stream("/v1/operator/snapshot", "Save the state, or restore it.", s.saveSnapshot).with(http.MethodPut, s.restoreSnapshot),
+		put("/v1/system/gc", "Collect what is over at once.", s.systemGC),
+		put("/v1/system/reconcile/summaries", "Recompute the job summaries.", s.reconcileSummaries),
+	}
+}
+
+func (q *request) status() *msg.StatusRequest { return &msg.StatusRequest{QueryOptions: q.query} }
+
+func (s *Server) raftConfiguration(q *request) (any, error) {
+	out, err := msg.RaftConfiguration.Call(q.r.Context(), s.cfg.Servers, q.status())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return struct {
+		Servers []*msg.RaftServer
+		Index   uint64
+	}{orEmpty(out.Servers), out.Index}, nil
+}
+
+func (q *request) peer() (*msg.RaftPeerRequest, error) {
+	req := &msg.RaftPeerRequest{WriteOptions: q.writeOptions(), ID: q.param("id"), Address: q.param("address")}
+	if (req.ID == "") == (req.Address == "") {
+		return nil, bad("must specify either ?id or ?address of the server")
+	}
+	return req, nil
+}
+
+func (s *Server) removePeer(q *request) (any, error) {
+	req, err := q.peer()
+	if err != nil {
+		return nil, err
+	}
+	_, err = msg.RaftRemovePeer.Call(q.r.Context(), s.cfg.Servers, req)
+	return nil, err
+}
+
+func (s *Server) transferLeadership(q *request) (any, error) {
+	req := &msg.RaftPeerRequest{WriteOptions: q.writeOptions(), ID: q.param("id"), Address: q.param("address")}
+	_, err := msg.RaftTransfer.Call(q.r.Context(), s.cfg.Servers, req)
+	return struct{}{}, err
+}
+
+func (s *Server) schedulerConfig(q *request) (any, error) {
+	out, err := msg.SchedulerGet.Call(q.r.Context(), s.cfg.Servers, q.status())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	return struct {
+		SchedulerConfig *model.SchedulerConfiguration
+		Index           uint64
+		LastContact     time.Duration
+		KnownLeader     bool
+	}{out.Config, out.Index, out.LastContact, out.KnownLeader}, nil
+}
+
+// cas reads ?cas=N.
+func (q *request) cas() (bool, uint64, error) {
+	v := q.param("cas")
+	if v == "" {
+		return false, 0, nil
+	}
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil {
+		return false, 0, bad("Error parsing cas value: %v", err)
+	}
+	return true, n, nil
+}
+
+type casReply struct {
+	Updated bool
+	Index   uint64
+}
+
+func (s *Server) setSchedulerConfig(q *request) (any, error) {
+	var conf model.SchedulerConfiguration
+	if err := q.body(&conf, false); err != nil {
+		return nil, err
+	}
+	cas, index, err := q.cas()
+	if err != nil {
+		return nil, err
+	}
+	if cas {
+		conf.ModifyIndex = index
+	}
+	out, err := msg.SchedulerSet.Call(q.r.Context(), s.cfg.Servers, &msg.SchedulerConfigRequest{WriteOptions: q.writeOptions(), Config: conf, CAS: cas})
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	return casReply{out.Updated || !cas, out.Index}, nil
+}
+
+// autopilotBody is the API's form: durations as text.
+type autopilotBody struct {
+	CleanupDeadServers      bool
+	LastContactThreshold    string
+	MaxTrailingLogs         uint64
+	MinQuorum               uint
+	ServerStabilizationTime string
+	EnableRedundancyZones   bool
+	DisableUpgradeMigration bool
+	EnableCustomUpgrades    bool
+	CreateIndex             uint64
+	ModifyIndex             uint64
+}
+
+func (s *Server) autopilotConfig(q *request) (any, error) {
+	out, err := msg.AutopilotGet.Call(q.r.Context(), s.cfg.Servers, q.status())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	c := out.Config
+	return autopilotBody{
+		CleanupDeadServers: c.CleanupDeadServers, LastContactThreshold: c.LastContactThreshold.String(),
+		MaxTrailingLogs: c.MaxTrailingLogs, MinQuorum: c.MinQuorum, ServerStabilizationTime: c.ServerStabilizationTime.String(),
+		EnableRedundancyZones: c.EnableRedundancyZones, DisableUpgradeMigration: c.DisableUpgradeMigration,
+		EnableCustomUpgrades: c.EnableCustomUpgrades, CreateIndex: c.CreateIndex, ModifyIndex: c.ModifyIndex,
+	}, nil
+}
+
+func (s *Server) setAutopilotConfig(q *request) (any, error) {
+	var b autopilotBody
+	if err := q.body(&b, false); err != nil {
+		return nil, err
+	}
+	cas, index, err := q.cas()
+	if err != nil {
+		return nil, err
+	}
+	conf := model.AutopilotConfiguration{
+		CleanupDeadServers: b.CleanupDeadServers, MaxTrailingLogs: b.MaxTrailingLogs, MinQuorum: b.MinQuorum,
+		EnableRedundancyZones: b.EnableRedundancyZones, DisableUpgradeMigration: b.DisableUpgradeMigration,
+		EnableCustomUpgrades: b.EnableCustomUpgrades, ModifyIndex: index,
+	}
+	for text, into := range map[string]*time.Duration{b.LastContactThreshold: &conf.LastContactThreshold, b.ServerStabilizationTime: &conf.ServerStabilizationTime} {
+		if text == "" {
+			continue
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return nil, bad("%q is not a duration such as 200ms", text)
+		}
+		*into = d
+	}
+	out, err := msg.AutopilotSet.Call(q.r.Context(), s.cfg.Servers, &msg.AutopilotConfigRequest{WriteOptions: q.writeOptions(), Config: conf, CAS: cas})
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	return out.Updated || !cas, nil
+}
+
+func (s *Server) autopilotHealth(q *request) (any, error) {
+	out, err := msg.AutopilotHealth.Call(q.r.Context(), s.cfg.Servers, q.status())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	type server struct {
+		ID, Name, Address, SerfStatus, Version string
+		Leader                                 bool
+		LastContact                            string
+		LastTerm, LastIndex                    uint64
+		Healthy, Voter                         bool
+		StableSince                            time.Time
+	}
+	servers := []server{}
+	for _, h := range out.Servers {
+		servers = append(servers, server{
+			h.ID, h.Name, h.Address, h.SerfStatus, h.Version, h.Leader, time.Duration(h.LastContact).String(),
+			h.LastTerm, h.LastIndex, h.Healthy, h.Voter, time.Unix(0, h.StableSince).UTC(),
+		})
+	}
+	reply := struct {
+		Healthy          bool
+		FailureTolerance int
+		Servers          []server
+	}{out.Healthy, out.FailureTolerance, servers}
+	if !out.Healthy {
+		q.w.Header().Set("Content-Type", "application/json")
+		q.w.WriteHeader(http.StatusTooManyRequests)
+	}
+	return reply, nil
+}
+
+func (s *Server) saveSnapshot(q *request) (any, error) {
+	ctx, cancel := context.WithCancel(q.r.Context())
+	defer cancel()
+	if q.query.Stale {
+		ctx = rpc.AllowStale(ctx)
+	}
+	st, err := msg.SnapshotSave.Open(ctx, s.cfg.Servers)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	if err := st.Send(q.status()); err != nil {
+		return nil, err
+	}
+	_ = st.CloseSend()
+	for started := false; ; {
+		c, err := st.Recv()
+		switch {
+		case err != nil && !started:
+			return nil, err
+		case errors.Is(err, io.EOF):
+			return nil, errDone
+		case err != nil:
+			// The archive's checksum shows that it is cut; end it visibly too.
+			panic(http.ErrAbortHandler)
+		}
+		if c.Err != "" {
+			if !started {
+				return nil, model.Errorf(model.CodeInternal, "%s", c.Err)
+			}
+			panic(http.ErrAbortHandler)
+		}
+		if !started {
+			started = true
+			q.w.Header().Set("Content-Type", "application/octet-stream")
+		}
+		if q.flushed(c.Data) != nil || c.Done {
+			return nil, errDone
+		}
+	}
+}
+
+func (s *Server) restoreSnapshot(q *request) (any, error) {
+	ctx, cancel := context.WithCancel(q.r.Context())
+	defer cancel()
+	st, err := msg.SnapshotRestore.Open(ctx, s.cfg.Servers)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	body := http.MaxBytesReader(q.w, q.r.Body, MaxSnapshotBytes)
+	buf := make([]byte, 256<<10)
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			if sendErr := st.Send(&msg.Chunk{Data: append([]byte(nil), buf[:n]...)}); sendErr != nil {
+				break // Recv tells why
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			if err := st.Send(&msg.Chunk{Done: true}); err != nil {
+				break
+			}
+			break
+		}
+		if err != nil {
+			return nil, bad("the snapshot ended early, nothing was restored: %v", err)
+		}
+	}
+	_ = st.CloseSend()
+	out, err := st.Recv()
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	return struct{ Index uint64 }{out.Index}, nil
+}
+
+func (s *Server) systemGC(q *request) (any, error) {
+	_, err := msg.SystemGC.Call(q.r.Context(), s.cfg.Servers, &msg.SystemGCRequest{WriteOptions: q.writeOptions()})
+	return nil, err
+}
+
+func (s *Server) reconcileSummaries(q *request) (any, error) {
+	_, err := msg.SystemReconcile.Call(q.r.Context(), s.cfg.Servers, &msg.SystemGCRequest{WriteOptions: q.writeOptions()})
+	return nil, err
+}
