@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +24,9 @@ type attached struct {
 	pidfd  *os.File
 	stderr *os.File // nil when it cannot be read
 	done   chan struct{}
+
+	mu    sync.Mutex // pidfd is open until ended
+	ended bool
 }
 
 var _ runner.AttachedRunner = (*attached)(nil)
@@ -73,7 +77,10 @@ func (a *attached) live(lines *lineLog) {
 		<-read
 		a.stderr.Close()
 	}
+	a.mu.Lock()
 	a.pidfd.Close()
+	a.ended = true
+	a.mu.Unlock()
 	close(a.done)
 }
 
@@ -108,14 +115,19 @@ func (a *attached) Wait(context.Context) error {
 
 // Kill ends the process at once; fine when it has ended.
 func (a *attached) Kill(context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
+		return nil
+	}
 	conn, err := a.pidfd.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var sent error
 	err = conn.Control(func(fd uintptr) { sent = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
-	if errors.Is(err, os.ErrClosed) || errors.Is(sent, unix.ESRCH) {
-		return nil
+	if errors.Is(sent, unix.ESRCH) {
+		sent = nil
 	}
 	return errors.Join(err, sent)
 }

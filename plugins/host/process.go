@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"github.com/steppe-project/steppe/plugins/serve"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -25,8 +26,17 @@ const (
 	// connBufferBytes are gRPC's buffers for the one connection to a plugin.
 	connBufferBytes = 8 << 10
 	// attachPing is how long a process has to answer a host that comes back.
-	attachPing = 10 * time.Second
+	attachPing = 5 * time.Second
+	// connectTimeout bounds one attempt to connect; the socket is on this machine.
+	connectTimeout = 3 * time.Second
 )
+
+// connectParams try again soon: a plugin that lost its connection is back at
+// once or not at all.
+var connectParams = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: connectTimeout,
+}
 
 // Process is a running plugin process and the connection to it.
 type Process struct {
@@ -141,6 +151,7 @@ func clientConfig(o *Options, lines *lineLog) *plugin.ClientConfig {
 		SyncStdout:       &lineLog{log: lines.log},
 		SyncStderr:       lines,
 		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithConnectParams(connectParams),
 			grpc.WithReadBufferSize(connBufferBytes),
 			grpc.WithWriteBufferSize(connBufferBytes),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(serve.MaxMessageBytes), grpc.MaxCallSendMsgSize(serve.MaxMessageBytes)),

@@ -112,6 +112,7 @@ var crashCases = []struct {
 // Driver runs the suite against the drivers that mk makes.
 func Driver(t *testing.T, mk Maker, opts Options) {
 	t.Run("shared", func(t *testing.T) {
+		t.Parallel()
 		e := newEnv(t, mk, opts)
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
