@@ -3,6 +3,7 @@ package fsm
 import (
 	"time"
 
+	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -48,7 +49,7 @@ func (c *RegisterNode) apply(x *tx) (result, error) {
 		if now.Status == model.NodeStatusDown && next.Status != model.NodeStatusDown {
 			message = "Node reregistered"
 		}
-		keepServerFields(&next, now)
+		keepServerFields(&next, now, x.seconds())
 	} else {
 		next.CreateIndex = x.index
 		next.Events = nil
@@ -63,13 +64,37 @@ func (c *RegisterNode) apply(x *tx) (result, error) {
 	if message != "" {
 		x.addNodeEvent(&next, message)
 	}
-	next.ModifyIndex = x.index
-	x.Put(&next)
+	if err := x.putNode(&next); err != nil {
+		return nil, err
+	}
 	return nil, x.putEvals(c.Evals, nil)
 }
 
-// keepServerFields copies what the servers own from the present row.
-func keepServerFields(next, now *model.Node) {
+// putNode writes a registered node, unless it says what it said before: nodes
+// register on every connection, and nobody should wake for that.
+func (x *tx) putNode(next *model.Node) error {
+	if now := x.Node(next.ID); now != nil {
+		next.ModifyIndex = now.ModifyIndex
+		old, err := now.MarshalMsg(nil)
+		if err != nil {
+			return model.Errorf(model.CodeInternal, "node %s cannot be compared: %w", now.ID, err)
+		}
+		renewed, err := next.MarshalMsg(nil)
+		if err != nil {
+			return model.Errorf(model.CodeInternal, "node %s cannot be compared: %w", next.ID, err)
+		}
+		if state.Digest(old) == state.Digest(renewed) {
+			return nil
+		}
+	}
+	next.ModifyIndex = x.index
+	x.Put(next)
+	return nil
+}
+
+// keepServerFields copies what the servers own from the present row; seconds is
+// the time of a change of status.
+func keepServerFields(next, now *model.Node, seconds int64) {
 	next.CreateIndex = now.CreateIndex
 	next.SchedulingEligibility = now.SchedulingEligibility
 	next.Drain, next.DrainStrategy, next.LastDrain = now.Drain, now.DrainStrategy, now.LastDrain
@@ -78,6 +103,9 @@ func keepServerFields(next, now *model.Node) {
 		next.Status, next.StatusDescription = now.Status, now.StatusDescription
 	}
 	next.StatusUpdatedAt = now.StatusUpdatedAt
+	if next.Status != now.Status {
+		next.StatusUpdatedAt = seconds
+	}
 }
 
 // NodeStatus changes the status of nodes. An update that changes nothing is

@@ -201,7 +201,7 @@ func keepPorts(grant, held *model.AllocatedResources) *model.AllocatedResources 
 	return &own
 }
 
-// touch stamps a change by the servers.
+// touch stamps a change by the servers that the node has to act on.
 func (x *tx) touch(a *model.Allocation) {
 	a.ModifyIndex, a.AllocModifyIndex, a.ModifyTime = x.index, x.index, x.time
 }
@@ -229,7 +229,11 @@ func (p *planApply) stop(s *model.PlanStop) {
 	case s.NextAllocation != "" && p.Alloc(s.NextAllocation) != nil:
 		next.NextAllocation = s.NextAllocation
 	}
-	p.touch(&next)
+	if s.KeepDesired {
+		next.ModifyIndex, next.ModifyTime = p.index, p.time // nothing to do for the node
+	} else {
+		p.touch(&next)
+	}
 	p.Put(&next)
 }
 
@@ -242,6 +246,6 @@ func (p *planApply) link(id string) {
 	}
 	next := *now
 	next.NextAllocation = replacement
-	p.touch(&next)
+	next.ModifyIndex, next.ModifyTime = p.index, p.time
 	p.Put(&next)
 }

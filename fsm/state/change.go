@@ -21,8 +21,7 @@ const (
 	TableVariables   Table = "variables"
 )
 
-// Tables lists every table in its canonical order: the order of snapshots and
-// of the state hash. Append only.
+// Tables lists every table. Append only: the state hash depends on the order.
 var Tables = [...]Table{
 	TableNamespaces, TableNodePools, TableConfig, TableNodes, TableJobs, TableJobVersions, TableSubmissions,
 	TableJobSummary, TableEvals, TableDeployments, TableAllocs, TableRequests, TableServices, TableVariables,

@@ -148,7 +148,7 @@ func (sub *Subscription) signal() {
 }
 
 // Next waits for changes and returns those of one or more whole entries, in
-// order. It fails with ErrLagged, ErrClosed or ctx's error.
+// order. The slice may be shared: do not write to it. It fails with ErrLagged, ErrClosed or ctx's error.
 func (sub *Subscription) Next(ctx context.Context) ([]Change, error) {
 	for {
 		changes, err := sub.poll()

@@ -10,7 +10,7 @@ import (
 
 // Job returns the current version of a job.
 func (s *Snapshot) Job(namespace, id string) *model.Job {
-	return s.jobs.trees[byKey].get(func(j *model.Job) int { return compareJob(j.Namespace, j.ID, namespace, id) })
+	return s.jobs.trees[byKey].get(func(j *model.Job) int { return comparePair(j.Namespace, j.ID, namespace, id) })
 }
 
 // Jobs yields the jobs in the range by (namespace, id).
@@ -18,11 +18,14 @@ func (s *Snapshot) Jobs(r Range) iter.Seq[*model.Job] {
 	var in, from func(*model.Job) int
 	if !r.all() {
 		in = func(j *model.Job) int {
-			return first(strings.Compare(j.Namespace, r.Namespace), comparePrefix(j.ID, r.Prefix))
+			if c := strings.Compare(j.Namespace, r.Namespace); c != 0 {
+				return c
+			}
+			return comparePrefix(j.ID, r.Prefix)
 		}
 	}
 	if r.From != (Key{}) {
-		from = func(j *model.Job) int { return compareJob(j.Namespace, j.ID, r.From.Namespace, r.From.ID) }
+		from = func(j *model.Job) int { return comparePair(j.Namespace, j.ID, r.From.Namespace, r.From.ID) }
 	}
 	rows := scan(s.jobs.trees[byKey], in, from, r.Reverse)
 	if r.all() && r.Prefix != "" {
@@ -34,7 +37,7 @@ func (s *Snapshot) Jobs(r Range) iter.Seq[*model.Job] {
 // JobsByParent yields the children of a periodic or parameterized job by id.
 func (s *Snapshot) JobsByParent(namespace, parent string) iter.Seq[*model.Job] {
 	return scan(s.jobs.trees[jobsByParent], func(j *model.Job) int {
-		return compareJob(j.Namespace, j.ParentID, namespace, parent)
+		return comparePair(j.Namespace, j.ParentID, namespace, parent)
 	}, nil, false)
 }
 
@@ -42,35 +45,41 @@ func (s *Snapshot) JobsByParent(namespace, parent string) iter.Seq[*model.Job] {
 // Status is not kept up to date; Stable is.
 func (s *Snapshot) JobVersion(namespace, id string, version uint64) *model.Job {
 	return s.versions.trees[byKey].get(func(j *model.Job) int {
-		return first(compareJob(j.Namespace, j.ID, namespace, id), cmp.Compare(j.Version, version))
+		if c := comparePair(j.Namespace, j.ID, namespace, id); c != 0 {
+			return c
+		}
+		return cmp.Compare(j.Version, version)
 	})
 }
 
 // JobVersions yields a job's kept versions, newest first.
 func (s *Snapshot) JobVersions(namespace, id string) iter.Seq[*model.Job] {
 	return scan(s.versions.trees[byKey], func(j *model.Job) int {
-		return compareJob(j.Namespace, j.ID, namespace, id)
+		return comparePair(j.Namespace, j.ID, namespace, id)
 	}, nil, true)
 }
 
 // JobSummary returns a job's summary. It exists as long as the job does.
 func (s *Snapshot) JobSummary(namespace, id string) *model.JobSummary {
 	return s.summaries.trees[byKey].get(func(j *model.JobSummary) int {
-		return compareJob(j.Namespace, j.JobID, namespace, id)
+		return comparePair(j.Namespace, j.JobID, namespace, id)
 	})
 }
 
 // Submission returns the text that a version of a job came from.
 func (s *Snapshot) Submission(namespace, id string, version uint64) *Submission {
 	return s.submissions.trees[byKey].get(func(j *Submission) int {
-		return first(compareJob(j.Namespace, j.JobID, namespace, id), cmp.Compare(j.Version, version))
+		if c := comparePair(j.Namespace, j.JobID, namespace, id); c != 0 {
+			return c
+		}
+		return cmp.Compare(j.Version, version)
 	})
 }
 
 // Submissions yields what is kept of a job's texts, oldest version first.
 func (s *Snapshot) Submissions(namespace, id string) iter.Seq[*Submission] {
 	return scan(s.submissions.trees[byKey], func(j *Submission) int {
-		return compareJob(j.Namespace, j.JobID, namespace, id)
+		return comparePair(j.Namespace, j.JobID, namespace, id)
 	}, nil, false)
 }
 
@@ -89,7 +98,7 @@ func (s *Snapshot) Evals(r Range) iter.Seq[*model.Evaluation] {
 // EvalsByJob yields a job's evaluations by (CreateIndex, id).
 func (s *Snapshot) EvalsByJob(namespace, id string) iter.Seq[*model.Evaluation] {
 	return scan(s.evals.trees[evalsByJob], func(e *model.Evaluation) int {
-		return compareJob(e.Namespace, e.JobID, namespace, id)
+		return comparePair(e.Namespace, e.JobID, namespace, id)
 	}, nil, false)
 }
 
@@ -101,7 +110,7 @@ func (s *Snapshot) EvalsByStatus(status string) iter.Seq[*model.Evaluation] {
 // BlockedEvals yields a job's blocked evaluations by id.
 func (s *Snapshot) BlockedEvals(namespace, id string) iter.Seq[*model.Evaluation] {
 	return scan(s.evals.trees[evalsBlocked], func(e *model.Evaluation) int {
-		return compareJob(e.Namespace, e.JobID, namespace, id)
+		return comparePair(e.Namespace, e.JobID, namespace, id)
 	}, nil, false)
 }
 
@@ -120,7 +129,7 @@ func (s *Snapshot) Deployments(r Range) iter.Seq[*model.Deployment] {
 // DeploymentsByJob yields a job's deployments, newest first.
 func (s *Snapshot) DeploymentsByJob(namespace, id string) iter.Seq[*model.Deployment] {
 	return scan(s.deployments.trees[deploysByJob], func(d *model.Deployment) int {
-		return compareJob(d.Namespace, d.JobID, namespace, id)
+		return comparePair(d.Namespace, d.JobID, namespace, id)
 	}, nil, true)
 }
 
@@ -140,7 +149,7 @@ func (s *Snapshot) Allocs(r Range) iter.Seq[*model.Allocation] {
 // an earlier job of that name that was purged included.
 func (s *Snapshot) AllocsByJob(namespace, id string) iter.Seq[*model.Allocation] {
 	return scan(s.allocs.trees[allocsByJob], func(a *model.Allocation) int {
-		return compareJob(a.Namespace, a.JobID, namespace, id)
+		return comparePair(a.Namespace, a.JobID, namespace, id)
 	}, nil, false)
 }
 

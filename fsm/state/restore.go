@@ -2,9 +2,12 @@ package state
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/tinylib/msgp/msgp"
 
@@ -24,7 +27,7 @@ func (s *Store) Restore(r io.Reader) error {
 		in: &blockReader{in: bufio.NewReaderSize(r, blockBytes)},
 		x:  &Txn{store: scratch, epoch: s.epoch, staleSet: make(map[jobRef]bool)},
 	}
-	l.allocs = newAllocReader(&l.x.Snapshot)
+	l.stages = newStages(l.x)
 	if err := l.load(); err != nil {
 		return err
 	}
@@ -36,13 +39,42 @@ func (s *Store) Restore(r io.Reader) error {
 	return nil
 }
 
-// loader reads a snapshot into a transaction's content.
+// loader reads a snapshot into a transaction's content, table by table.
 type loader struct {
 	in     *blockReader
 	x      *Txn
-	allocs *allocReader
-	record allocRecord
+	stages map[Table]stage
+	open   Table // being read
 	rows   map[string]uint64
+}
+
+// stage collects the rows of one table until all have been read.
+type stage interface {
+	add(b []byte) error // one row
+	build(x *Txn)
+}
+
+func newStages(x *Txn) map[Table]stage {
+	return map[Table]stage{
+		TableNamespaces:  &rowStage[model.Namespace, *model.Namespace]{schema: &namespaceSchema},
+		TableNodePools:   &rowStage[model.NodePool, *model.NodePool]{schema: &poolSchema},
+		sectionScheduler: &rowStage[model.SchedulerConfiguration, *model.SchedulerConfiguration]{schema: &schedulerSchema},
+		sectionAutopilot: &rowStage[model.AutopilotConfiguration, *model.AutopilotConfiguration]{schema: &autopilotSchema},
+		sectionCluster:   &rowStage[model.ClusterMetadata, *model.ClusterMetadata]{schema: &clusterSchema},
+		sectionSigning:   &rowStage[model.SigningKey, *model.SigningKey]{schema: &signingSchema},
+		TableNodes:       &rowStage[model.Node, *model.Node]{schema: &nodeSchema},
+		TableJobs:        &rowStage[model.Job, *model.Job]{schema: &jobSchema},
+		TableJobVersions: &rowStage[model.Job, *model.Job]{schema: &versionSchema},
+		TableSubmissions: &rowStage[Submission, *Submission]{schema: &submissionSchema},
+		TableJobSummary:  &rowStage[model.JobSummary, *model.JobSummary]{schema: &summarySchema},
+		TableEvals:       &rowStage[model.Evaluation, *model.Evaluation]{schema: &evalSchema},
+		TableDeployments: &rowStage[model.Deployment, *model.Deployment]{schema: &deploySchema},
+		TableRequests:    &rowStage[Request, *Request]{schema: &requestSchema},
+		TableAllocs: &allocStage{
+			rowStage: rowStage[model.Allocation, *model.Allocation]{schema: &allocSchema},
+			reader:   newAllocReader(&x.Snapshot),
+		},
+	}
 }
 
 func (l *loader) load() error {
@@ -59,16 +91,15 @@ func (l *loader) load() error {
 			return err
 		}
 		if section == blockEnd {
+			l.close()
 			return l.end(payload)
 		}
-		t, ok := sectionTables[section]
-		if !ok {
-			return fmt.Errorf("%w: it has a section of kind %d", ErrSnapshotNewer, section)
-		}
-		if err := l.block(t, payload); err != nil {
+		if err := l.section(section); err != nil {
 			return err
 		}
-		l.x.forget()
+		if err := l.block(payload); err != nil {
+			return err
+		}
 	}
 }
 
@@ -92,106 +123,179 @@ func (l *loader) header() error {
 	return nil
 }
 
+// section goes on to the table of a block. One that was left is complete.
+func (l *loader) section(number byte) error {
+	t, ok := sectionTables[number]
+	if !ok {
+		return fmt.Errorf("%w: it has a section of kind %d", ErrSnapshotNewer, number)
+	}
+	if t == l.open {
+		return nil
+	}
+	l.close()
+	if l.stages[t] == nil {
+		return fmt.Errorf("%w: the rows of %s are not in one place", ErrSnapshotDamaged, t)
+	}
+	l.open = t
+	return nil
+}
+
+// close builds the table that was being read.
+func (l *loader) close() {
+	if l.open == "" {
+		return
+	}
+	l.stages[l.open].build(l.x)
+	l.stages[l.open] = nil
+	l.open = ""
+}
+
 // end compares what was read with what was written.
 func (l *loader) end(payload []byte) error {
 	var e snapshotEnd
 	if err := decode(&e, payload); err != nil {
 		return fmt.Errorf("%w: its end cannot be read", ErrSnapshotDamaged)
 	}
-	for name, n := range e.Rows {
-		if l.rows[name] != n {
-			return fmt.Errorf("%w: %d rows of %s, %d expected", ErrSnapshotDamaged, l.rows[name], name, n)
-		}
-	}
-	if len(e.Rows) != len(l.rows) {
-		return fmt.Errorf("%w: it has sections that its end does not list", ErrSnapshotDamaged)
+	if !maps.Equal(e.Rows, l.rows) {
+		return fmt.Errorf("%w: it has %v rows, %v were written", ErrSnapshotDamaged, l.rows, e.Rows)
 	}
 	return nil
 }
 
 // block reads the rows of one block.
-func (l *loader) block(t Table, payload []byte) error {
+func (l *loader) block(payload []byte) error {
+	stage := l.stages[l.open]
 	for len(payload) > 0 {
 		size, n := binary.Uvarint(payload)
 		if n <= 0 || size > uint64(len(payload)-n) {
-			return fmt.Errorf("%w: a row of %s is longer than its block", ErrSnapshotDamaged, t)
+			return fmt.Errorf("%w: a row of %s is longer than its block", ErrSnapshotDamaged, l.open)
 		}
 		row := payload[n : n+int(size)]
 		payload = payload[n+int(size):]
-		if err := l.row(t, row); err != nil {
-			return fmt.Errorf("%w: row %d of %s: %w", ErrSnapshotDamaged, l.rows[string(t)], t, err)
+		if err := stage.add(row); err != nil {
+			return fmt.Errorf("%w: row %d of %s: %w", ErrSnapshotDamaged, l.rows[string(l.open)], l.open, err)
 		}
-		l.rows[string(t)]++
+		l.rows[string(l.open)]++
 	}
 	return nil
 }
 
-func (l *loader) row(t Table, b []byte) error {
-	switch t {
-	case TableNamespaces:
-		return load[model.Namespace](l, &namespaceSchema, b)
-	case TableNodePools:
-		return load[model.NodePool](l, &poolSchema, b)
-	case sectionScheduler:
-		return load[model.SchedulerConfiguration](l, &schedulerSchema, b)
-	case sectionAutopilot:
-		return load[model.AutopilotConfiguration](l, &autopilotSchema, b)
-	case sectionCluster:
-		return load[model.ClusterMetadata](l, &clusterSchema, b)
-	case sectionSigning:
-		return load[model.SigningKey](l, &signingSchema, b)
-	case TableNodes:
-		return load[model.Node](l, &nodeSchema, b)
-	case TableJobs:
-		return load[model.Job](l, &jobSchema, b)
-	case TableJobVersions:
-		return load[model.Job](l, &versionSchema, b)
-	case TableSubmissions:
-		return load[Submission](l, &submissionSchema, b)
-	case TableJobSummary:
-		return load[model.JobSummary](l, &summarySchema, b)
-	case TableEvals:
-		return load[model.Evaluation](l, &evalSchema, b)
-	case TableDeployments:
-		return load[model.Deployment](l, &deploySchema, b)
-	case TableRequests:
-		return load[Request](l, &requestSchema, b)
-	}
-	return l.alloc(b)
-}
-
-// load decodes one row and puts it into its table.
-func load[T any, P interface {
+// rowStage is the stage of a table whose rows are written as they are.
+type rowStage[T any, P interface {
 	*T
 	msgp.Unmarshaler
-}](l *loader, sc *schema[T], b []byte) error {
+}] struct {
+	schema *schema[T]
+	rows   []*T
+}
+
+func (s *rowStage[T, P]) add(b []byte) error {
 	row := new(T)
 	if err := decode(P(row), b); err != nil {
 		return err
 	}
-	return insert(l, sc, row)
+	return s.append(row)
 }
 
-// insert puts a row that must be new into its table.
-func insert[T any](l *loader, sc *schema[T], row *T) error {
-	if sc.content(&l.x.Snapshot).trees[byKey].row(row, sc.indexes[byKey].order) != nil {
-		return fmt.Errorf("the key %q comes twice", sc.key(row))
+// append adds a row, which must be beyond the last one.
+func (s *rowStage[T, P]) append(row *T) error {
+	if n := len(s.rows); n > 0 && s.schema.indexes[byKey].order(s.rows[n-1], row) >= 0 {
+		return fmt.Errorf("key %q does not come after key %q", s.schema.key(row), s.schema.key(s.rows[n-1]))
 	}
-	set(l.x, sc, nil, row)
+	s.rows = append(s.rows, row)
 	return nil
 }
 
-func (l *loader) alloc(b []byte) error {
-	if err := CheckMessage(b); err != nil {
+// build makes all indexes of the table.
+func (s *rowStage[T, P]) build(x *Txn) {
+	tb := s.schema.content(&x.Snapshot)
+	for i := range s.schema.indexes {
+		tb.trees[i] = treeOf(sortedFor(s.rows, &s.schema.indexes[i], i == byKey), x.epoch)
+	}
+	if s.schema.after != nil {
+		for _, row := range s.rows {
+			s.schema.after(x, nil, row)
+		}
+		x.forget()
+	}
+}
+
+// sortedFor returns the rows that an index holds in its order. rows are in the
+// order of their key.
+func sortedFor[T any](rows []*T, ix *index[T], primary bool) []*T {
+	if primary {
+		return rows
+	}
+	held := rows
+	if ix.has != nil {
+		held = nil
+		for _, row := range rows {
+			if ix.has(row) {
+				held = append(held, row)
+			}
+		}
+	}
+	if ix.group == nil {
+		held = slices.Clone(held)
+		slices.SortFunc(held, ix.order)
+		return held
+	}
+	return groupRows(held, ix.group)
+}
+
+// groupRows sorts rows that are in the order of their key by group.
+func groupRows[T any](rows []*T, of func(*T) group) []*T {
+	numbers := make(map[group]int32)
+	var counts []int
+	member := make([]int32, len(rows))
+	for i, row := range rows {
+		g := of(row)
+		n, ok := numbers[g]
+		if !ok {
+			n = int32(len(counts))
+			numbers[g] = n
+			counts = append(counts, 0)
+		}
+		counts[n]++
+		member[i] = n
+	}
+	order := slices.SortedFunc(maps.Keys(numbers), func(g, h group) int {
+		if c := comparePair(g.a, g.b, h.a, h.b); c != 0 {
+			return c
+		}
+		return cmp.Compare(g.number, h.number)
+	})
+	next := make([]int, len(counts))
+	at := 0
+	for _, g := range order {
+		n := numbers[g]
+		next[n] = at
+		at += counts[n]
+	}
+	out := make([]*T, len(rows))
+	for i, row := range rows {
+		n := member[i]
+		out[next[n]] = row
+		next[n]++
+	}
+	return out
+}
+
+// allocStage is the stage of the allocations, which are written as records.
+type allocStage struct {
+	rowStage[model.Allocation, *model.Allocation]
+	reader *allocReader
+	record allocRecord
+}
+
+func (s *allocStage) add(b []byte) error {
+	s.record = allocRecord{}
+	if err := decode(&s.record, b); err != nil {
 		return err
 	}
-	l.record = allocRecord{}
-	if _, err := l.record.UnmarshalMsg(b); err != nil {
-		return err
-	}
-	a, err := l.allocs.alloc(&l.record)
+	a, err := s.reader.alloc(&s.record)
 	if err != nil {
 		return err
 	}
-	return insert(l, &allocSchema, a)
+	return s.append(a)
 }

@@ -18,9 +18,19 @@ type table[T any] struct {
 }
 
 // index orders the rows of a table; has, when set, tells which rows it holds.
+// group, when set, is the part of the order that comes before the key of the
+// table: it lets a restore sort without comparing rows.
 type index[T any] struct {
 	order order[T]
 	has   func(row *T) bool
+	group func(row *T) group
+}
+
+// group is what rows that are neighbours in an index have in common; groups are
+// ordered by its fields, first to last.
+type group struct {
+	a, b   string
+	number uint64
 }
 
 // schema describes a table: its rows' key, its indexes (the first one orders
@@ -53,12 +63,12 @@ const (
 	requestsByAge  = 1
 )
 
-// compareJob compares rows that belong to jobs.
-func compareJob(nsA, idA, nsB, idB string) int {
-	if c := strings.Compare(nsA, nsB); c != 0 {
+// comparePair compares by two strings, such as the namespace and id of a job.
+func comparePair(a1, a2, b1, b2 string) int {
+	if c := strings.Compare(a1, b1); c != 0 {
 		return c
 	}
-	return strings.Compare(idA, idB)
+	return strings.Compare(a2, b2)
 }
 
 // compareCreated is the order of lists: oldest first, ids break ties.
@@ -75,14 +85,6 @@ func comparePrefix(s, prefix string) int {
 		return 0
 	}
 	return strings.Compare(s, prefix)
-}
-
-// first returns the first comparison that decides.
-func first(c, d int) int {
-	if c != 0 {
-		return c
-	}
-	return d
 }
 
 func versionKey(namespace, id string, version uint64) string {
@@ -138,7 +140,10 @@ var nodeSchema = schema[model.Node]{
 	indexes: []index[model.Node]{
 		{order: func(a, b *model.Node) int { return strings.Compare(a.ID, b.ID) }},
 		{order: func(a, b *model.Node) int {
-			return first(strings.Compare(a.NodePool, b.NodePool), strings.Compare(a.ID, b.ID))
+			if c := strings.Compare(a.NodePool, b.NodePool); c != 0 {
+				return c
+			}
+			return strings.Compare(a.ID, b.ID)
 		}},
 	},
 }
@@ -148,10 +153,13 @@ var jobSchema = schema[model.Job]{
 	key:     func(j *model.Job) string { return JobKey(j.Namespace, j.ID) },
 	content: func(s *Snapshot) *table[model.Job] { return &s.jobs },
 	indexes: []index[model.Job]{
-		{order: func(a, b *model.Job) int { return compareJob(a.Namespace, a.ID, b.Namespace, b.ID) }},
+		{order: func(a, b *model.Job) int { return comparePair(a.Namespace, a.ID, b.Namespace, b.ID) }},
 		{
 			order: func(a, b *model.Job) int {
-				return first(compareJob(a.Namespace, a.ParentID, b.Namespace, b.ParentID), strings.Compare(a.ID, b.ID))
+				if c := comparePair(a.Namespace, a.ParentID, b.Namespace, b.ParentID); c != 0 {
+					return c
+				}
+				return strings.Compare(a.ID, b.ID)
 			},
 			has: func(j *model.Job) bool { return j.ParentID != "" },
 		},
@@ -164,7 +172,10 @@ var versionSchema = schema[model.Job]{
 	key:     func(j *model.Job) string { return versionKey(j.Namespace, j.ID, j.Version) },
 	content: func(s *Snapshot) *table[model.Job] { return &s.versions },
 	indexes: []index[model.Job]{{order: func(a, b *model.Job) int {
-		return first(compareJob(a.Namespace, a.ID, b.Namespace, b.ID), cmp.Compare(a.Version, b.Version))
+		if c := comparePair(a.Namespace, a.ID, b.Namespace, b.ID); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Version, b.Version)
 	}}},
 }
 
@@ -173,7 +184,10 @@ var submissionSchema = schema[Submission]{
 	key:     func(s *Submission) string { return versionKey(s.Namespace, s.JobID, s.Version) },
 	content: func(s *Snapshot) *table[Submission] { return &s.submissions },
 	indexes: []index[Submission]{{order: func(a, b *Submission) int {
-		return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), cmp.Compare(a.Version, b.Version))
+		if c := comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Version, b.Version)
 	}}},
 }
 
@@ -182,7 +196,7 @@ var summarySchema = schema[model.JobSummary]{
 	key:     func(s *model.JobSummary) string { return JobKey(s.Namespace, s.JobID) },
 	content: func(s *Snapshot) *table[model.JobSummary] { return &s.summaries },
 	indexes: []index[model.JobSummary]{{order: func(a, b *model.JobSummary) int {
-		return compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID)
+		return comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID)
 	}}},
 }
 
@@ -194,14 +208,23 @@ var evalSchema = schema[model.Evaluation]{
 		{order: func(a, b *model.Evaluation) int { return strings.Compare(a.ID, b.ID) }},
 		{order: compareEvalCreated},
 		{order: func(a, b *model.Evaluation) int {
-			return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), compareEvalCreated(a, b))
+			if c := comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID); c != 0 {
+				return c
+			}
+			return compareEvalCreated(a, b)
 		}},
 		{order: func(a, b *model.Evaluation) int {
-			return first(strings.Compare(a.Status, b.Status), compareEvalCreated(a, b))
+			if c := strings.Compare(a.Status, b.Status); c != 0 {
+				return c
+			}
+			return compareEvalCreated(a, b)
 		}},
 		{
 			order: func(a, b *model.Evaluation) int {
-				return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), strings.Compare(a.ID, b.ID))
+				if c := comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID); c != 0 {
+					return c
+				}
+				return strings.Compare(a.ID, b.ID)
 			},
 			has: func(e *model.Evaluation) bool { return e.Status == model.EvalBlocked },
 		},
@@ -221,7 +244,10 @@ var deploySchema = schema[model.Deployment]{
 		{order: func(a, b *model.Deployment) int { return strings.Compare(a.ID, b.ID) }},
 		{order: compareDeployCreated},
 		{order: func(a, b *model.Deployment) int {
-			return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), compareDeployCreated(a, b))
+			if c := comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID); c != 0 {
+				return c
+			}
+			return compareDeployCreated(a, b)
 		}},
 	},
 }
@@ -236,21 +262,31 @@ var allocSchema = schema[model.Allocation]{
 	content: func(s *Snapshot) *table[model.Allocation] { return &s.allocs },
 	indexes: []index[model.Allocation]{
 		{order: func(a, b *model.Allocation) int { return strings.Compare(a.ID, b.ID) }},
-		{order: func(a, b *model.Allocation) int { return compareCreated(a.CreateIndex, a.ID, b.CreateIndex, b.ID) }},
-		{order: func(a, b *model.Allocation) int {
-			return first(compareJob(a.Namespace, a.JobID, b.Namespace, b.JobID), strings.Compare(a.ID, b.ID))
-		}},
-		{order: func(a, b *model.Allocation) int {
-			return first(strings.Compare(a.NodeID, b.NodeID), strings.Compare(a.ID, b.ID))
-		}},
-		{order: func(a, b *model.Allocation) int {
-			return first(strings.Compare(a.EvalID, b.EvalID), strings.Compare(a.ID, b.ID))
-		}},
+		{
+			order: func(a, b *model.Allocation) int { return compareCreated(a.CreateIndex, a.ID, b.CreateIndex, b.ID) },
+			group: func(a *model.Allocation) group { return group{number: a.CreateIndex} },
+		},
 		{
 			order: func(a, b *model.Allocation) int {
-				return first(strings.Compare(a.DeploymentID, b.DeploymentID), strings.Compare(a.ID, b.ID))
+				if c := comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID); c != 0 {
+					return c
+				}
+				return strings.Compare(a.ID, b.ID)
 			},
-			has: func(a *model.Allocation) bool { return a.DeploymentID != "" },
+			group: func(a *model.Allocation) group { return group{a: a.Namespace, b: a.JobID} },
+		},
+		{
+			order: func(a, b *model.Allocation) int { return comparePair(a.NodeID, a.ID, b.NodeID, b.ID) },
+			group: func(a *model.Allocation) group { return group{a: a.NodeID} },
+		},
+		{
+			order: func(a, b *model.Allocation) int { return comparePair(a.EvalID, a.ID, b.EvalID, b.ID) },
+			group: func(a *model.Allocation) group { return group{a: a.EvalID} },
+		},
+		{
+			order: func(a, b *model.Allocation) int { return comparePair(a.DeploymentID, a.ID, b.DeploymentID, b.ID) },
+			has:   func(a *model.Allocation) bool { return a.DeploymentID != "" },
+			group: func(a *model.Allocation) group { return group{a: a.DeploymentID} },
 		},
 	},
 	after: (*Txn).tallyAlloc,

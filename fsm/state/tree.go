@@ -1,9 +1,9 @@
 package state
 
-// treeItems is the number of rows in a full tree node. 61 makes a leaf exactly
-// 512 bytes, an allocator size class: small enough that copying one to change
+// treeItems is the number of rows in a full tree node. 29 makes a leaf exactly
+// 256 bytes, an allocator size class: small enough that copying one to change
 // a row is cheap, large enough that an index costs a row about 12 bytes.
-const treeItems = 61
+const treeItems = 29
 
 // treeMin is the number of rows below which a node is merged with, or filled
 // from, a neighbour after a removal.
@@ -364,4 +364,44 @@ func (n *treeNode[T]) descend(beyond func(row *T) bool, yield func(*T) bool) boo
 			return false
 		}
 	}
+}
+
+// treeOf returns a tree of rows that are in order, built bottom up: much faster
+// than one put for each.
+func treeOf[T any](rows []*T, epoch uint64) tree[T] {
+	if len(rows) == 0 {
+		return tree[T]{}
+	}
+	height := 1
+	for full := treeItems; full < len(rows); height++ {
+		full = full*(treeItems+1) + treeItems
+	}
+	return tree[T]{root: nodeOf(rows, height, epoch), size: len(rows)}
+}
+
+// nodeOf builds a subtree of that height, its children of equal size.
+func nodeOf[T any](rows []*T, height int, epoch uint64) *treeNode[T] {
+	n := &treeNode[T]{epoch: epoch}
+	if height == 1 {
+		n.n = copy(n.items[:], rows)
+		return n
+	}
+	below := treeItems // rows that a full child holds
+	for range height - 2 {
+		below = below*(treeItems+1) + treeItems
+	}
+	kids := (len(rows) + 1 + below) / (below + 1)
+	n.kids = new([treeItems + 1]*treeNode[T])
+	n.n = kids - 1
+	for i := range kids {
+		left := kids - i
+		size := (len(rows) - (left - 1)) / left
+		n.kids[i] = nodeOf(rows[:size], height-1, epoch)
+		rows = rows[size:]
+		if left > 1 {
+			n.items[i] = rows[0]
+			rows = rows[1:]
+		}
+	}
+	return n
 }

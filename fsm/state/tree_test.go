@@ -65,7 +65,7 @@ func TestTree(t *testing.T) {
 			slices.Sort(rows)
 			return rows
 		}
-		space := rapid.SampledFrom([]int{50, 500, 5000}).Draw(t, "space")
+		space := rapid.SampledFrom([]int{50, 500, 9000}).Draw(t, "space")
 		rounds := rapid.IntRange(1, 12).Draw(t, "rounds")
 		for range rounds {
 			grow := rapid.Bool().Draw(t, "grow")
@@ -100,6 +100,15 @@ func TestTree(t *testing.T) {
 			}
 		}
 		scanRows(t, tr, sorted(), space)
+		rows := sorted()
+		pointers := make([]*int, len(rows))
+		for i := range rows {
+			pointers[i] = &rows[i]
+		}
+		built := treeOf(pointers, epoch)
+		if got, _ := check(t, built.root); !slices.Equal(got, rows) || built.size != len(rows) {
+			t.Fatalf("a tree built of rows differs")
+		}
 	})
 }
 
