@@ -1,0 +1,90 @@
+package admit
+
+import (
+	"context"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/agent/server/ident"
+	"github.com/steppe-project/steppe/fsm"
+	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
+)
+
+// Proposer is the part of consensus.Proposer that writes need.
+type Proposer interface {
+	Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome, error)
+}
+
+// Config is what Desk needs. All fields are required.
+type Config struct {
+	Store    *state.Store
+	Proposer Proposer
+	// Region is this cluster's; jobs of others are refused.
+	Region string
+	// Now is the clock that stamps.
+	Now func() time.Time
+}
+
+// Desk holds the write handlers.
+type Desk struct{ cfg Config }
+
+// New makes the handlers.
+func New(cfg Config) *Desk { return &Desk{cfg: cfg} }
+
+// Register adds the handlers to srv.
+func (d *Desk) Register(srv *rpc.Server) {
+	rpc.Handle(srv, msg.JobRegister, d.jobRegister)
+	rpc.Handle(srv, msg.JobDeregister, d.jobDeregister)
+	rpc.Handle(srv, msg.JobEvaluate, d.jobEvaluate)
+	rpc.Handle(srv, msg.JobScale, d.jobScale)
+	rpc.Handle(srv, msg.AllocStop, d.allocStop)
+	rpc.Handle(srv, msg.NodeRegisterAt, d.nodeRegister)
+	rpc.Handle(srv, msg.NodeUpdateAllocs, d.nodeUpdateAllocs)
+	rpc.Handle(srv, msg.NodeEligibility, d.nodeEligibility)
+	rpc.Handle(srv, msg.NodePurge, d.nodePurge)
+	rpc.Handle(srv, msg.NodeEvaluate, d.nodeEvaluate)
+}
+
+// propose proposes one command and returns its outcome. An error of the outcome
+// is the call's.
+func (d *Desk) propose(ctx context.Context, requestID string, body fsm.Body, before ...fsm.Body) (fsm.Outcome, error) {
+	cmds := make([]fsm.Command, 0, len(before)+1)
+	for _, b := range append(before, body) {
+		cmd, err := fsm.NewCommand(b)
+		if err != nil {
+			return fsm.Outcome{}, err
+		}
+		cmds = append(cmds, cmd)
+	}
+	cmds[len(cmds)-1].RequestID = requestID
+	outcomes, err := d.cfg.Proposer.Propose(ctx, cmds...)
+	if err != nil {
+		return fsm.Outcome{}, err
+	}
+	for _, o := range outcomes {
+		if o.Err != nil {
+			return o, o.Err
+		}
+	}
+	return outcomes[len(outcomes)-1], nil
+}
+
+// eval is a new pending evaluation of a job. Its id follows from the request's,
+// if that has one, so that a repeated request names the same evaluation.
+func (d *Desk) eval(job *model.Job, trigger string, priority int, requestID string) *model.Evaluation {
+	if priority == 0 {
+		priority = job.Priority
+	}
+	id := ident.New()
+	if requestID != "" {
+		id = ident.From("evaluation of request", requestID, job.Namespace, job.ID)
+	}
+	now := d.cfg.Now().UnixNano()
+	return &model.Evaluation{
+		ID: id, Namespace: job.Namespace, JobID: job.ID, Type: job.Type, Priority: priority,
+		TriggeredBy: trigger, JobModifyIndex: job.JobModifyIndex, Status: model.EvalPending,
+		CreateTime: now, ModifyTime: now,
+	}
+}
