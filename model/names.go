@@ -116,7 +116,9 @@ const JobPath Path = "job"
 func (p Path) Attr(name string) Path { return p + "." + Path(name) }
 
 // Label is the path of a block with a label.
-func (p Path) Label(block, label string) Path { return p.Attr(block) + Path("["+strconv.Quote(label)+"]") }
+func (p Path) Label(block, label string) Path {
+	return p.Attr(block) + Path("["+strconv.Quote(label)+"]")
+}
 
 // Index is the path of the i-th (from 0) of several blocks without label.
 func (p Path) Index(block string, i int) Path { return p.Attr(block) + Path("["+strconv.Itoa(i)+"]") }

@@ -124,7 +124,9 @@ func (v *validator) jobNames(j *Job) {
 	if j.Name == "" {
 		v.add(p, "", "Missing job name")
 	}
-	v.text(p.Attr("name"), "job name", j.Name)
+	if j.Name != j.ID {
+		v.text(p.Attr("name"), "job name", j.Name)
+	}
 	if j.Region == "" {
 		v.add(p, "", "Missing job region")
 	}

@@ -15,10 +15,10 @@ import (
 // Bounds of evaluating one file. A job file is text from anybody, and its
 // expressions can double themselves from line to line.
 const (
-	maxSteps     = 1_000_000 // evaluated expressions
-	maxEvalBytes = 64 << 20  // sum of the results' sizes
-	maxExponent  = 4096      // binary, of a number: printed, it has 1,300 digits
-	maxNodes     = 200_000   // elements of one value, nested ones included
+	maxSteps     = 500_000  // evaluated expressions
+	maxEvalBytes = 64 << 20 // sum of the results' sizes
+	maxExponent  = 4096     // binary, of a number: printed, it has 1,300 digits
+	maxNodes     = 200_000  // elements of one value, nested ones included
 )
 
 // evaluator evaluates expressions within the bounds. What refers neither to
@@ -46,7 +46,9 @@ func (e *evaluator) value(expr hclsyntax.Expression, ctx *hcl.EvalContext) (cty.
 	v, _ = v.UnmarkDeep()
 	switch {
 	case !v.IsWhollyKnown():
-		e.diags.add(expr.Range(), "", "the value is not known")
+		if !e.diags.failed() { // else it follows from a fault already told
+			e.diags.add(expr.Range(), "", "the value is not known")
+		}
 		return cty.DynamicVal, false
 	case nodes(v, maxNodes) > maxNodes:
 		e.diags.add(expr.Range(), "", "the value has more than %d elements", maxNodes)
@@ -57,8 +59,11 @@ func (e *evaluator) value(expr hclsyntax.Expression, ctx *hcl.EvalContext) (cty.
 
 func (e *evaluator) warn(at hcl.Range, format string, args ...any) {
 	if len(e.warnings) < maxWarnings {
-		text := fmt.Sprintf("%s:%d:%d: ", at.Filename, at.Start.Line, at.Start.Column) + fmt.Sprintf(format, args...)
-		if text = printable(text); !slices.Contains(e.warnings, text) {
+		place := at.Filename
+		if at.Start.Line > 0 {
+			place = fmt.Sprintf("%s:%d:%d", at.Filename, at.Start.Line, at.Start.Column)
+		}
+		if text := printable(place + ": " + fmt.Sprintf(format, args...)); !slices.Contains(e.warnings, text) {
 			e.warnings = append(e.warnings, text)
 		}
 	}
@@ -98,7 +103,7 @@ func (m *metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	case t == cty.String:
 		m.e.bytes += len(plain.AsString())
 	case t == cty.Number:
-		if f := plain.AsBigFloat(); !f.IsInf() && (f.MantExp(nil) > maxExponent || f.MantExp(nil) < -maxExponent) {
+		if f := plain.AsBigFloat(); f.IsInf() || f.MantExp(nil) > maxExponent || f.MantExp(nil) < -maxExponent {
 			return cty.DynamicVal, m.fault("Number out of range", "The number is too large or too small.")
 		}
 	case plain.CanIterateElements():
@@ -133,8 +138,12 @@ func (r *rewriter) rewrite(expr hclsyntax.Expression) hclsyntax.Expression {
 	switch x := expr.(type) {
 	case nil:
 		return nil
-	case *metered, *hclsyntax.AnonSymbolExpr, *hclsyntax.LiteralValueExpr:
+	case *metered, *hclsyntax.AnonSymbolExpr:
 		return expr
+	case *hclsyntax.LiteralValueExpr:
+		if x.Val.Type() != cty.Number {
+			return expr
+		}
 	case *hclsyntax.ScopeTraversalExpr:
 		return r.reference(x)
 	case *hclsyntax.TemplateExpr:

@@ -67,10 +67,11 @@ func (p Positions) Annotate(problems []model.Problem) error {
 
 // attributeOf is the last name of a path when it is an argument's.
 func attributeOf(path string) string {
-	if strings.HasSuffix(path, "]") {
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	if strings.ContainsAny(name, "[]#") {
 		return ""
 	}
-	return path[strings.LastIndexByte(path, '.')+1:]
+	return name
 }
 
 // Paths are all paths with a place, sorted.

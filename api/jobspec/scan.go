@@ -29,27 +29,26 @@ func (e *evaluator) scan(src []byte, filename string, lex lexer) bool {
 		return false
 	}
 	tokens, _ := lex(src, filename, hcl.InitialPos)
-	depth, row := 0, 0
+	rows := []int{0} // operators in a row, for each open bracket
 	for _, t := range tokens {
+		top := len(rows) - 1
 		switch t.Type {
+		case hclsyntax.TokenTemplateControl:
+			rows[top]++
+			rows = append(rows, 0)
 		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp,
 			hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
-			depth++
-		case hclsyntax.TokenTemplateControl:
-			depth++
-			row++
+			rows = append(rows, 0)
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd,
 			hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
-			depth = max(0, depth-1)
+			rows = rows[:max(1, top)]
 		case hclsyntax.TokenMinus, hclsyntax.TokenBang, hclsyntax.TokenQuestion:
-			row++
-		case hclsyntax.TokenNewline:
-			if depth == 0 {
-				row = 0
-			}
+			rows[top]++
+		case hclsyntax.TokenEqual, hclsyntax.TokenComma:
+			rows[top] = 0 // another expression begins
 		}
 		// Quotes and what they hold count as levels of their own.
-		if depth > 3*model.MaxNesting || row > maxRow {
+		if len(rows) > 3*model.MaxNesting || rows[len(rows)-1] > maxRow || rows[min(top, len(rows)-1)] > maxRow {
 			e.diags.add(t.Range, "", "the file nests deeper than %d levels", model.MaxNesting)
 			return false
 		}
