@@ -3,6 +3,8 @@ package consensus
 import (
 	"context"
 	"io"
+	"net"
+	"time"
 
 	"github.com/steppe-project/steppe/fsm"
 )
@@ -46,24 +48,23 @@ type Leadership struct {
 	Changed <-chan struct{}
 }
 
-// Machine is the replicated state machine; package fsm provides it.
-// Apply, Snapshot and Restore are called by one goroutine at a time; a
-// Snapshot's WriteTo runs beside later Applies.
+// Machine is the replicated state machine; *fsm.FSM is one. Apply, Snapshot and
+// Restore are called by one goroutine at a time; a snapshot's WriteTo runs
+// beside later Applies.
 type Machine interface {
-	// Apply applies one entry and returns one outcome per command.
+	// Apply applies one entry and returns one outcome per command. An outcome
+	// with a fsm.FatalError stops the host.
 	Apply(e fsm.Entry) []fsm.Outcome
-	// Snapshot captures the state cheaply.
-	Snapshot() (Snapshot, error)
+	// Snapshot captures the state at no cost; WriteTo streams it.
+	Snapshot() io.WriterTo
 	// Restore replaces the state by what a snapshot's WriteTo wrote. On error
 	// the former state must be kept.
 	Restore(r io.Reader) error
 }
 
-// Snapshot is a captured state. It is an alias, so that implementations need
-// not import this package.
-type Snapshot = interface {
-	// WriteTo writes the state in the form Restore reads.
-	WriteTo(w io.Writer) (int64, error)
-	// Release frees the capture; called exactly once.
-	Release()
+// StreamLayer carries raft's connections; rpc.RaftLayer is one.
+type StreamLayer interface {
+	net.Listener
+	// Dial connects to the server at addr.
+	Dial(addr string, timeout time.Duration) (net.Conn, error)
 }

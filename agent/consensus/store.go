@@ -1,0 +1,121 @@
+package consensus
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// logFile is the log's name below Config.Dir.
+const logFile = "log.db"
+
+// mmapBytes is the address space reserved for the log file, so that growing to
+// a usual size needs no remapping, which would wait for readers.
+const mmapBytes = 256 << 20
+
+// store is where a server keeps its log, vote and snapshots.
+type store struct {
+	logs      raft.LogStore
+	stable    raft.StableStore
+	snapshots raft.SnapshotStore
+	close     func() error
+}
+
+// openStore opens or creates what cfg names.
+func openStore(cfg *Config, logger hclog.Logger) (store, error) {
+	if cfg.Dir == "" {
+		mem := raft.NewInmemStore()
+		return store{mem, mem, raft.NewInmemSnapshotStore(), func() error { return nil }}, nil
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return store{}, explainOpen(cfg.Dir, err)
+	}
+	bolt, err := raftboltdb.New(raftboltdb.Options{
+		Path: filepath.Join(cfg.Dir, logFile),
+		BoltOptions: &bbolt.Options{
+			Timeout: openTimeout,
+			// The list of free pages is rebuilt at opening instead of being
+			// written with every commit.
+			NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+			InitialMmapSize: mmapBytes,
+		},
+		MsgpackUseNewTimeFormat: true,
+	})
+	if err != nil {
+		return store{}, explainOpen(cfg.Dir, err)
+	}
+	cache, err := raft.NewLogCache(logCacheEntries, bolt)
+	if err == nil {
+		var snaps *raft.FileSnapshotStore
+		if snaps, err = raft.NewFileSnapshotStoreWithLogger(cfg.Dir, retainSnapshots, logger); err == nil {
+			return store{cache, bolt, snaps, bolt.Close}, nil
+		}
+	}
+	return store{}, errors.Join(explainOpen(cfg.Dir, err), bolt.Close())
+}
+
+func explainOpen(dir string, err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, bbolt.ErrTimeout):
+		hint = ": another process has it open"
+	case errors.Is(err, os.ErrPermission):
+		hint = ": no permission"
+	case errors.Is(err, syscall.ENOSPC):
+		hint = ": the disk is full"
+	case errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrVersionMismatch):
+		hint = ": the log is damaged; restore this server from the others by starting it with an empty data directory"
+	}
+	return model.Errorf(model.CodeInvalid, "cannot open the server's log in %s%s: %w", dir, hint, err)
+}
+
+// solitude tells whether the stored configuration has id as its only voter, and
+// whether there is none yet.
+func (s *store) solitude(id raft.ServerID) (alone, fresh bool, err error) {
+	conf, err := s.configuration()
+	if err != nil {
+		return false, false, model.Errorf(model.CodeInvalid, "cannot read the server's log: %w", err)
+	}
+	voters := 0
+	for _, srv := range conf.Servers {
+		if srv.Suffrage == raft.Voter {
+			voters++
+			alone = srv.ID == id
+		}
+	}
+	return alone && voters == 1, len(conf.Servers) == 0, nil
+}
+
+// configuration is the latest one in log or snapshots.
+func (s *store) configuration() (raft.Configuration, error) {
+	first, err := s.logs.FirstIndex()
+	if err != nil {
+		return raft.Configuration{}, err
+	}
+	last, err := s.logs.LastIndex()
+	if err != nil {
+		return raft.Configuration{}, err
+	}
+	for i := last; i >= first && i > 0; i-- {
+		var l raft.Log
+		if err := s.logs.GetLog(i, &l); err != nil {
+			return raft.Configuration{}, err
+		}
+		if l.Type == raft.LogConfiguration {
+			return raft.DecodeConfiguration(l.Data), nil
+		}
+	}
+	snaps, err := s.snapshots.List()
+	if err != nil || len(snaps) == 0 {
+		return raft.Configuration{}, err
+	}
+	return snaps[0].Configuration, nil
+}
