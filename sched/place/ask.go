@@ -179,13 +179,6 @@ func (a *Ask) WithoutPort(i int) *Ask {
 	return &next
 }
 
-// WithResources is the ask with other amounts (MHz, cores, MB, MB).
-func (a *Ask) WithResources(cpu int64, cores int, memory, disk int64) *Ask {
-	next := *a
-	next.CPU, next.Cores, next.Memory, next.Disk = cpu, cores, memory, disk
-	return &next
-}
-
 // WithDatacenters is the ask of a job with other datacenters.
 func (a *Ask) WithDatacenters(list ...string) *Ask {
 	next := *a

@@ -24,7 +24,7 @@ type Board struct {
 	rng    *rand.Rand
 	job    map[int32]int32            // instances of the job by row
 	groups map[string]map[int32]int32 // of each group by row
-	active *Checker                   // keeps its counts current
+	watch  []*Checker                 // whose counts follow the board
 }
 
 // NewBoard makes a board on a fork, which it then owns.
@@ -71,8 +71,8 @@ func (b *Board) bump(row int32, group string, sign int32) {
 	}
 	add(rows, row, sign)
 	add(b.job, row, sign)
-	if b.active != nil {
-		b.active.bump(row, group, sign)
+	for _, k := range b.watch {
+		k.bump(row, group, sign)
 	}
 }
 

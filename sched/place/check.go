@@ -38,19 +38,47 @@ type Checker struct {
 	board   *Board
 	ask     *Ask
 	need    need
-	classes map[string]verdict
+	classes map[string]*classOutcome
 	last    string // the class of lastIs; neighbours are often equal
-	lastIs  verdict
-	reasons []string // [0] is none
+	lastIs  *classOutcome
+	reasons []reason // [0] is none
 	numbers map[string]int32
 	values  []map[string]int // of each distinct property: instances by value
 }
 
+// classOutcome is what holds for all nodes of a class, and how many of them had
+// which outcome in the last scan.
+type classOutcome struct {
+	verdict   verdict
+	dc        string
+	nodeClass string
+	inPool    bool
+	nodes     [kindFits + 1]int
+}
+
+// reason is why a node is no candidate, and of how many in the last scan.
+type reason struct {
+	text  string
+	kind  kind
+	nodes int
+}
+
 // Checker makes the feasibility function of an ask on the board as it is and
-// will be. A board keeps one checker current: the newest.
+// will be.
 func (b *Board) Checker(a *Ask) *Checker {
-	k := &Checker{board: b, ask: a, need: a.need(), classes: make(map[string]verdict), reasons: []string{""}, numbers: make(map[string]int32)}
-	k.values = make([]map[string]int, len(a.distinct))
+	k := b.checker(a)
+	if len(a.distinct) > 0 {
+		b.watch = append(b.watch, k)
+	}
+	return k
+}
+
+// checker makes one for the board as it is now.
+func (b *Board) checker(a *Ask) *Checker {
+	k := &Checker{
+		board: b, ask: a, need: a.need(), classes: make(map[string]*classOutcome),
+		reasons: make([]reason, 1), numbers: make(map[string]int32), values: make([]map[string]int, len(a.distinct)),
+	}
 	for i, d := range a.distinct {
 		k.values[i] = make(map[string]int)
 		rows := b.groups[a.Group.Name]
@@ -61,7 +89,6 @@ func (b *Board) Checker(a *Ask) *Checker {
 			k.countValue(i, row, int(n))
 		}
 	}
-	b.active = k
 	return k
 }
 
@@ -84,15 +111,15 @@ func (k *Checker) countValue(i int, row int32, n int) {
 	}
 }
 
-// number returns a reason's number.
-func (k *Checker) number(reason string) int32 {
-	n, ok := k.numbers[reason]
+// because makes a verdict with a reason.
+func (k *Checker) because(kind kind, text string) verdict {
+	n, ok := k.numbers[text]
 	if !ok {
 		n = int32(len(k.reasons))
-		k.reasons = append(k.reasons, reason)
-		k.numbers[reason] = n
+		k.reasons = append(k.reasons, reason{text: text, kind: kind})
+		k.numbers[text] = n
 	}
-	return n
+	return verdict{kind, n}
 }
 
 // row is the whole check of one row.
@@ -101,59 +128,82 @@ func (k *Checker) row(row int32) verdict {
 	if c.info[i] == nil {
 		return verdict{kind: kindAbsent}
 	}
-	if c.class[i] != k.last || k.last == "" {
-		k.last, k.lastIs = c.class[i], k.class(c.class[i], c.info[i])
-	}
-	v := k.lastIs
+	v := k.class(c, i).verdict
 	switch {
 	case v.kind == kindOutside:
 		return v
 	case !c.ready[i]:
-		return verdict{kindUnready, k.number(unreadyText(c.info[i].node))}
+		return k.because(kindUnready, unreadyText(c.info[i].node))
 	case v.kind == kindFiltered:
 		return v
 	}
 	if reason := k.single(row, c.info[i].node); reason != "" {
-		return verdict{kindFiltered, k.number(reason)}
+		return k.because(kindFiltered, reason)
 	}
 	if lack := k.board.fleet.fit(row, &k.need); lack != "" {
-		return verdict{kindExhausted, k.number(lack)}
+		return k.because(kindExhausted, lack)
 	}
 	return verdict{kind: kindFits}
 }
 
-// class is what holds for all nodes of a computed class.
-func (k *Checker) class(class string, info *nodeInfo) verdict {
-	v, ok := k.classes[class]
-	if !ok {
-		v = k.shared(info)
-		k.classes[class] = v
+// scan checks all rows, counts the outcomes, and calls fits for those that fit.
+func (k *Checker) scan(fits func(row int32)) {
+	for _, o := range k.classes {
+		o.nodes = [kindFits + 1]int{}
 	}
-	return v
+	for i := range k.reasons {
+		k.reasons[i].nodes = 0
+	}
+	for row := range int32(k.board.fleet.rows()) {
+		v := k.row(row)
+		if v.kind == kindAbsent {
+			continue
+		}
+		k.lastIs.nodes[v.kind]++
+		k.reasons[v.reason].nodes++
+		if v.kind == kindFits && fits != nil {
+			fits(row)
+		}
+	}
+}
+
+// class is what holds for all nodes of the row's computed class.
+func (k *Checker) class(c *chunk, i int) *classOutcome {
+	if c.class[i] == k.last && k.lastIs != nil {
+		return k.lastIs
+	}
+	o := k.classes[c.class[i]]
+	if o == nil {
+		n := c.info[i].node
+		o = &classOutcome{verdict: k.shared(c.info[i]), dc: n.Datacenter, nodeClass: n.NodeClass, inPool: k.ask.inPool(n.NodePool)}
+		k.classes[c.class[i]] = o
+	}
+	k.last, k.lastIs = c.class[i], o
+	return o
 }
 
 func (k *Checker) shared(info *nodeInfo) verdict {
 	n := info.node
 	if !k.ask.inPool(n.NodePool) {
-		return verdict{kindOutside, k.number("node pool " + strconv.Quote(n.NodePool) + " is not " + strconv.Quote(k.ask.Pool))}
+		return k.because(kindOutside, "node pool "+strconv.Quote(n.NodePool)+" is not "+strconv.Quote(k.ask.Pool))
 	}
 	if !k.ask.inDC(n.Datacenter) {
-		return verdict{kindOutside, k.number("datacenter " + strconv.Quote(n.Datacenter) + " is not among the job's")}
+		return k.because(kindOutside, "datacenter "+strconv.Quote(n.Datacenter)+" is not among the job's")
 	}
 	for _, d := range k.ask.Drivers {
 		if !hasDriver(n, d) {
-			return verdict{kindFiltered, k.number(ReasonDrivers)}
+			return k.because(kindFiltered, ReasonDrivers)
 		}
 	}
 	for _, r := range k.ask.rules {
 		if !r.escaped() && !r.met(n, k.ask.Job.Region) {
-			return verdict{kindFiltered, k.number(r.text)}
+			return k.because(kindFiltered, r.text)
 		}
 	}
 	for i := range k.ask.Ports {
 		p := &k.ask.Ports[i]
 		if name := networkOf(p); len(info.networks[name]) == 0 {
-			return verdict{kindFiltered, k.number("missing host network " + strconv.Quote(name) + " for port " + strconv.Quote(p.Label))}
+			return k.because(kindFiltered, "missing host network "+strconv.Quote(name)+" for port "+strconv.Quote(p.Label))
 		}
 	}
 	return verdict{kind: kindFits}
@@ -195,8 +245,8 @@ func (k *Checker) Admits(nodeID string, ready bool) string {
 	if ready && !c.ready[i] {
 		return unreadyText(c.info[i].node)
 	}
-	if v := k.class(c.class[i], c.info[i]); v.kind != kindFits {
-		return k.reasons[v.reason]
+	if v := k.class(c, i).verdict; v.kind != kindFits {
+		return k.reasons[v.reason].text
 	}
 	return k.single(row, c.info[i].node)
 }

@@ -21,59 +21,50 @@ const (
 	scorePenalty  = "node-reschedule-penalty"
 )
 
-// Metrics tells how all nodes answer the ask as the board is now. Evaluated are
-// the nodes that are ready in the job's datacenters and pool; the reasons of
-// the others are listed with the constraints, but not counted as filtered.
+// Metrics tells how the nodes answered when the selection began, and which
+// were best. Evaluated are the nodes that are ready in the job's datacenters and
+// pool; the reasons of the others are listed with the constraints, but not
+// counted as filtered.
 func (s *Selector) Metrics() *model.AllocationMetric {
-	m := s.Checker.Metrics()
+	m := s.outcome()
 	m.ScoreMetaData = s.top()
 	return m
 }
 
-// Metrics is that of Selector without scores.
+// Metrics tells how all nodes answer the ask as the board is now.
 func (k *Checker) Metrics() *model.AllocationMetric {
+	k.scan(nil)
+	return k.outcome()
+}
+
+// outcome is the count of the last scan.
+func (k *Checker) outcome() *model.AllocationMetric {
 	m := &model.AllocationMetric{NodePool: k.ask.Pool, NodesAvailable: make(map[string]int)}
-	counts := make(map[verdict]int)
 	for _, dc := range k.ask.DCs {
 		if !isGlob(dc) {
 			m.NodesAvailable[dc] = 0
 		}
 	}
-	for row := range int32(k.board.fleet.rows()) {
-		v := k.row(row)
-		if v.kind == kindAbsent {
-			continue
+	for _, o := range k.classes {
+		n := o.nodes
+		if o.inPool {
+			m.NodesInPool += n[kindOutside] + n[kindUnready] + n[kindFiltered] + n[kindExhausted] + n[kindFits]
 		}
-		c, i := k.board.fleet.at(row)
-		n := c.info[i].node
-		if k.ask.inPool(n.NodePool) {
-			m.NodesInPool++
+		if ready := n[kindFiltered] + n[kindExhausted] + n[kindFits]; ready > 0 {
+			m.NodesEvaluated += ready
+			m.NodesAvailable[o.dc] += ready
 		}
-		if v.kind >= kindFiltered {
-			m.NodesEvaluated++
-			m.NodesAvailable[n.Datacenter]++
-		}
-		switch v.kind {
-		case kindFiltered:
-			m.NodesFiltered++
-			m.ClassFiltered = count(m.ClassFiltered, n.NodeClass)
-		case kindExhausted:
-			m.NodesExhausted++
-			m.ClassExhausted = count(m.ClassExhausted, n.NodeClass)
-		case kindFits:
-			continue
-		}
-		counts[v]++
+		m.NodesFiltered += n[kindFiltered]
+		m.NodesExhausted += n[kindExhausted]
+		m.ClassFiltered = count(m.ClassFiltered, o.nodeClass, n[kindFiltered])
+		m.ClassExhausted = count(m.ClassExhausted, o.nodeClass, n[kindExhausted])
 	}
-	for v, n := range counts {
-		target := &m.ConstraintFiltered
-		if v.kind == kindExhausted {
-			target = &m.DimensionExhausted
+	for _, r := range k.reasons[1:] {
+		if r.kind == kindExhausted {
+			m.DimensionExhausted = count(m.DimensionExhausted, r.text, r.nodes)
+		} else {
+			m.ConstraintFiltered = count(m.ConstraintFiltered, r.text, r.nodes)
 		}
-		if *target == nil {
-			*target = make(map[string]int)
-		}
-		(*target)[k.reasons[v.reason]] += n
 	}
 	return m
 }
@@ -88,15 +79,15 @@ func isGlob(s string) bool {
 	return false
 }
 
-// count adds one to a node class; nodes without one are not named.
-func count(m map[string]int, class string) map[string]int {
-	if class == "" {
+// count adds n to what a name counts; nothing is counted without a name.
+func count(m map[string]int, name string, n int) map[string]int {
+	if name == "" || n == 0 {
 		return m
 	}
 	if m == nil {
 		m = make(map[string]int)
 	}
-	m[class]++
+	m[name] += n
 	return m
 }
 
@@ -146,9 +137,7 @@ func (k *Checker) ClassEligibility() (classes map[string]bool, escaped bool) {
 		if c.info[i] == nil {
 			continue
 		}
-		if _, seen := classes[c.class[i]]; !seen {
-			classes[c.class[i]] = k.class(c.class[i], c.info[i]).kind == kindFits
-		}
+		classes[c.class[i]] = k.class(c, i).verdict.kind == kindFits
 	}
 	return classes, k.ask.escaped
 }
@@ -188,7 +177,7 @@ func (k *Checker) On(nodeID string) (*Choice, string) {
 		if v.kind == kindAbsent {
 			return nil, reasonAbsent
 		}
-		return nil, k.reasons[v.reason]
+		return nil, k.reasons[v.reason].text
 	}
 	return k.board.take(row, k.ask), ""
 }

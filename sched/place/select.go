@@ -53,12 +53,14 @@ func (s *Selector) fill() {
 	if s.heap == nil {
 		s.heap = make([]candidate, 0, len(s.pos))
 	}
-	for row := range int32(len(s.pos)) {
+	for row := range s.pos {
 		s.pos[row] = -1
-		if s.row(row).kind == kindFits {
+	}
+	s.scan(func(row int32) {
+		if int(row) < len(s.pos) {
 			s.heap = append(s.heap, s.candidate(row))
 		}
-	}
+	})
 	for at := len(s.heap)/2 - 1; at >= 0; at-- {
 		s.down(int32(at))
 	}

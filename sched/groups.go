@@ -1,0 +1,125 @@
+package sched
+
+import (
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/explain"
+	"github.com/steppe-project/steppe/sched/place"
+	"github.com/steppe-project/steppe/sched/reconcile"
+)
+
+// group turns what one group needs into placements and updates.
+func (p *process) group(g *reconcile.Group) {
+	if len(g.InPlace) == 0 && len(g.Places) == 0 {
+		p.nowhere(g)
+		return
+	}
+	a := p.ask(g.Group)
+	out := &model.PlanGroup{TaskGroup: g.Group.Name, Resources: p.board.Shared(a.Ask)}
+	for _, alloc := range g.InPlace {
+		update := &model.InPlaceUpdate{ID: alloc.ID}
+		if out.Resources == nil {
+			update.Resources = alloc.AllocatedResources // its ports and cores are kept
+		}
+		out.InPlace = append(out.InPlace, update)
+	}
+	if len(g.Places) > 0 {
+		out.Placements = make([]*model.Placement, 0, len(g.Places))
+		if g.Places[0].NodeID != "" {
+			p.placeOnNodes(g, a, out)
+		} else {
+			p.placeAnywhere(g, a, out)
+		}
+	}
+	if len(out.InPlace) > 0 || len(out.Placements) > 0 {
+		p.plan.Groups = append(p.plan.Groups, out)
+	}
+}
+
+// placeAnywhere gives each instance the best node.
+func (p *process) placeAnywhere(g *reconcile.Group, a *ask, out *model.PlanGroup) {
+	s := p.board.Select(a.Ask)
+	out.Metrics = s.Metrics()
+	failures := 0
+	for i := range g.Places {
+		want := &g.Places[i]
+		if want.Frees {
+			s.Free(want.Previous)
+		}
+		choice := s.Next(want.Avoid)
+		if choice != nil {
+			p.placed(want, choice, out)
+			continue
+		}
+		if want.Frees {
+			s.Restore(want.Previous)
+		}
+		failures++
+	}
+	p.unplaced(g.Group.Name, a, s.Checker, failures)
+}
+
+// placeOnNodes places the instances of a system job, each on its node.
+func (p *process) placeOnNodes(g *reconcile.Group, a *ask, out *model.PlanGroup) {
+	failures := 0
+	for i := range g.Places {
+		want := &g.Places[i]
+		if want.Frees {
+			p.board.Free(want.Previous)
+		}
+		choice, _ := a.check.On(want.NodeID)
+		if choice != nil {
+			p.placed(want, choice, out)
+			continue
+		}
+		if want.Frees {
+			p.board.Restore(want.Previous)
+		}
+		failures++
+	}
+	out.Metrics = a.check.Metrics()
+	p.unplaced(g.Group.Name, a, a.check, failures)
+}
+
+// placed adds one placement, and the stop of what it replaces.
+func (p *process) placed(want *reconcile.Place, choice *place.Choice, out *model.PlanGroup) {
+	placement := &model.Placement{
+		ID: p.ids.next(), Index: want.Index, NodeID: choice.NodeID,
+		RescheduleTracker: want.Tracker, Resources: choice.Resources,
+	}
+	if want.Previous != nil {
+		placement.PreviousAllocation = want.Previous.ID
+	}
+	if want.Stop != nil {
+		p.stop(want.Stop, placement.ID)
+	}
+	out.Placements = append(out.Placements, placement)
+}
+
+// unplaced records why instances of a group could not be placed, and what
+// would change that.
+func (p *process) unplaced(group string, a *ask, k *place.Checker, failures int) {
+	if failures == 0 {
+		return
+	}
+	m := k.Metrics()
+	m.CoalescedFailures = failures - 1
+	m.Remedies = explain.Remedies(p.board, a.Ask)
+	if p.eval.FailedTGAllocs == nil {
+		p.eval.FailedTGAllocs = make(map[string]*model.AllocationMetric)
+	}
+	p.eval.FailedTGAllocs[group] = m
+	p.eval.QueuedAllocations[group] += failures
+	p.failed = append(p.failed, k)
+}
+
+// nowhere reports a group of a system job that no node at all may run: there is
+// nothing to place, but somebody waits for it.
+func (p *process) nowhere(g *reconcile.Group) {
+	system := p.job.Type == model.JobTypeSystem || p.job.Type == model.JobTypeSysbatch
+	if !system || g.Group.Count == 0 || g.Ignored > 0 {
+		return
+	}
+	a := p.ask(g.Group)
+	p.unplaced(g.Group.Name, a, a.check, 1)
+	p.eval.QueuedAllocations[g.Group.Name] = 0
+}

@@ -1,0 +1,46 @@
+package sched
+
+import (
+	"encoding/hex"
+	"math/rand/v2"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// idSource makes ids that are UUIDs of version 4 in form. They differ for each
+// evaluation, snapshot and attempt, so that a second decision never reuses the
+// ids of a first one that was committed in part; the same decision made twice
+// has the same ids, so that committing it twice changes nothing.
+type idSource struct{ rng *rand.Rand }
+
+func newIDSource(seed uint64, eval *model.Evaluation, index uint64) *idSource {
+	return &idSource{rand.New(rand.NewPCG(evalSeed(seed, eval), index<<8^uint64(eval.Attempts)))}
+}
+
+// evalSeed differs for each evaluation under the same seed (FNV-1a of its id).
+func evalSeed(seed uint64, eval *model.Evaluation) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(eval.ID) {
+		h = (h ^ uint64(eval.ID[i])) * 1099511628211
+	}
+	return h ^ seed
+}
+
+// next returns a new id.
+func (s *idSource) next() string {
+	var b [16]byte
+	hi, lo := s.rng.Uint64(), s.rng.Uint64()
+	for i := range 8 {
+		b[i], b[8+i] = byte(hi>>(8*i)), byte(lo>>(8*i))
+	}
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	var out [36]byte
+	hex.Encode(out[:8], b[:4])
+	hex.Encode(out[9:13], b[4:6])
+	hex.Encode(out[14:18], b[6:8])
+	hex.Encode(out[19:23], b[8:10])
+	hex.Encode(out[24:], b[10:])
+	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
+	return string(out[:])
+}

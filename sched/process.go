@@ -1,0 +1,184 @@
+package sched
+
+import (
+	"strings"
+
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place"
+	"github.com/steppe-project/steppe/sched/reconcile"
+)
+
+// Process decides on one evaluation. It never fails: what could not be done is
+// in the evaluation that the plan carries (status, failed groups, queued counts).
+// Nothing of the state is changed; the plan belongs to the caller.
+func Process(state State, eval *model.Evaluation, env Env) Result {
+	done := *eval
+	done.Status, done.StatusDescription = model.EvalComplete, ""
+	done.FailedTGAllocs, done.QueuedAllocations = nil, map[string]int{}
+	done.BlockedEval, done.NextEval = "", ""
+	done.ClassEligibility, done.EscapedComputedClass = nil, false
+	done.SnapshotIndex, done.ModifyTime = state.Index(), env.Now.UnixNano()
+	p := &process{
+		state: state, env: env, eval: &done, ids: newIDSource(env.Seed, eval, state.Index()),
+		job: state.Job(eval.Namespace, eval.JobID), allocs: state.AllocsByJob(eval.Namespace, eval.JobID),
+		asks: map[string]*ask{},
+	}
+	p.plan = &model.Plan{
+		EvalID: eval.ID, Namespace: eval.Namespace, JobID: eval.JobID, Priority: eval.Priority,
+		SnapshotIndex: state.Index(), Eval: p.eval,
+	}
+	if p.job != nil && !known(p.job.Type) {
+		done.Status, done.StatusDescription = model.EvalFailed, "no scheduler for jobs of type "+p.job.Type
+		return Result{Plan: p.plan}
+	}
+	p.decide()
+	return Result{Plan: p.plan}
+}
+
+func known(jobType string) bool {
+	switch jobType {
+	case model.JobTypeService, model.JobTypeBatch, model.JobTypeSystem, model.JobTypeSysbatch:
+		return true
+	}
+	return false
+}
+
+// process is one decision.
+type process struct {
+	state  State
+	env    Env
+	eval   *model.Evaluation // as it stands afterwards
+	ids    *idSource
+	job    *model.Job
+	allocs []*model.Allocation
+	board  *place.Board
+	plan   *model.Plan
+	asks   map[string]*ask
+	failed []*place.Checker // of groups that could not be placed in full
+}
+
+// ask is what a group needs, with its feasibility function.
+type ask struct {
+	*place.Ask
+	check *place.Checker
+}
+
+func (p *process) decide() {
+	p.board = place.NewBoard(p.state.Fleet().Fork(), p.settings())
+	for _, a := range p.allocs {
+		p.board.Add(a)
+	}
+	if p.job != nil {
+		p.plan.JobVersion = p.job.Version
+		for _, g := range p.job.TaskGroups {
+			p.eval.QueuedAllocations[g.Name] = 0
+		}
+	}
+	out := reconcile.Job(reconcile.Input{
+		Job: p.job, Allocs: p.allocs, Node: p.state.Node, Now: p.env.Now, Eval: p.eval,
+		InPlace: p.suits, Targets: p.targets,
+	})
+	for i := range out.Stops {
+		p.stop(&out.Stops[i], "")
+		p.board.Free(out.Stops[i].Alloc)
+	}
+	for _, g := range out.Groups {
+		p.group(g)
+	}
+	p.follow(out)
+	p.block()
+	p.annotate(out)
+	p.warn()
+}
+
+func (p *process) settings() place.Settings {
+	set := place.Settings{Seed: evalSeed(p.env.Seed, p.eval)}
+	algorithm := ""
+	if c := p.env.Config; c != nil {
+		algorithm, set.Oversubscribe = c.SchedulerAlgorithm, c.MemoryOversubscriptionEnabled
+	}
+	if c := p.env.Pool; c != nil {
+		if c.SchedulerAlgorithm != "" {
+			algorithm = c.SchedulerAlgorithm
+		}
+		if c.MemoryOversubscriptionEnabled != nil {
+			set.Oversubscribe = *c.MemoryOversubscriptionEnabled
+		}
+	}
+	set.Spread = algorithm == model.AlgorithmSpread
+	return set
+}
+
+// ask compiles a group once.
+func (p *process) ask(g *model.TaskGroup) *ask {
+	a := p.asks[g.Name]
+	if a == nil {
+		compiled := place.NewAsk(p.job, g)
+		a = &ask{Ask: compiled, check: p.board.Checker(compiled)}
+		p.asks[g.Name] = a
+	}
+	return a
+}
+
+// suits tells whether an allocation's node still meets what its group asks of a
+// node; the allocation itself does not stand in its own way.
+func (p *process) suits(a *model.Allocation, g *model.TaskGroup) bool {
+	k := p.ask(g)
+	if k.LimitsPeers() {
+		p.board.Free(a)
+		defer p.board.Restore(a)
+	}
+	return k.check.Admits(a.NodeID, false) == ""
+}
+
+// targets are the nodes that should run a group of a system job.
+func (p *process) targets(g *model.TaskGroup) []string {
+	return p.board.Checker(p.ask(g).WithoutPeerLimits()).Targets()
+}
+
+func (p *process) stop(s *reconcile.Stop, next string) {
+	p.plan.Stops = append(p.plan.Stops, &model.PlanStop{
+		ID: s.Alloc.ID, Description: s.Description, ClientStatus: s.ClientStatus, NextAllocation: next,
+	})
+}
+
+// annotate adds the counts of effects when they were asked for.
+func (p *process) annotate(out *reconcile.Output) {
+	if !p.eval.AnnotatePlan {
+		return
+	}
+	updates := make(map[string]*model.DesiredUpdates, len(out.Groups))
+	for _, g := range out.Groups {
+		updates[g.Group.Name] = &g.Counts
+	}
+	for _, s := range out.Stops {
+		name := s.Alloc.TaskGroup
+		if p.job != nil && !p.job.Stop && reconcile.Find(p.job, name) != nil {
+			continue // counted with its group
+		}
+		if updates[name] == nil {
+			updates[name] = &model.DesiredUpdates{}
+		}
+		updates[name].Stop++
+	}
+	p.plan.Annotations = &model.PlanAnnotations{DesiredTGUpdates: updates}
+}
+
+// warn says what of the job is not acted on because of the configuration.
+func (p *process) warn() {
+	if p.job == nil || p.job.Stop || p.settings().Oversubscribe {
+		return
+	}
+	var tasks []string
+	for _, g := range p.job.TaskGroups {
+		for _, t := range g.Tasks {
+			if t.Resources != nil && t.Resources.MemoryMaxMB > 0 {
+				tasks = append(tasks, g.Name+"."+t.Name)
+			}
+		}
+	}
+	if len(tasks) > 0 && p.eval.StatusDescription == "" {
+		p.eval.StatusDescription = "memory_max of " + strings.Join(tasks, ", ") +
+			" has no effect: memory oversubscription is not enabled in the scheduler configuration"
+	}
+}

@@ -1,0 +1,164 @@
+package reconcile
+
+import (
+	"github.com/steppe-project/steppe/model"
+)
+
+// slot is what exists of one name, of which at most one field is acted on:
+// the first that is set.
+type slot struct {
+	live   *model.Allocation // pending or running on a node that is there
+	done   *model.Allocation // of a batch: completed
+	failed *model.Allocation // ended by itself, not yet replaced
+	gone   *model.Allocation // lost or moved away, to be replaced
+}
+
+// group reconciles a group of a service or batch job.
+func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
+	out := &Group{Group: g}
+	slots := make([]slot, max(0, g.Count))
+	for _, a := range allocs {
+		r.sort(out, slots, a)
+	}
+	roll := &roll{run: r, group: g}
+	policy := policyOf(r.in.Job, g)
+	for i := range slots {
+		switch s := &slots[i]; {
+		case s.live != nil:
+			r.keep(out, roll, s.live)
+		case s.done != nil:
+			out.Ignored++
+		case s.failed != nil:
+			r.revive(out, roll, i, s.failed, policy)
+		case s.gone != nil:
+			p := Place{Index: i, Previous: s.gone}
+			if moving(s.gone) {
+				out.Counts.Migrate++
+			}
+			if s.gone.RescheduleTracker != nil && !r.outdated(s.gone) {
+				p.Tracker = s.gone.RescheduleTracker
+			}
+			out.Places = append(out.Places, p)
+		default:
+			out.Places = append(out.Places, Place{Index: i})
+		}
+	}
+	fresh := len(out.Places)
+	roll.replace(out)
+	out.Counts.Place += uint64(fresh) - out.Counts.Migrate
+	out.Counts.InPlaceUpdate = uint64(len(out.InPlace))
+	out.Counts.DestructiveUpdate = uint64(len(out.Places) - fresh)
+	out.Counts.Ignore = uint64(out.Ignored)
+	return out
+}
+
+// sort puts an allocation into the slot of its name, or ends it. The
+// allocations come oldest first.
+func (r *run) sort(out *Group, slots []slot, a *model.Allocation) {
+	i := a.Index()
+	wanted := i >= 0 && i < len(slots)
+	switch {
+	case a.ServerTerminal():
+		r.end(a, "")
+		if wanted && a.NextAllocation == "" && awaited(a) {
+			slots[i].gone = a
+		}
+	case a.ClientStatus == model.ClientComplete && r.batch:
+		if wanted && !r.outdated(a) {
+			slots[i].done = a
+		}
+	case a.ClientStatus == model.ClientLost:
+		if wanted && a.NextAllocation == "" {
+			slots[i].gone = a
+		}
+	case a.ClientTerminal():
+		if wanted && a.NextAllocation == "" {
+			slots[i].failed = a
+		}
+	case r.lost(a) != "":
+		r.end(a, "")
+		if wanted {
+			slots[i].gone = a
+		}
+	case !wanted:
+		r.end(a, DescNotNeeded)
+		out.Counts.Stop++
+	case moving(a):
+		r.end(a, DescMigrating)
+		if !flag(a.DesiredTransition.MigrateDisablePlacement) {
+			slots[i].gone = a
+		}
+	default:
+		r.occupy(out, &slots[i], a)
+	}
+}
+
+// awaited tells whether a stopped allocation still waits for its replacement.
+func awaited(a *model.Allocation) bool {
+	switch a.DesiredDescription {
+	case DescLost, DescNodeGone, DescMigrating:
+		return true
+	}
+	return false
+}
+
+// occupy gives a name to a live allocation; of two, the better one has it.
+func (r *run) occupy(out *Group, s *slot, a *model.Allocation) {
+	if s.live != nil {
+		loser := a
+		if r.better(a, s.live) {
+			loser, s.live = s.live, a
+		}
+		r.end(loser, DescDuplicate)
+		out.Counts.Stop++
+		return
+	}
+	s.live = a
+}
+
+// better prefers the present version, then what runs, then the older.
+func (r *run) better(a, b *model.Allocation) bool {
+	if x, y := r.current(a), r.current(b); x != y {
+		return x
+	}
+	return a.ClientStatus == model.ClientRunning && b.ClientStatus != model.ClientRunning
+}
+
+// keep leaves a live allocation alone, or brings it to the present version.
+func (r *run) keep(out *Group, roll *roll, a *model.Allocation) {
+	switch {
+	case r.current(a):
+		out.Ignored++
+	case !r.outdated(a) && r.in.InPlace(a, roll.group):
+		out.InPlace = append(out.InPlace, a)
+	default:
+		roll.old = append(roll.old, a)
+		return
+	}
+	roll.observe(a)
+}
+
+// revive replaces a failed allocation now, later or not at all.
+func (r *run) revive(out *Group, roll *roll, i int, a *model.Allocation, policy *model.ReschedulePolicy) {
+	if r.outdated(a) {
+		out.Places = append(out.Places, Place{Index: i, Previous: a, Stop: &Stop{Alloc: a, Description: DescUpdating}})
+		return
+	}
+	roll.paused = true
+	at, ok := r.reschedule(a, policy)
+	switch {
+	case !ok:
+		out.Ignored++
+	case at.After(r.in.Now):
+		out.Ignored++
+		out.Counts.RescheduleLater++
+		r.out.Later = append(r.out.Later, Later{Alloc: a, At: at})
+	default:
+		tracker, avoid := r.track(a, policy)
+		out.Counts.RescheduleNow++
+		out.Places = append(out.Places, Place{
+			Index: i, Previous: a, Tracker: tracker, Avoid: avoid,
+			Stop: &Stop{Alloc: a, Description: DescRescheduled},
+		})
+	}
+}

@@ -1,0 +1,134 @@
+package reconcile
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// run is one reconciliation.
+type run struct {
+	in    Input
+	out   *Output
+	batch bool // completed instances are done
+	older map[versionKey]bool
+}
+
+// versionKey names what a job version says of a group.
+type versionKey struct {
+	version, create uint64
+	group           string
+}
+
+// Job compares what should exist of a job with what does.
+func Job(in Input) *Output {
+	r := &run{in: in, out: &Output{}, older: make(map[versionKey]bool)}
+	if in.Job == nil || in.Job.Stop {
+		r.stopAll()
+		return r.out
+	}
+	if !launches(in.Job) {
+		return r.out
+	}
+	r.batch = in.Job.Type == model.JobTypeBatch || in.Job.Type == model.JobTypeSysbatch
+	byGroup := make(map[string][]*model.Allocation)
+	for _, a := range in.Allocs {
+		byGroup[a.TaskGroup] = append(byGroup[a.TaskGroup], a)
+	}
+	for _, a := range in.Allocs {
+		if Find(in.Job, a.TaskGroup) == nil {
+			r.end(a, DescNotNeeded)
+		}
+	}
+	system := in.Job.Type == model.JobTypeSystem || in.Job.Type == model.JobTypeSysbatch
+	for _, g := range in.Job.TaskGroups {
+		allocs := byGroup[g.Name]
+		slices.SortFunc(allocs, func(a, b *model.Allocation) int {
+			return cmp.Or(cmp.Compare(a.CreateIndex, b.CreateIndex), cmp.Compare(a.Index(), b.Index()), strings.Compare(a.ID, b.ID))
+		})
+		if system {
+			r.out.Groups = append(r.out.Groups, r.system(g, allocs))
+		} else {
+			r.out.Groups = append(r.out.Groups, r.group(g, allocs))
+		}
+	}
+	return r.out
+}
+
+// launches tells whether a job itself has instances: one that is periodic or
+// parameterized only has children.
+func launches(j *model.Job) bool {
+	return j.Periodic == nil && (j.ParameterizedJob == nil || j.Dispatched)
+}
+
+// stopAll ends whatever a stopped or purged job has. Ended instances are marked
+// too: should the job run again, they count for nothing.
+func (r *run) stopAll() {
+	for _, a := range r.in.Allocs {
+		if a.ClientTerminal() && !a.ServerTerminal() {
+			r.stop(Stop{Alloc: a, Description: DescStopped})
+			continue
+		}
+		r.end(a, DescStopped)
+	}
+}
+
+// end stops an allocation, as lost when its node is gone.
+func (r *run) end(a *model.Allocation, description string) {
+	if a.ClientTerminal() {
+		return
+	}
+	if lost := r.lost(a); lost != "" {
+		r.stop(Stop{Alloc: a, Description: lost, ClientStatus: model.ClientLost})
+		return
+	}
+	if !a.ServerTerminal() {
+		r.stop(Stop{Alloc: a, Description: description})
+	}
+}
+
+func (r *run) stop(s Stop) { r.out.Stops = append(r.out.Stops, s) }
+
+// lost tells whether an allocation that had not ended went away with its node,
+// and how; "" when its node is there.
+func (r *run) lost(a *model.Allocation) string {
+	n := r.in.Node(a.NodeID)
+	switch {
+	case n == nil:
+		return DescNodeGone
+	case n.Status == model.NodeStatusDown:
+		return DescLost
+	}
+	return ""
+}
+
+// current tells whether an allocation runs the job's present version.
+func (r *run) current(a *model.Allocation) bool {
+	return a.JobVersion == r.in.Job.Version && (a.Job == nil || a.Job.CreateIndex == r.in.Job.CreateIndex)
+}
+
+// outdated tells whether an allocation would have to be replaced to run the
+// job's present version.
+func (r *run) outdated(a *model.Allocation) bool {
+	if r.current(a) {
+		return false
+	}
+	if a.Job == nil || a.Job.CreateIndex != r.in.Job.CreateIndex {
+		return true
+	}
+	key := versionKey{a.JobVersion, a.Job.CreateIndex, a.TaskGroup}
+	changed, known := r.older[key]
+	if !known {
+		changed = Changed(a.Job, r.in.Job, a.TaskGroup)
+		r.older[key] = changed
+	}
+	return changed
+}
+
+// moving tells whether an operator asked for an allocation to be replaced.
+func moving(a *model.Allocation) bool {
+	t := a.DesiredTransition
+	return flag(t.Migrate) || flag(t.Reschedule) || flag(t.ForceReschedule)
+}

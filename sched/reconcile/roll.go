@@ -1,0 +1,135 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+const (
+	// minRollWait is the least time between two looks at a roll, so that a short
+	// min_healthy_time does not become a busy loop.
+	minRollWait = time.Second
+	// rollGrace is added when the start of a replacement has yet to be seen: most
+	// have started within it, and one look at the end of min_healthy_time is enough.
+	rollGrace = 500 * time.Millisecond
+)
+
+// roll replaces the instances of an older version, a few at a time.
+type roll struct {
+	*run
+	group     *model.TaskGroup
+	onNode    bool                // replacements stay on their node
+	old       []*model.Allocation // to be replaced
+	unhealthy int                 // instances of the present version that are not healthy yet
+	starting  bool                // one of them has not even started
+	paused    bool                // one of them failed
+	healthyAt time.Time           // when the last of those that run will be healthy
+}
+
+// update is the group's update strategy; nil replaces all at once.
+func (r *roll) update() *model.UpdateStrategy {
+	if r.batch {
+		return nil
+	}
+	u := r.group.Update
+	if u == nil {
+		u = r.in.Job.Update
+	}
+	if u == nil || u.MaxParallel <= 0 {
+		return nil
+	}
+	return u
+}
+
+// observe takes in a live instance of the present version.
+func (r *roll) observe(a *model.Allocation) {
+	u := r.update()
+	if u == nil {
+		return
+	}
+	started, ok := startedAt(a, r.group)
+	at := started.Add(u.MinHealthyTime)
+	if ok && !at.After(r.in.Now) {
+		return
+	}
+	r.unhealthy++
+	if a.RescheduleTracker != nil && len(a.RescheduleTracker.Events) > 0 {
+		r.paused = true // it replaces one that failed
+	}
+	if !ok {
+		r.starting = true
+	} else if at.After(r.healthyAt) {
+		r.healthyAt = at
+	}
+}
+
+// replace places as many replacements as may be in the works at once, and says
+// when to look again if that is not all.
+func (r *roll) replace(out *Group) {
+	limit := len(r.old)
+	u := r.update()
+	if u != nil {
+		limit = max(0, min(limit, u.MaxParallel-r.unhealthy))
+		if r.paused {
+			limit = 0
+		}
+	}
+	for i, a := range r.old {
+		if i >= limit {
+			out.Ignored++
+			continue
+		}
+		p := Place{Index: max(0, a.Index()), Previous: a, Stop: &Stop{Alloc: a, Description: DescUpdating}, Frees: true}
+		if r.onNode {
+			p.Index, p.NodeID = 0, a.NodeID
+		}
+		out.Places = append(out.Places, p)
+	}
+	if u == nil || limit == len(r.old) {
+		return
+	}
+	at := r.healthyAt
+	if next := r.in.Now.Add(u.MinHealthyTime + rollGrace); (limit > 0 || r.starting) && next.After(at) {
+		at = next
+	}
+	if !at.IsZero() {
+		out.Roll = later(at, r.in.Now.Add(minRollWait))
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// startedAt is since when all tasks of an allocation that should run do; false
+// when one does not.
+func startedAt(a *model.Allocation, g *model.TaskGroup) (time.Time, bool) {
+	if a.ClientStatus != model.ClientRunning {
+		return time.Time{}, false
+	}
+	var since time.Time
+	for _, t := range g.Tasks {
+		if l := t.Lifecycle; l != nil && (l.Hook == model.HookPoststop || l.Hook == model.HookPoststart && !l.Sidecar) {
+			continue
+		}
+		s := a.TaskStates[t.Name]
+		if s == nil {
+			return time.Time{}, false
+		}
+		if t.Lifecycle != nil && !t.Lifecycle.Sidecar && s.Successful() {
+			continue // a prestart task has done its work
+		}
+		if s.State != model.TaskRunning {
+			return time.Time{}, false
+		}
+		since = later(s.StartedAt, since)
+	}
+	if since.IsZero() {
+		since = time.Unix(0, a.ModifyTime).UTC()
+	}
+	return since, true
+}

@@ -1,0 +1,81 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// Why an allocation is stopped, as users read it.
+const (
+	DescNotNeeded   = "alloc not needed due to job update"
+	DescStopped     = "alloc not needed as job is stopped"
+	DescLost        = "alloc is lost since its node is down"
+	DescNodeGone    = "alloc is lost since its node no longer exists"
+	DescMigrating   = "alloc is being migrated"
+	DescRescheduled = "alloc was rescheduled because it failed"
+	DescUpdating    = "alloc is being updated due to job update"
+	DescUnfit       = "alloc not needed as the node no longer suits the job"
+	DescDuplicate   = "alloc not needed: another one has its name"
+)
+
+// Input is what a job's reconciliation reads.
+type Input struct {
+	Job    *model.Job // nil: purged
+	Allocs []*model.Allocation
+	Node   func(id string) *model.Node // nil for one that does not exist
+	Now    time.Time
+	Eval   *model.Evaluation
+	// InPlace tells whether a running allocation's node still suits the group
+	// as it is now.
+	InPlace func(a *model.Allocation, g *model.TaskGroup) bool
+	// Targets are the nodes that should run a group of a system job.
+	Targets func(g *model.TaskGroup) []string
+}
+
+// Output is what to do.
+type Output struct {
+	Stops  []Stop // without a replacement, or whatever becomes of it
+	Groups []*Group
+	Later  []Later // failed allocations that are replaced later
+}
+
+// Group is what to do with one group of the job. The groups come in the job's
+// order.
+type Group struct {
+	Group   *model.TaskGroup
+	InPlace []*model.Allocation
+	Places  []Place // most urgent first
+	Ignored int
+	// Roll is when to look again because the next instances of an older version
+	// may then be replaced; zero for never.
+	Roll   time.Time
+	Counts model.DesiredUpdates
+}
+
+// Place is one instance to place.
+type Place struct {
+	Index    int
+	NodeID   string            // of system jobs: where; else ""
+	Previous *model.Allocation // that it replaces, or nil
+	Tracker  *model.RescheduleTracker
+	Avoid    []string // nodes where earlier attempts failed
+	// Stop ends Previous if and only if the instance can be placed; nil when it
+	// has ended or is stopped anyway. Frees tells that its resources then serve
+	// the replacement.
+	Stop  *Stop
+	Frees bool
+}
+
+// Stop ends one allocation.
+type Stop struct {
+	Alloc        *model.Allocation
+	Description  string
+	ClientStatus string // lost, when its node is gone
+}
+
+// Later is a failed allocation whose replacement is due at a time.
+type Later struct {
+	Alloc *model.Allocation
+	At    time.Time
+}
