@@ -1,0 +1,72 @@
+package liveness
+
+import (
+	"context"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/fsm"
+	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
+)
+
+// inboxLength bounds the calls that wait for the next step: each has the
+// renewals of up to 4,096 nodes, and a step comes several times a TTL.
+const inboxLength = 256
+
+// Desk is a Liveness that receives renewals from the servers that hold the
+// nodes' sessions; it is the component to run on a leader.
+type Desk struct {
+	*Liveness
+	store *state.Store
+	now   func() time.Time
+	inbox chan renewal
+}
+
+type renewal struct {
+	at  time.Time
+	ids []string
+}
+
+// NewDesk makes a desk.
+func NewDesk(l *Liveness, store *state.Store, now func() time.Time) *Desk {
+	return &Desk{Liveness: l, store: store, now: now, inbox: make(chan renewal, inboxLength)}
+}
+
+// Register adds the handler to srv.
+func (d *Desk) Register(srv *rpc.Server) { rpc.Handle(srv, msg.NodeRenewAt, d.renew) }
+
+// renew notes the leases that a server saw renewed. Nodes that are not ready in
+// the state come back as unknown.
+func (d *Desk) renew(_ context.Context, r *msg.NodeRenewRequest) (*msg.NodeRenewResponse, error) {
+	snap := d.store.Snapshot()
+	resp := &msg.NodeRenewResponse{WriteMeta: msg.WriteMeta{Index: snap.Index()}}
+	known := make([]string, 0, len(r.NodeIDs))
+	for _, id := range r.NodeIDs {
+		if n := snap.Node(id); n == nil || n.Status != model.NodeStatusReady {
+			resp.Unknown = append(resp.Unknown, id)
+		} else {
+			known = append(known, id)
+		}
+	}
+	select {
+	case d.inbox <- renewal{d.now(), known}:
+		return resp, nil
+	default:
+		return nil, model.Errorf(model.CodeUnavailable, "the leader is not ready for lease renewals")
+	}
+}
+
+// Step implements loop.Component.
+func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
+	for {
+		select {
+		case r := <-d.inbox:
+			d.Renew(r.at, r.ids)
+			continue
+		default:
+		}
+		return d.Liveness.Step(now, snap)
+	}
+}

@@ -1,0 +1,187 @@
+// Package liveness decides which nodes are down: a pure component.
+//
+//	renewal ──► lease until renewal + TTL
+//	                │ over
+//	                ▼
+//	            suspected ── gossip says dead ──────────► down, with an evaluation
+//	                │                                     for each job concerned
+//	                └─ another TTL without renewal ─────► down
+//
+// Contract and invariants:
+//
+//   - A node is declared down only after a whole TTL without renewal, and then
+//     only if gossip agrees or another TTL passes: a slow stream alone, or a lost
+//     rumour alone, takes nothing down in TTL.
+//   - When leadership begins every node has a full TTL, because nobody listened
+//     meanwhile. Nobody registers again for that.
+//   - All nodes found down at once, and the evaluations of all jobs that have
+//     something on them, one each, are one command.
+//   - Only nodes in the state count; what becomes ready gets a lease.
+//
+// Example:
+//
+//	l := liveness.New(liveness.DefaultTTL, members)
+//	l.Reset(snap)
+//	l.Renew(now, ids)
+//	cmds, wake := l.Step(now, snap)
+package liveness
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/server/ident"
+	"github.com/steppe-project/steppe/agent/server/proposal"
+	"github.com/steppe-project/steppe/fsm"
+	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
+)
+
+const (
+	// DefaultTTL is how long a lease lasts. Nodes renew three times in it, and a
+	// restarted agent is back long before, so its tasks stay; what a lost
+	// machine ran is elsewhere within ten seconds even if gossip stays silent.
+	DefaultTTL = 4 * time.Second
+	// grain is how exactly leases are looked at, so that ten thousand of them do
+	// not mean ten thousand wake-ups.
+	grain = 100 * time.Millisecond
+	// maxDown bounds the nodes of one command; the next step has the others.
+	maxDown = 512
+)
+
+// Members is the word of gossip on nodes.
+type Members interface {
+	// Dead tells whether gossip is sure that the agent is gone; false when it
+	// is alive or not known.
+	Dead(nodeID string) bool
+}
+
+// Liveness is the component.
+type Liveness struct {
+	ttl     time.Duration
+	members Members
+	leases  map[string]time.Time // until when, of nodes that are not down; zero: not begun
+}
+
+// New makes the component.
+func New(ttl time.Duration, members Members) *Liveness {
+	return &Liveness{ttl: ttl, members: members, leases: make(map[string]time.Time)}
+}
+
+// Name implements loop.Component.
+func (l *Liveness) Name() string { return "liveness" }
+
+// Reads implements loop.Component.
+func (l *Liveness) Reads() []state.Table { return []state.Table{state.TableNodes} }
+
+// Reset implements loop.Component.
+func (l *Liveness) Reset(snap *state.Snapshot) {
+	clear(l.leases)
+	for n := range snap.Nodes(state.Range{}) {
+		if n.Status != model.NodeStatusDown {
+			l.leases[n.ID] = time.Time{}
+		}
+	}
+}
+
+// Observe implements loop.Component.
+func (l *Liveness) Observe(changes []state.Change) {
+	for i := range changes {
+		n, _ := changes[i].After.(*model.Node)
+		if n == nil || n.Status == model.NodeStatusDown {
+			delete(l.leases, changes[i].Key)
+		} else if _, known := l.leases[n.ID]; !known {
+			l.leases[n.ID] = time.Time{}
+		}
+	}
+}
+
+// Renew extends the leases of nodes that were heard of at a time.
+func (l *Liveness) Renew(at time.Time, ids []string) {
+	until := at.Add(l.ttl)
+	for _, id := range ids {
+		if old, known := l.leases[id]; known && until.After(old) {
+			l.leases[id] = until
+		}
+	}
+}
+
+// Step implements loop.Component.
+func (l *Liveness) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
+	var down []string
+	var wake time.Time
+	for id, until := range l.leases {
+		if until.IsZero() {
+			until = now.Add(l.ttl)
+			l.leases[id] = until
+		}
+		switch {
+		case until.After(now):
+		case !until.Add(l.ttl).After(now), l.members.Dead(id):
+			down = append(down, id)
+			continue
+		default:
+			until = now // gossip may agree any moment
+		}
+		if wake.IsZero() || until.Before(wake) {
+			wake = until
+		}
+	}
+	if soonest := now.Add(grain); !wake.IsZero() && wake.Before(soonest) {
+		wake = soonest
+	}
+	if len(down) == 0 {
+		return nil, wake
+	}
+	slices.Sort(down)
+	return []fsm.Command{l.declare(now, snap, down[:min(len(down), maxDown)])}, now.Add(grain)
+}
+
+// declare is the command that takes nodes down.
+func (l *Liveness) declare(now time.Time, snap *state.Snapshot, ids []string) fsm.Command {
+	cmd := &fsm.NodeStatus{}
+	concerned := map[[2]string]*model.Evaluation{}
+	for _, id := range ids {
+		reason := "its lease ended " + l.ttl.String() + " after the last sign of life"
+		if l.members.Dead(id) {
+			reason += ", and the other agents cannot reach it"
+		}
+		cmd.Updates = append(cmd.Updates, fsm.NodeStatusUpdate{NodeID: id, Status: model.NodeStatusDown, Reason: reason})
+		evaluate(concerned, now, snap, id)
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(concerned), compareKeys) {
+		cmd.Evals = append(cmd.Evals, concerned[key])
+	}
+	return proposal.Of(cmd)
+}
+
+// evaluate adds an evaluation for each job that has something on a node.
+func evaluate(concerned map[[2]string]*model.Evaluation, now time.Time, snap *state.Snapshot, id string) {
+	for a := range snap.AllocsByNode(id) {
+		key := [2]string{a.Namespace, a.JobID}
+		if a.Terminal() || concerned[key] != nil {
+			continue
+		}
+		job := snap.Job(a.Namespace, a.JobID)
+		if job == nil {
+			job = a.Job
+		}
+		e := &model.Evaluation{
+			ID:        ident.From("node down", a.Namespace, a.JobID, id, strconv.FormatUint(snap.Index(), 10)),
+			Namespace: a.Namespace, JobID: a.JobID, Type: model.JobTypeService, Priority: model.DefaultPriority,
+			TriggeredBy: model.TriggerNodeUpdate, NodeID: id, Status: model.EvalPending,
+			CreateTime: now.UnixNano(), ModifyTime: now.UnixNano(),
+		}
+		if n := snap.Node(id); n != nil {
+			e.NodeModifyIndex = n.ModifyIndex
+		}
+		if job != nil {
+			e.Type, e.Priority, e.JobModifyIndex = job.Type, job.Priority, job.JobModifyIndex
+		}
+		concerned[key] = e
+	}
+}
+
+func compareKeys(a, b [2]string) int { return slices.Compare(a[:], b[:]) }
