@@ -202,7 +202,9 @@ func (v *validator) group(p Path, g *TaskGroup) {
 	}
 	v.constraints(p, g.Constraints)
 	v.keyValues(p.Attr("meta"), g.Meta)
-	v.update(p, g.Update)
+	if !same(g.Update, v.job.Update) { // else told once, at the job
+		v.update(p, g.Update)
+	}
 	v.restart(p.Attr("restart"), g.RestartPolicy)
 	v.reschedule(p.Attr("reschedule"), g.ReschedulePolicy)
 	v.migrate(p.Attr("migrate"), g.Migrate)
@@ -287,6 +289,9 @@ func (v *validator) amount(p Path, n, least int, unit string) {
 		v.add(p, "", "must be %d to %d %s, but is %d", least, maxAmount, unit, n)
 	}
 }
+
+// same says whether a block is what it inherits from.
+func same[T comparable](a, b *T) bool { return a != nil && b != nil && *a == *b }
 
 // escapes says whether a relative path leads out of its directory.
 func escapes(p string) bool {

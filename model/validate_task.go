@@ -82,7 +82,7 @@ func (v *validator) tasks(p Path, g *TaskGroup, labels map[string]bool) {
 				v.add(tp.Attr("leader"), "", "only one task of a group can be its leader")
 			}
 		}
-		v.task(tp, t)
+		v.task(tp, g, t)
 		v.logs(tp.Attr("logs"), t.LogConfig, g.EphemeralDisk)
 		v.services(tp, g, t, t.Services, labels)
 	}
@@ -101,7 +101,7 @@ func (v *validator) logs(p Path, l *LogConfig, d *EphemeralDisk) {
 	}
 }
 
-func (v *validator) task(p Path, t *Task) {
+func (v *validator) task(p Path, g *TaskGroup, t *Task) {
 	v.name(p, "task", t.Name)
 	if t.Name == "alloc" || t.Name == "tmp" {
 		v.add(p, "", "the task name %q is taken: the allocation directory has a folder of that name", t.Name)
@@ -119,7 +119,9 @@ func (v *validator) task(p Path, t *Task) {
 			v.add(p.Index("constraint", i), "write it in the group or the job", "%s cannot be a task's constraint", c.Operand)
 		}
 	}
-	v.restart(p.Attr("restart"), t.RestartPolicy)
+	if !same(t.RestartPolicy, g.RestartPolicy) { // else told once, at the group
+		v.restart(p.Attr("restart"), t.RestartPolicy)
+	}
 	v.resources(p.Attr("resources"), t.Resources)
 	v.notNegative(p.Attr("kill_timeout"), t.KillTimeout)
 	v.notNegative(p.Attr("shutdown_delay"), t.ShutdownDelay)

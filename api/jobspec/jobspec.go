@@ -51,9 +51,13 @@ type File struct {
 }
 
 // Parse reads a job file, HCL or HCL-JSON. The error (model.CodeInvalid) tells
-// all faults, each as file:line:col: message, the source line and a marker.
-// Nothing is read but src, unless AllowFS.
+// all faults, each as file:line:col: message, the source line and a marker; the
+// name is for them, and for relative paths where AllowFS ("" = input). Nothing
+// is read but src, unless AllowFS.
 func Parse(filename string, src []byte, opts Options) (*File, error) {
+	if filename == "" {
+		filename = "input"
+	}
 	s := &sources{text: map[string][]byte{filename: src}}
 	for _, f := range opts.VarFiles {
 		s.text[f.Name] = f.Data
