@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/steppe-project/steppe/fsm"
@@ -128,3 +129,5 @@ func TestSmoke(t *testing.T) {
 		t.Fatalf("%+v", a)
 	}
 }
+
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }

@@ -49,9 +49,10 @@ func (c *ApplyPlan) apply(x *tx) (result, error) {
 		}
 	}
 	for _, s := range c.Plan.Stops {
-		if s != nil {
-			p.stop(s)
+		if s == nil {
+			return nil, model.Errorf(model.CodeInvalid, "plan of evaluation %s has an empty stop", c.Plan.EvalID)
 		}
+		p.stop(s)
 	}
 	for _, id := range p.order {
 		p.link(id)
@@ -105,8 +106,11 @@ func (p *planApply) group(g *model.PlanGroup) error {
 		p.place(g, pl)
 	}
 	for _, up := range g.InPlace {
-		if up != nil {
-			p.update(g, up)
+		if up == nil {
+			return model.Errorf(model.CodeInvalid, "plan of evaluation %s has an empty update", p.plan.EvalID)
+		}
+		if err := p.update(g, up); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -171,10 +175,14 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 }
 
 // update moves a running allocation to the plan's version of the job.
-func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) {
+// What ended meanwhile stays as it is.
+func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) error {
 	now := p.Alloc(up.ID)
 	if now == nil || p.job == nil || now.Terminal() {
-		return
+		return nil
+	}
+	if now.JobID != p.job.ID || now.Namespace != p.job.Namespace {
+		return model.Errorf(model.CodeInvalid, "plan of evaluation %s updates allocation %s of another job", p.plan.EvalID, now.ID)
 	}
 	next := *now
 	next.EvalID, next.Job, next.JobVersion = p.plan.EvalID, p.job, p.job.Version
@@ -189,6 +197,7 @@ func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) {
 	}
 	p.touch(&next)
 	p.Put(&next)
+	return nil
 }
 
 // keepPorts returns grant with the ports that the allocation holds already.

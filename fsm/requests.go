@@ -68,8 +68,8 @@ func requestOf(k Kind, out Outcome) (*state.Request, error) {
 	if !ok {
 		return r, nil
 	}
-	var err error
-	r.Value, err = value.MarshalMsg(nil)
+	b, err := value.MarshalMsg(nil)
+	r.Value = state.Canonical(b) // equal on all servers
 	return r, err
 }
 

@@ -111,16 +111,18 @@ func skip(b []byte, depth int) ([]byte, error) {
 	return b, nil
 }
 
-// Digest is the sha256 of a msgpack message in canonical form: maps are taken
-// in the order of their keys, since encoders write Go maps in any order. What is
-// not msgpack is taken as it is.
-func Digest(message []byte) [32]byte {
-	canon, rest, err := canonical(nil, message, maxDepth)
+// Canonical returns a msgpack message with its maps in the order of their keys:
+// encoders write Go maps in any order. What is not msgpack stays as it is.
+func Canonical(message []byte) []byte {
+	canon, rest, err := canonical(make([]byte, 0, len(message)), message, maxDepth)
 	if err != nil || len(rest) > 0 {
-		return sha256.Sum256(message)
+		return message
 	}
-	return sha256.Sum256(canon)
+	return canon
 }
+
+// Digest is the sha256 of a message in canonical form.
+func Digest(message []byte) [32]byte { return sha256.Sum256(Canonical(message)) }
 
 // canonical appends the canonical form of the first value of b and returns
 // what follows it.
