@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 
-	"github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"github.com/opencontainers/runc/libcontainer/specconv"
@@ -47,7 +44,7 @@ func (p *planner) spec() (*entry.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter, err := seccompFilter(caps.Bounding)
+	filter, err := seccompFilter(caps.Bounding, runs32Bit())
 	if err != nil {
 		return nil, fmt.Errorf("system call filter: %w", err)
 	}
@@ -199,31 +196,6 @@ func (p *planner) limitCPU(r *cgroups.Resources, res *plugins.Resources) {
 	} else {
 		r.CpuShares = uint64(max(2, shares))
 	}
-}
-
-// filters remembers the system call filter by capability set: it takes a
-// millisecond to read, and tasks rarely differ in it.
-var filters sync.Map
-
-// seccompFilter is the profile that container engines use by default; some of
-// its rules depend on the capabilities that the task may have.
-func seccompFilter(caps []string) (*configs.Seccomp, error) {
-	key := strings.Join(caps, ",")
-	if f, ok := filters.Load(key); ok {
-		return f.(*configs.Seccomp), nil
-	}
-	profile, err := seccomp.GetDefaultProfile(&specs.Spec{
-		Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: caps}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	f, err := specconv.SetupSeccomp(profile)
-	if err != nil {
-		return nil, err
-	}
-	filters.Store(key, f)
-	return f, nil
 }
 
 // networkFiles plans the hosts and resolv.conf files that the task's network

@@ -127,8 +127,8 @@ void log_pump(struct shim_log *l);
 int kill_stragglers(const char *cgroup_dir);
 
 /* shim_record.c */
-int record_reserve(const char *dir);
-int record_status(const struct shim_config *c, pid_t pid, uint64_t start, uint64_t time_ns);
+int record_reserve(const char *dir, const char *name);
+int record_status(const struct shim_config *c, int fd, pid_t pid, uint64_t start, uint64_t time_ns);
 int record_exit(const char *dir, int fd, int wait_status, int stragglers, uint64_t dropped);
 uint64_t process_start(pid_t pid);
 size_t put_str(char *b, size_t at, size_t cap, const char *s);

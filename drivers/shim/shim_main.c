@@ -20,7 +20,7 @@ static struct shim_config config;
 static struct shim_log logs[2];
 
 static struct {
-	int signals, report, exit_record, launch; /* descriptors, -1 = closed */
+	int signals, report, launch, status_record, exit_record; /* descriptors, -1 = closed */
 	pid_t task, launcher;
 	int ended, wait_status, childless, stragglers;
 	int64_t ended_ms, alone_ms;
@@ -48,7 +48,7 @@ static void report_started(pid_t pid)
 	char b[96];
 	uint64_t start = process_start(pid), time_ns = clock_ns(CLOCK_REALTIME);
 	shim.task = pid;
-	if (record_status(&config, pid, start, time_ns) < 0) {
+	if (record_status(&config, shim.status_record, pid, start, time_ns) < 0) {
 		int err = errno;
 		kill_stragglers(config.kill_dir);
 		kill(pid, SIGKILL);
@@ -64,6 +64,7 @@ static void report_started(pid_t pid)
 	write_all(shim.report, b, at);
 	close(shim.report);
 	shim.report = -1;
+	close(shim.status_record);
 	config_release(&config);
 }
 
@@ -250,8 +251,9 @@ static void start(void)
 {
 	struct shim_child child = {0};
 	int fds[4] = {-1, -1, -1, -1}, launch[2] = {-1, -1};
-	shim.exit_record = record_reserve(config.dir);
-	if (shim.exit_record < 0)
+	shim.status_record = record_reserve(config.dir, "status.tmp");
+	shim.exit_record = record_reserve(config.dir, "exit.tmp");
+	if (shim.status_record < 0 || shim.exit_record < 0)
 		report_failure(STAGE_CONTROL_DIR, errno);
 	fds[0] = config.payload ? payload_file() : open("/dev/null", O_RDONLY | O_CLOEXEC);
 	fds[1] = open_output(config.out_path, &logs[0], ".stdout.");

@@ -9,11 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Room for any record; the exit record is reserved at this size so that a disk
- * that fills up later cannot swallow an exit code. */
-#define RECORD_BYTES 512
-/* The status record also holds the path of a cgroup. */
-#define STATUS_BYTES 5000
+/* Room for any record, of which the longest part is the path of a cgroup. */
+#define RECORD_BYTES 5000
 
 size_t put_str(char *b, size_t at, size_t cap, const char *s)
 {
@@ -106,11 +103,12 @@ uint64_t process_start(pid_t pid)
 	return v;
 }
 
-/* Opens exit.tmp and fills it, so that recording the exit allocates nothing. */
-int record_reserve(const char *dir)
+/* Opens "<name>.tmp" and fills it, so that the record to come needs no space:
+ * a disk that the task fills up cannot swallow its exit code. */
+int record_reserve(const char *dir, const char *name)
 {
 	char path[4200], blank[RECORD_BYTES];
-	path_join(path, sizeof path, dir, "exit.tmp");
+	path_join(path, sizeof path, dir, name);
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;
@@ -124,9 +122,9 @@ int record_reserve(const char *dir)
 	return fd;
 }
 
-int record_status(const struct shim_config *c, pid_t pid, uint64_t start, uint64_t time_ns)
+int record_status(const struct shim_config *c, int fd, pid_t pid, uint64_t start, uint64_t time_ns)
 {
-	char b[STATUS_BYTES], tmp[4200], final[4200];
+	char b[RECORD_BYTES], tmp[4200], final[4200];
 	size_t at = put_field(b, 0, "pid=", (uint64_t)pid);
 	at = put_field(b, at, "start=", start);
 	at = put_field(b, at, "shim=", (uint64_t)getpid());
@@ -139,11 +137,7 @@ int record_status(const struct shim_config *c, pid_t pid, uint64_t start, uint64
 	at = put_str(b, at, sizeof b, "\n.\n");
 	path_join(tmp, sizeof tmp, c->dir, "status.tmp");
 	path_join(final, sizeof final, c->dir, "status");
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -1;
-	int failed = write_all(fd, b, at) < 0;
-	if (close(fd) < 0 || failed)
+	if (pwrite(fd, b, at, 0) != (ssize_t)at)
 		return -1;
 	return rename(tmp, final);
 }

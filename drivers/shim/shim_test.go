@@ -375,7 +375,7 @@ func TestPathsAsOutput(t *testing.T) {
 func TestEnvironmentOfTheTask(t *testing.T) {
 	dir := t.TempDir()
 	adj := 300
-	c := script(dir, `cat /proc/self/oom_score_adj; ulimit -n; pwd; echo "$A"; cut -d' ' -f6 /proc/$$/stat | grep -qx $$ && echo leader; ls /proc/self/fd | tr '\n' ' '; grep SigBlk /proc/$$/status; grep SigIgn /proc/$$/status`)
+	c := script(dir, `cat /proc/self/oom_score_adj; ulimit -n; pwd; echo "$A"; cut -d' ' -f6 /proc/$$/stat | grep -qx $$ && echo leader; ls /proc/self/fd | tr '\n' ' '; grep SigBlk /proc/self/status; grep SigIgn /proc/self/status`)
 	c.OOMScoreAdj = &adj
 	c.Rlimits = []Rlimit{{Resource: syscall.RLIMIT_NOFILE, Soft: 77, Hard: 99}}
 	c.Env = append(c.Env, "A=b\nc")

@@ -3,6 +3,8 @@ package tasks
 import (
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/steppe-project/steppe/drivers/shim"
 	"github.com/steppe-project/steppe/drivers/shim/cgroup"
 	"github.com/steppe-project/steppe/plugins"
@@ -42,6 +44,8 @@ func explain(e shim.Exit, oomKills, pidHits int64, r *plugins.Resources) plugins
 		if limit := memoryLimitMB(r); limit > 0 {
 			out.Err = fmt.Sprintf("out of memory: the task used its memory limit of %d MB", limit)
 		}
+	case e.Signal == int(unix.SIGSYS):
+		out.Err = "bad system call: the task made a call that its system call filter answers with death (a program of another processor architecture does)"
 	case pidHits > 0:
 		out.Err = fmt.Sprintf("the task hit its limit on processes: %d times the kernel refused it a new process or thread", pidHits)
 	}
