@@ -1,0 +1,161 @@
+package job
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/steppe-project/steppe/api"
+	"github.com/steppe-project/steppe/command/base"
+	"github.com/steppe-project/steppe/model"
+)
+
+// Status is "job status".
+var Status = &base.Command{
+	Name: "job status", Synopsis: "List jobs, or show one", Args: "[JOB]", MaxArgs: 1,
+	Example: "steppe job status web",
+	New:     func() base.Runner { return &status{} },
+}
+
+type status struct {
+	base.DataOptions
+	allAllocs, evals, short bool
+}
+
+func (s *status) Flags(fs *flag.FlagSet) {
+	s.DataFlags(fs)
+	fs.BoolVar(&s.allAllocs, "all-allocs", false, "Also allocations of an earlier, purged job with the same id.")
+	fs.BoolVar(&s.evals, "evals", false, "Show evaluations.")
+	fs.BoolVar(&s.short, "short", false, "Show the job only.")
+}
+
+func (s *status) Run(ctx context.Context, o *base.IO, args []string) error {
+	if len(args) == 0 {
+		return s.list(ctx, o)
+	}
+	job, err := o.Job(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	if done, err := o.Data(s.DataOptions, job); done {
+		return err
+	}
+	o.Fields(
+		"ID", job.ID, "Name", job.Name, "Submit Date", base.Time(time.Unix(0, job.SubmitTime)), "Type", job.Type,
+		"Priority", fmt.Sprint(job.Priority), "Datacenters", strings.Join(job.Datacenters, ","), "Namespace", job.Namespace,
+		"Node Pool", job.NodePool, "Status", s.statusText(job), "Version", fmt.Sprint(job.Version),
+	)
+	if s.short {
+		return nil
+	}
+	return s.details(ctx, o, job)
+}
+
+func (s *status) statusText(job *model.Job) string {
+	text := job.Status
+	if job.Stop {
+		text += " (stopped)"
+	}
+	if job.StatusDescription != "" {
+		text += ": " + job.StatusDescription
+	}
+	return text
+}
+
+func (s *status) list(ctx context.Context, o *base.IO) error {
+	jobs, _, err := o.Client.Jobs().List(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if done, err := o.Data(s.DataOptions, jobs); done {
+		return err
+	}
+	if len(jobs) == 0 {
+		o.Print("No running jobs")
+		return nil
+	}
+	var rows [][]string
+	for _, j := range jobs {
+		status := j.Status
+		if j.Stop {
+			status += " (stopped)"
+		}
+		rows = append(rows, []string{j.ID, j.Namespace, j.Type, fmt.Sprint(j.Priority), status, base.Ago(j.SubmitTime)})
+	}
+	o.Table([]string{"ID", "Namespace", "Type", "Priority", "Status", "Submitted"}, rows)
+	return nil
+}
+
+func (s *status) details(ctx context.Context, o *base.IO, job *model.Job) error {
+	q := &api.Query{Namespace: job.Namespace}
+	summary, _, err := o.Client.Jobs().Summary(ctx, job.ID, q)
+	if err != nil {
+		return err
+	}
+	o.Title("Summary")
+	var rows [][]string
+	groups := make([]string, 0, len(summary.Summary))
+	for g := range summary.Summary {
+		groups = append(groups, g)
+	}
+	sort.Strings(groups)
+	for _, g := range groups {
+		c := summary.Summary[g]
+		rows = append(rows, []string{
+			g, fmt.Sprint(c.Queued), fmt.Sprint(c.Starting), fmt.Sprint(c.Running), fmt.Sprint(c.Failed), fmt.Sprint(c.Complete),
+			fmt.Sprint(c.Lost), fmt.Sprint(c.Unknown),
+		})
+	}
+	o.Table([]string{"Task Group", "Queued", "Starting", "Running", "Failed", "Complete", "Lost", "Unknown"}, rows)
+	evals, _, err := o.Client.Jobs().Evaluations(ctx, job.ID, q)
+	if err != nil {
+		return err
+	}
+	s.evaluations(o, evals)
+	list, _, err := o.Client.Jobs().Allocations(ctx, job.ID, s.allAllocs, q)
+	if err != nil {
+		return err
+	}
+	o.Title("Allocations")
+	AllocTable(o, list, s.Verbose)
+	return nil
+}
+
+// evaluations lists them on request, and always says why something is not placed.
+func (s *status) evaluations(o *base.IO, evals []*model.Evaluation) {
+	sort.Slice(evals, func(i, j int) bool { return evals[i].CreateIndex > evals[j].CreateIndex })
+	if s.evals || s.Verbose {
+		o.Title("Evaluations")
+		var rows [][]string
+		for _, e := range evals {
+			rows = append(rows, []string{
+				base.ShortID(e.ID, s.Verbose), fmt.Sprint(e.Priority), e.TriggeredBy, e.Status, base.YesNo(len(e.FailedTGAllocs) > 0),
+			})
+		}
+		o.Table([]string{"ID", "Priority", "Triggered By", "Status", "Placement Failures"}, rows)
+	}
+	for _, e := range evals {
+		if e.Status != model.EvalBlocked || len(e.FailedTGAllocs) == 0 {
+			continue
+		}
+		o.Title("Placement Failure")
+		groups := make([]string, 0, len(e.FailedTGAllocs))
+		for g := range e.FailedTGAllocs {
+			groups = append(groups, g)
+		}
+		sort.Strings(groups)
+		for _, g := range groups {
+			o.Print("Task Group %q:", g)
+			for _, r := range Reasons(e.FailedTGAllocs[g]) {
+				o.Print("  * %s", r)
+			}
+			for _, r := range e.FailedTGAllocs[g].Remedies {
+				o.Print("  - what would help: %s", r)
+			}
+		}
+		return
+	}
+}
