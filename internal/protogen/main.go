@@ -2,10 +2,11 @@
 // binary: it compiles the files with protocompile and feeds protoc-gen-go and
 // protoc-gen-go-grpc (tools of go.mod) through their standard request protocol.
 //
-//	go run ./internal/protogen [-grpc=false] plugins/wire/base/base.proto ...
+//	go run ./internal/protogen [-grpc=false] [-out folder] plugins/wire/base/base.proto ...
 //
 // Paths are relative to the module's root, as are the imports inside the files;
-// the output lands beside each file. Output is deterministic.
+// the output lands beside each file, or at the same paths below the folder of
+// -out. Output is deterministic.
 package main
 
 import (
@@ -28,18 +29,22 @@ import (
 
 func main() {
 	grpc := flag.Bool("grpc", true, "generate gRPC services too")
+	out := flag.String("out", "", "folder to write to instead of the module's root")
 	flag.Parse()
-	if err := generate(context.Background(), flag.Args(), *grpc); err != nil {
+	if err := generate(context.Background(), flag.Args(), *grpc, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "protogen:", err)
 		os.Exit(1)
 	}
 }
 
 // generate compiles files and runs every generator over them.
-func generate(ctx context.Context, files []string, grpc bool) error {
+func generate(ctx context.Context, files []string, grpc bool, out string) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
+	}
+	if out == "" {
+		out = root
 	}
 	request, err := compile(ctx, root, files)
 	if err != nil {
@@ -50,7 +55,7 @@ func generate(ctx context.Context, files []string, grpc bool) error {
 		generators = append(generators, "protoc-gen-go-grpc")
 	}
 	for _, g := range generators {
-		if err := run(ctx, root, g, request); err != nil {
+		if err := run(ctx, root, out, g, request); err != nil {
 			return fmt.Errorf("%s: %w", g, err)
 		}
 	}
@@ -110,8 +115,8 @@ func descriptor(fd protoreflect.FileDescriptor) *descriptorpb.FileDescriptorProt
 	return protodesc.ToFileDescriptorProto(fd)
 }
 
-// run feeds request to one generator and writes what it answers.
-func run(ctx context.Context, root, generator string, request *pluginpb.CodeGeneratorRequest) error {
+// run feeds request to one generator and writes what it answers below folder.
+func run(ctx context.Context, root, folder, generator string, request *pluginpb.CodeGeneratorRequest) error {
 	in, err := proto.Marshal(request)
 	if err != nil {
 		return err
@@ -130,7 +135,10 @@ func run(ctx context.Context, root, generator string, request *pluginpb.CodeGene
 		return fmt.Errorf("%s", response.GetError())
 	}
 	for _, f := range response.File {
-		path := filepath.Join(root, filepath.FromSlash(f.GetName()))
+		path := filepath.Join(folder, filepath.FromSlash(f.GetName()))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
 		if err := os.WriteFile(path, []byte(f.GetContent()), 0o644); err != nil {
 			return err
 		}

@@ -185,11 +185,9 @@ func TestNestedTemplates(t *testing.T) {
 		t.Error("a sum of many is accepted")
 	}
 	for _, text := range []string{"(", "[", "{", "{a=", "!", "-", "1?1:", `"${`, "a.", "a[", "f(", "1+", "1*-", "%{if true}", "~", "<<A\n${", "1+1}${"} {
-		for _, n := range []int{maxTemplateParts - 1, 10 * maxTemplateParts} {
-			for _, start := range []string{"${", "%{if "} {
-				if _, err := DecodeConfig(taskSpec, map[string]any{"command": start + strings.Repeat(text, n)}, nil); err == nil {
-					t.Errorf("%q repeated is accepted", text)
-				}
+		for n, start := range map[int]string{maxTemplateParts - 1: "${", 10 * maxTemplateParts: "%{if "} {
+			if _, err := DecodeConfig(taskSpec, map[string]any{"command": start + strings.Repeat(text, n)}, nil); err == nil {
+				t.Errorf("%q repeated is accepted", text)
 			}
 		}
 	}

@@ -141,9 +141,7 @@ func TestDeath(t *testing.T) {
 func TestStopHung(t *testing.T) {
 	t.Parallel()
 	p := launch(t, stubOptions(t, "driver"))
-	if err := syscall.Kill(p.PID(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	freeze(t, p.PID())
 	began := time.Now()
 	if err := p.Stop(context.Background()); err != nil {
 		t.Errorf("Stop: %v", err)
@@ -152,9 +150,7 @@ func TestStopHung(t *testing.T) {
 		t.Errorf("stopping took %s", took)
 	}
 	p = launch(t, stubOptions(t, "driver"))
-	if err := syscall.Kill(p.PID(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	freeze(t, p.PID())
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := p.Stop(ctx); err != nil || running(p.PID()) {
@@ -282,9 +278,7 @@ func TestAttachToAnother(t *testing.T) {
 func TestAttachToHung(t *testing.T) {
 	t.Parallel()
 	p := launch(t, stubOptions(t, "driver"))
-	if err := syscall.Kill(p.PID(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	freeze(t, p.PID())
 	began := time.Now()
 	if _, err := Attach(deadline(t), stubOptions(t, "driver"), p.Reattach()); !errors.Is(err, ErrGone) {
 		t.Errorf("Attach: %v", err)
