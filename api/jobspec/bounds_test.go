@@ -30,7 +30,7 @@ func TestHostileInput(t *testing.T) {
 		{"JSON arrays", `{"job": {"a": {"meta": ` + deep("[", 1<<17), "nests deeper"},
 		{"JSON objects", deep(`{"a":`, 30_000), "nests deeper"},
 		{"JSON template", `{"job": {"a": {"name": "` + deep("${[", 30_000) + `"}}}`, "nests deeper"},
-		{"unclosed JSON string", `{"` + deep("[", 1<<19) + "\n" + deep("[", 1<<19), "nests deeper"},
+		{"unclosed JSON string", `{"` + deep("[", 1<<18) + "\n" + deep("[", 1<<18), "nests deeper"},
 		{"2,000 negative numbers", "job \"a\" {}\nlocals { a = [" + deep("-1, ", 4000) + "] }", ""},
 		{"NUL", "job \"a\x00\" {}", ""},
 		{"not UTF-8", "job \"\xff\" {}", ""},

@@ -13,8 +13,8 @@ import (
 // and a stack that overflows ends the process: so the tokens are counted first.
 const (
 	// MaxSourceBytes bounds a file. Real ones stay under 100 KB; of each byte
-	// the parser makes up to 100.
-	MaxSourceBytes = 2 << 20
+	// the parser may make 500, for a moment.
+	MaxSourceBytes = 1 << 20
 	// maxRow bounds operators that nest without brackets: - ! ? %{.
 	maxRow = 2000
 )
