@@ -56,8 +56,8 @@ type Options struct {
 	// Detach lets the process outlive this one; otherwise the kernel kills it
 	// when this process dies.
 	Detach bool
-	// SocketDir is where the process makes its socket; a path of more than 60
-	// bytes, or none, means the system's temporary folder.
+	// SocketDir is where the process makes its socket, made if it is not there; a
+	// path of more than 60 bytes, or none, means the system's temporary folder.
 	SocketDir string
 	// StartTimeout bounds the handshake; 0 means DefaultStartTimeout.
 	StartTimeout time.Duration

@@ -53,6 +53,9 @@ type Process struct {
 func Launch(ctx context.Context, o Options) (*Process, error) {
 	lines := &lineLog{log: o.log()}
 	c := &child{ctx: ctx, detach: o.Detach, lines: lines, done: make(chan struct{})}
+	if err := os.MkdirAll(o.socketDir(), 0o700); o.socketDir() != "" && err != nil {
+		return nil, fmt.Errorf("plugin %s: folder for its socket: %w", o.Name, err)
+	}
 	var dir string
 	config := clientConfig(&o, lines)
 	config.UnixSocketConfig = &plugin.UnixSocketConfig{TempDir: o.socketDir()}

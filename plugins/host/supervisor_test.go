@@ -164,6 +164,24 @@ func TestSupervisorFailures(t *testing.T) {
 	}
 }
 
+func TestSupervisorOfDevice(t *testing.T) {
+	c := SupervisorConfig{Options: stubOptions(t, "device")}
+	c.Options.SocketDir = filepath.Join(os.TempDir(), "steppe-sockets")
+	t.Cleanup(func() { os.Remove(c.Options.SocketDir) })
+	s, stop := supervised(t, c)
+	i := instance(t, s)
+	if i.Device == nil || i.Driver != nil {
+		t.Errorf("instance %+v", i)
+	}
+	if filepath.Dir(i.Reattach().SocketDir) != c.Options.SocketDir {
+		t.Errorf("its socket is in %s", i.Reattach().SocketDir)
+	}
+	stop()
+	if left, err := os.ReadDir(c.Options.SocketDir); err != nil || len(left) > 0 {
+		t.Errorf("%d sockets stay, %v", len(left), err)
+	}
+}
+
 func TestSupervisorCannotSave(t *testing.T) {
 	full := errors.New("no space left")
 	s, _ := supervised(t, SupervisorConfig{Options: stubOptions(t, "driver"), Save: func(*Reattach) error { return full }})

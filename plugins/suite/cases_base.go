@@ -128,11 +128,10 @@ func caseUnknownTask(t *testing.T, e *env) {
 	check("StopTask", e.driver.StopTask(ctx, id, patience, ""))
 	check("DestroyTask", e.driver.DestroyTask(ctx, id, false))
 	check("DestroyTask by force", e.driver.DestroyTask(ctx, id, true))
-	if e.caps.SendSignals {
-		check("SignalTask", e.driver.(plugins.SignalTasker).SignalTask(ctx, id, "SIGUSR1"))
+	if s, ok := e.driver.(plugins.SignalTasker); e.caps.SendSignals && ok {
+		check("SignalTask", s.SignalTask(ctx, id, "SIGUSR1"))
 	}
-	if e.caps.Exec {
-		x := e.driver.(plugins.ExecTasker)
+	if x, ok := e.driver.(plugins.ExecTasker); e.caps.Exec && ok {
 		_, err = x.ExecTask(ctx, id, []string{"true"}, patience)
 		check("ExecTask", err)
 		_, err = x.ExecTaskStreaming(ctx, id, &plugins.ExecOptions{Command: []string{"true"}})

@@ -30,8 +30,12 @@ func (e *env) execTask(t *testing.T) (plugins.ExecTasker, string) {
 	if !e.caps.Exec {
 		t.Skip("the driver cannot exec")
 	}
+	x, ok := e.driver.(plugins.ExecTasker)
+	if !ok {
+		t.Fatal("Exec without ExecTasker")
+	}
 	c, _ := e.start(t, Program{Name: "sleep", RunFor: forever})
-	return e.driver.(plugins.ExecTasker), c.ID
+	return x, c.ID
 }
 
 func caseExec(t *testing.T, e *env) {

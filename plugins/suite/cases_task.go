@@ -245,7 +245,10 @@ func caseSignal(t *testing.T, e *env) {
 	if !e.caps.SendSignals {
 		t.Skip("the driver sends no signals")
 	}
-	s := e.driver.(plugins.SignalTasker)
+	s, ok := e.driver.(plugins.SignalTasker)
+	if !ok {
+		t.Fatal("SendSignals without SignalTasker")
+	}
 	c, _ := e.start(t, Program{Name: "exits on USR1", Stdout: "ready", RunFor: forever, OnSignal: map[string]int{"USR1": 9}})
 	eventually(t, "the program", func() bool { return output(t, c, "stdout") == "ready" })
 	if err := s.SignalTask(deadline(t), c.ID, "SIGNONSENSE"); err == nil {
