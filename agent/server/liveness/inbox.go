@@ -58,6 +58,19 @@ func (d *Desk) renew(_ context.Context, r *msg.NodeRenewRequest) (*msg.NodeRenew
 	}
 }
 
+// Reset implements loop.Component. Renewals of an earlier term say nothing now.
+func (d *Desk) Reset(snap *state.Snapshot) {
+	for {
+		select {
+		case <-d.inbox:
+			continue
+		default:
+		}
+		d.Liveness.Reset(snap)
+		return
+	}
+}
+
 // Step implements loop.Component.
 func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
 	for {

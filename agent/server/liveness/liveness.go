@@ -102,7 +102,8 @@ func (l *Liveness) Observe(changes []state.Change) {
 func (l *Liveness) Renew(at time.Time, ids []string) {
 	until := at.Add(l.ttl)
 	for _, id := range ids {
-		if old, known := l.leases[id]; known && until.After(old) {
+		// A lease that has not begun will last longer than any renewal made so far.
+		if old, known := l.leases[id]; known && !old.IsZero() && until.After(old) {
 			l.leases[id] = until
 		}
 	}

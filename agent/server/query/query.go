@@ -23,8 +23,6 @@ type Consensus interface {
 type Config struct {
 	Store     *state.Store
 	Consensus Consensus
-	// Region is the only region answered for.
-	Region string
 }
 
 // Queries holds the read handlers.

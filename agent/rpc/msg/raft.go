@@ -1,0 +1,24 @@
+package msg
+
+import (
+	"time"
+
+	"github.com/steppe-project/steppe/agent/rpc"
+)
+
+//go:generate go tool msgp -file raft.go -tests=false -io=false
+
+// RaftStats asks a server for its place in the log; the leader's autopilot does.
+var RaftStats = rpc.Method[Empty, RaftStatsResponse]{Name: "Status.Raft", Idempotent: true}
+
+// RaftStatsResponse is a server's place in the log.
+type RaftStatsResponse struct {
+	State        string
+	Term         uint64
+	LastIndex    uint64
+	LastTerm     uint64
+	CommitIndex  uint64
+	AppliedIndex uint64
+	LastContact  time.Duration // with the leader; negative when never
+	Snapshot     uint64
+}
