@@ -3,7 +3,6 @@ package fsm_test
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/steppe-project/steppe/fsm"
@@ -129,5 +128,3 @@ func TestSmoke(t *testing.T) {
 		t.Fatalf("%+v", a)
 	}
 }
-
-func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }

@@ -1,8 +1,6 @@
 package fsm_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -472,33 +470,5 @@ func checkVersions(t *rapid.T, s *state.Snapshot, j *model.Job) {
 	}
 	if len(versions) > fsm.MaxJobVersions+1 { // and the newest stable one
 		t.Fatalf("%d versions of %s", len(versions), j.ID)
-	}
-}
-
-// A subscriber that does not read is told that it lagged, and costs no more.
-func TestLaggingSubscriber(t *testing.T) {
-	m := newMachine(t)
-	_, sub := m.Store().Subscribe(state.TableAllocs)
-	defer sub.Close()
-	m.must(&fsm.RegisterNode{Node: testNode(0)})
-	u := uuids{newRand()}
-	m.must(&fsm.RegisterJob{Job: testJob("web", 1)})
-	const size = 10_000
-	for i := 0; i <= state.FeedChanges/size; i++ {
-		m.must(&fsm.ApplyPlan{Plan: testPlan(u, "web", i*size, size, 1)})
-	}
-	if _, err := sub.Next(context.Background()); !errors.Is(err, state.ErrLagged) {
-		t.Fatalf("got %v", err)
-	}
-	from, gapless := m.Store().SubscribeFrom(0, state.TableAllocs)
-	defer from.Close()
-	if gapless {
-		t.Fatal("a feed that dropped entries cannot be gapless from the start")
-	}
-	recent, gapless := m.Store().SubscribeFrom(m.index-1, state.TableAllocs)
-	defer recent.Close()
-	changes, err := recent.Next(context.Background())
-	if err != nil || !gapless || len(changes) != size {
-		t.Fatalf("%d changes, %v, %v", len(changes), gapless, err)
 	}
 }

@@ -1,0 +1,367 @@
+package fsm_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/steppe-project/steppe/fsm"
+	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
+)
+
+// TestScenarios runs testdata/*.txt. Directives:
+//
+//	entry           applies its lines, one command each, as one log entry; prints the outcomes
+//	show <what>     prints rows: jobs versions summaries nodes evals allocs deployments config
+//	changes         prints what the feed brought since the last time
+//	restart         writes a snapshot and goes on with a machine restored from it
+//
+// A command line is a name, its subject, and key=value settings; see command.
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata/scenarios", func(t *testing.T, path string) {
+		s := &scenario{machine: newMachine(t)}
+		s.subscribe()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			s.t = t
+			switch d.Cmd {
+			case "entry":
+				return s.entry(d)
+			case "show":
+				return s.show(d.CmdArgs[0].Key)
+			case "changes":
+				return s.changes()
+			case "restart":
+				next := s.restored()
+				if next.snap().Hash() != s.snap().Hash() {
+					return "states differ\n"
+				}
+				s.machine = next
+				s.subscribe()
+				return "same state\n"
+			}
+			d.Fatalf(t, "unknown directive %s", d.Cmd)
+			return ""
+		})
+	})
+}
+
+type scenario struct {
+	*machine
+	sub *state.Subscription
+}
+
+func (s *scenario) subscribe() { _, s.sub = s.Store().Subscribe() }
+
+// line is a parsed command line.
+type line struct {
+	name, subject string
+	set           map[string]string
+}
+
+func (l line) get(key, otherwise string) string {
+	if v, ok := l.set[key]; ok {
+		return v
+	}
+	return otherwise
+}
+
+func (l line) number(key string, otherwise int) int {
+	n, err := strconv.Atoi(l.get(key, strconv.Itoa(otherwise)))
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func (l line) list(key string) []string {
+	if l.set[key] == "" {
+		return nil
+	}
+	return strings.Split(l.set[key], ",")
+}
+
+// eval is the evaluation named by eval=id[:status], or nil.
+func (l line) eval(ns, job string) *model.Evaluation {
+	id, status, ok := strings.Cut(l.get("eval", ""), ":")
+	if id == "" {
+		return nil
+	}
+	if !ok {
+		status = model.EvalPending
+	}
+	e := &model.Evaluation{ID: id, Namespace: ns, JobID: job, Status: status, Type: model.JobTypeService}
+	if n := l.number("queued", -1); n >= 0 {
+		e.QueuedAllocations = map[string]int{"web": n}
+	}
+	if l.get("failed", "") != "" {
+		e.FailedTGAllocs = map[string]*model.AllocationMetric{l.set["failed"]: {NodesEvaluated: 1}}
+	}
+	return e
+}
+
+func (l line) evals(ns, job string) []*model.Evaluation {
+	if e := l.eval(ns, job); e != nil {
+		return []*model.Evaluation{e}
+	}
+	return nil
+}
+
+func (s *scenario) entry(d *datadriven.TestData) string {
+	var cmds []fsm.Command
+	for _, text := range strings.Split(strings.TrimSpace(d.Input), "\n") {
+		words := strings.Fields(text)
+		l := line{name: words[0], set: map[string]string{}}
+		for _, w := range words[1:] {
+			if k, v, ok := strings.Cut(w, "="); ok {
+				l.set[k] = v
+			} else {
+				l.subject = w
+			}
+		}
+		c, err := fsm.NewCommand(l.command())
+		if err != nil {
+			d.Fatalf(s.t.(*testing.T), "%v", err)
+		}
+		c.RequestID = l.get("request", "")
+		cmds = append(cmds, c)
+	}
+	var b strings.Builder
+	for _, o := range s.applyCommands(cmds...) {
+		fmt.Fprintf(&b, "%d: ", o.Index)
+		switch v := o.Value.(type) {
+		case nil:
+			if o.Err != nil {
+				fmt.Fprintf(&b, "%s: %v", model.CodeOf(o.Err), o.Err)
+			} else {
+				b.WriteString("ok")
+			}
+		case *fsm.Skipped:
+			fmt.Fprintf(&b, "skipped %v", v.IDs)
+		case *model.PlanResult:
+			fmt.Fprintf(&b, "refused %v", v.RefusedNodes)
+		default:
+			fmt.Fprintf(&b, "%+v", v)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// command makes the command of a line.
+func (l line) command() fsm.Body {
+	ns := l.get("ns", model.DefaultNamespace)
+	switch l.name {
+	case "node":
+		return &fsm.RegisterNode{Node: &model.Node{
+			ID: l.subject, Name: l.subject + "-name", SecretID: l.get("secret", "s"), NodePool: l.get("pool", ""), Status: l.get("status", ""),
+		}, Evals: l.evals(ns, l.get("job", ""))}
+	case "node-status":
+		c := &fsm.NodeStatus{Evals: l.evals(ns, l.get("job", ""))}
+		for _, id := range strings.Split(l.subject, ",") {
+			c.Updates = append(c.Updates, fsm.NodeStatusUpdate{NodeID: id, Status: l.get("to", ""), Reason: l.get("reason", "")})
+		}
+		return c
+	case "node-eligibility":
+		return &fsm.NodeEligibility{NodeID: l.subject, Eligibility: l.get("to", "")}
+	case "node-event":
+		return &fsm.NodeEvents{Events: []fsm.NodeEventOf{{NodeID: l.subject, Event: &model.NodeEvent{Message: l.get("message", "")}}}}
+	case "node-purge":
+		return &fsm.DeregisterNodes{NodeIDs: strings.Split(l.subject, ",")}
+	case "job":
+		return l.register(ns)
+	case "stop-job":
+		return &fsm.DeregisterJob{Namespace: ns, ID: l.subject, Purge: l.get("purge", "") != "", Eval: l.eval(ns, l.subject)}
+	case "scale":
+		return &fsm.ScaleJob{Namespace: ns, ID: l.subject, Group: l.get("group", "web"), Count: l.number("count", 0), Eval: l.eval(ns, l.subject)}
+	case "stable":
+		return &fsm.JobStability{Namespace: ns, ID: l.subject, Version: uint64(l.number("version", 0)), Stable: l.get("to", "true") == "true"}
+	case "eval":
+		l.set["eval"] = l.subject
+		return &fsm.UpsertEvals{Evals: l.evals(ns, l.get("job", ""))}
+	case "plan":
+		return &fsm.ApplyPlan{Plan: l.plan(ns)}
+	case "update":
+		c := &fsm.UpdateAllocs{NodeID: l.get("node", ""), Evals: l.evals(ns, l.get("job", ""))}
+		for _, id := range strings.Split(l.subject, ",") {
+			c.Updates = append(c.Updates, &model.AllocUpdate{ID: id, ClientStatus: l.get("to", "")})
+		}
+		return c
+	case "transition":
+		yes := true
+		return &fsm.TransitionAllocs{Transitions: []fsm.AllocTransition{{ID: l.subject, Transition: model.DesiredTransition{Migrate: &yes}}}, Evals: l.evals(ns, l.get("job", ""))}
+	case "collect":
+		return l.collect(ns)
+	}
+	return l.configCommand()
+}
+
+func (l line) configCommand() fsm.Body {
+	switch l.name {
+	case "namespace":
+		return &fsm.UpsertNamespace{Namespace: &model.Namespace{Name: l.subject}}
+	case "delete-namespace":
+		return &fsm.DeleteNamespace{Name: l.subject}
+	case "pool":
+		return &fsm.UpsertNodePool{Pool: &model.NodePool{Name: l.subject}}
+	case "delete-pool":
+		return &fsm.DeleteNodePool{Name: l.subject}
+	case "scheduler":
+		return &fsm.SchedulerConfig{Config: &model.SchedulerConfiguration{SchedulerAlgorithm: l.subject}, CAS: l.get("cas", "") != "", Index: uint64(l.number("cas", 0))}
+	case "autopilot":
+		return &fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{MaxTrailingLogs: uint64(l.number("logs", 1))}, CAS: l.get("cas", "") != "", Index: uint64(l.number("cas", 0))}
+	case "cluster":
+		return &fsm.ClusterMetadata{Metadata: &model.ClusterMetadata{ClusterID: l.subject}}
+	case "key":
+		return &fsm.SigningKey{Key: &model.SigningKey{KeyID: l.subject, State: l.get("state", "active")}}
+	case "delete-key":
+		return &fsm.DeleteSigningKey{KeyID: l.subject}
+	}
+	panic("unknown command " + l.name)
+}
+
+func (l line) register(ns string) fsm.Body {
+	job := testJob(l.subject, l.number("count", 1))
+	job.Namespace, job.NodePool = ns, l.get("pool", "default")
+	job.Type = l.get("type", model.JobTypeService)
+	job.ParentID = l.get("parent", "")
+	if l.get("periodic", "") != "" {
+		job.Periodic = &model.PeriodicConfig{Enabled: true}
+	}
+	if max := l.number("max", 0); max > 0 {
+		job.TaskGroups[0].Scaling = &model.ScalingPolicy{Enabled: true, Min: 1, Max: int64(max)}
+	}
+	c := &fsm.RegisterJob{Job: job, Eval: l.eval(ns, l.subject)}
+	if l.get("enforce", "") != "" {
+		c.EnforceIndex, c.JobModifyIndex = true, uint64(l.number("enforce", 0))
+	}
+	if text := l.get("text", ""); text != "" {
+		c.Submission = &model.JobSubmission{Source: text}
+	}
+	return c
+}
+
+// plan: subject is the job; place=id@node[<previous], stop=id[:client status],
+// update=id, and eval as everywhere.
+func (l line) plan(ns string) *model.Plan {
+	p := &model.Plan{EvalID: "none", Namespace: ns, JobID: l.subject, JobVersion: uint64(l.number("version", 0)), Eval: l.eval(ns, l.subject)}
+	if p.Eval != nil {
+		p.EvalID = p.Eval.ID
+	}
+	g := &model.PlanGroup{TaskGroup: "web", Resources: &model.AllocatedResources{}, Metrics: &model.AllocationMetric{}}
+	for i, text := range l.list("place") {
+		id, where, _ := strings.Cut(text, "@")
+		node, previous, _ := strings.Cut(where, "<")
+		g.Placements = append(g.Placements, &model.Placement{ID: id, NodeID: node, Index: i, PreviousAllocation: previous})
+	}
+	for _, id := range l.list("update") {
+		g.InPlace = append(g.InPlace, &model.InPlaceUpdate{ID: id})
+	}
+	p.Groups = []*model.PlanGroup{g}
+	for _, text := range l.list("stop") {
+		id, status, _ := strings.Cut(text, ":")
+		p.Stops = append(p.Stops, &model.PlanStop{ID: id, Description: "not needed", ClientStatus: status})
+	}
+	if id := l.get("blocked", ""); id != "" {
+		p.NewEvals = []*model.Evaluation{{ID: id, Namespace: ns, JobID: l.subject, Status: model.EvalBlocked}}
+	}
+	if id := l.get("deployment", ""); id != "" {
+		p.Deployment = &model.Deployment{ID: id, Namespace: ns, JobID: l.subject, JobVersion: p.JobVersion, Status: model.DeploymentRunning}
+	}
+	return p
+}
+
+func (l line) collect(ns string) fsm.Body {
+	c := &fsm.Collect{Evals: l.list("evals"), Allocs: l.list("allocs"), Nodes: l.list("nodes"), Deployments: l.list("deployments")}
+	for _, id := range l.list("jobs") {
+		c.Jobs = append(c.Jobs, model.NamespacedID{Namespace: ns, ID: id})
+	}
+	return c
+}
+
+func (s *scenario) show(what string) string {
+	var b strings.Builder
+	snap := s.snap()
+	switch what {
+	case "jobs":
+		for j := range snap.Jobs(state.Range{}) {
+			fmt.Fprintf(&b, "%s/%s v%d %s stop=%v count=%d create=%d modify=%d spec=%d\n", j.Namespace, j.ID, j.Version, j.Status, j.Stop, j.TaskGroups[0].Count, j.CreateIndex, j.ModifyIndex, j.JobModifyIndex)
+		}
+	case "versions":
+		for j := range snap.Jobs(state.Range{}) {
+			for v := range snap.JobVersions(j.Namespace, j.ID) {
+				text := "-"
+				if sub := snap.Submission(v.Namespace, v.ID, v.Version); sub != nil {
+					text = sub.Text.Source
+				}
+				fmt.Fprintf(&b, "%s/%s v%d count=%d stop=%v stable=%v text=%s\n", v.Namespace, v.ID, v.Version, v.TaskGroups[0].Count, v.Stop, v.Stable, text)
+			}
+		}
+	case "summaries":
+		for j := range snap.Jobs(state.Range{}) {
+			sum := snap.JobSummary(j.Namespace, j.ID)
+			for _, g := range slices.Sorted(maps.Keys(sum.Summary)) {
+				fmt.Fprintf(&b, "%s %s %+v children %+v\n", j.ID, g, sum.Summary[g], *sum.Children)
+			}
+		}
+	case "nodes":
+		for n := range snap.Nodes(state.Range{}) {
+			fmt.Fprintf(&b, "%s %s %s pool=%s modify=%d events:", n.ID, n.Status, n.SchedulingEligibility, n.NodePool, n.ModifyIndex)
+			for _, e := range n.Events {
+				fmt.Fprintf(&b, " %q", e.Message)
+			}
+			b.WriteByte('\n')
+		}
+	case "evals":
+		for e := range snap.Evals(state.Range{}) {
+			fmt.Fprintf(&b, "%s %s job=%s create=%d modify=%d %q\n", e.ID, e.Status, e.JobID, e.CreateIndex, e.ModifyIndex, e.StatusDescription)
+		}
+	case "allocs":
+		for a := range snap.Allocs(state.Range{}) {
+			fmt.Fprintf(&b, "%s %s on %s (%s) v%d %s/%s prev=%q next=%q create=%d modify=%d allocmodify=%d\n", a.ID, a.Name, a.NodeID, a.NodeName, a.JobVersion,
+				a.DesiredStatus, a.ClientStatus, a.PreviousAllocation, a.NextAllocation, a.CreateIndex, a.ModifyIndex, a.AllocModifyIndex)
+		}
+	case "config":
+		fmt.Fprintf(&b, "scheduler %s modify=%d\nautopilot logs=%d modify=%d\n", snap.SchedulerConfig().SchedulerAlgorithm, snap.SchedulerConfig().ModifyIndex,
+			snap.AutopilotConfig().MaxTrailingLogs, snap.AutopilotConfig().ModifyIndex)
+		if c := snap.ClusterMetadata(); c != nil {
+			fmt.Fprintf(&b, "cluster %s\n", c.ClusterID)
+		}
+		for k := range snap.SigningKeys() {
+			fmt.Fprintf(&b, "key %s %s\n", k.KeyID, k.State)
+		}
+		for n := range snap.Namespaces(state.Range{}) {
+			fmt.Fprintf(&b, "namespace %s\n", n.Name)
+		}
+		for p := range snap.NodePools(state.Range{}) {
+			fmt.Fprintf(&b, "pool %s\n", p.Name)
+		}
+	default:
+		panic("show " + what)
+	}
+	return b.String()
+}
+
+func (s *scenario) changes() string {
+	changes, err := s.sub.Poll()
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	var b strings.Builder
+	for _, c := range changes {
+		what := "changed"
+		switch {
+		case c.Before == nil:
+			what = "created"
+		case c.After == nil:
+			what = "deleted"
+		}
+		fmt.Fprintf(&b, "%d %s %s %s\n", c.Index, c.Table, c.Key, what)
+	}
+	return b.String()
+}
