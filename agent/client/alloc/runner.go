@@ -1,0 +1,376 @@
+package alloc
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/client/allocdir"
+	"github.com/steppe-project/steppe/agent/client/db"
+	"github.com/steppe-project/steppe/agent/client/task"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/plugins"
+)
+
+// Runner runs one allocation. One goroutine (run) owns all fields below loop;
+// others talk to it by post.
+type Runner struct {
+	deps *Deps
+	id   string
+	dir  *allocdir.Dir
+	log  *slog.Logger
+
+	events chan event
+	quit   chan struct{} // closed when run has returned
+	ended  chan struct{} // closed when all tasks have ended for good and are gone
+
+	mu       sync.Mutex
+	assigned *msg.AssignedAlloc // what the servers want; replaced, never changed
+	hard     bool               // end at once: the agent removes everything
+	last     *model.AllocUpdate // newest status; replaced, never changed
+	endedAt  time.Time
+
+	// saved is closed when the assignment is on disk; saveErr is set before.
+	saved   chan struct{}
+	saveErr error
+	// after close when what the allocation has to wait for has ended.
+	after []<-chan struct{}
+	// built is whether what all tasks share has been prepared.
+	buildMu sync.Mutex
+	built   bool
+	wg      sync.WaitGroup
+
+	// loop
+	ctx       context.Context // ends with the agent
+	tasks     []*taskRun
+	group     *model.TaskGroup
+	stopAt    time.Time // when the group's shutdown delay is over
+	startCtx  context.Context
+	haveState bool // restored: some task may run already
+}
+
+// event is something for the loop.
+type event struct {
+	task  int // index; -1 = none
+	seen  task.Observed
+	note  *model.TaskEvent // to add to the history
+	apply func()           // to run on the loop
+}
+
+// taskRun is one task of the allocation.
+type taskRun struct {
+	index int
+	task  *model.Task
+	role  role
+
+	status   task.Status
+	history  []*model.TaskEvent // at most MaxTaskEvents; replaced, not changed
+	nonce    uint64             // restarts asked for
+	revive   bool
+	running  *instance // the started instance, if any
+	gone     chan struct{}
+	cancel   context.CancelFunc // gives up the start under way
+	recorder recorder
+}
+
+// instance is one start of a task as its goroutines see it.
+type instance struct {
+	id     string
+	handle *plugins.TaskHandle
+	ended  chan struct{} // closed by the loop when its end was seen
+}
+
+// newRunner makes a runner for an assignment. records are what earlier runs
+// of the agent knew of its tasks.
+func newRunner(deps *Deps, a *msg.AssignedAlloc, records map[string]*db.TaskRecord) (*Runner, error) {
+	dir, err := allocdir.New(deps.Base, a.Alloc.ID)
+	if err != nil {
+		return nil, err
+	}
+	group := groupOf(a)
+	if group == nil {
+		return nil, model.Errorf(model.CodeInvalid, "allocation %s names group %q, which its job does not have", a.Alloc.ID, a.Alloc.TaskGroup)
+	}
+	r := &Runner{
+		deps: deps, id: a.Alloc.ID, dir: dir, assigned: a, group: group,
+		log:    deps.Logger.With("alloc_id", a.Alloc.ID),
+		events: make(chan event, mailbox), quit: make(chan struct{}), ended: make(chan struct{}), saved: make(chan struct{}),
+	}
+	for i, t := range group.Tasks {
+		tr := &taskRun{index: i, task: t, role: roleOf(t), gone: closedChan()}
+		if rec := records[t.Name]; rec != nil {
+			r.haveState = true
+			tr.status, tr.history = rec.Status, rec.Events
+			tr.nonce = rec.Status.RestartSeen
+			tr.recorder.record = *rec
+		} else {
+			tr.recorder.record.ID = r.newTaskID(t.Name)
+			tr.history = []*model.TaskEvent{task.ReceivedEvent(time.Now())}
+		}
+		tr.recorder.record.Status, tr.recorder.record.Events = tr.status, tr.history
+		tr.recorder.key = t.Name
+		r.tasks = append(r.tasks, tr)
+	}
+	return r, nil
+}
+
+func groupOf(a *msg.AssignedAlloc) *model.TaskGroup {
+	for _, g := range a.Job.TaskGroups {
+		if g.Name == a.Alloc.TaskGroup {
+			return g
+		}
+	}
+	return nil
+}
+
+func closedChan() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// newTaskID makes the driver's id of one start.
+func (r *Runner) newTaskID(name string) string {
+	const digits = "0123456789abcdef"
+	var b [8]byte
+	for i := range b {
+		b[i] = digits[rand.IntN(len(digits))]
+	}
+	return r.id + "/" + name + "/" + string(b[:])
+}
+
+// records are the first records of all tasks: written with the assignment,
+// they mark that starts may be under way.
+func (r *Runner) records() []db.Op {
+	ops := make([]db.Op, 0, len(r.tasks))
+	for _, t := range r.tasks {
+		ops = append(ops, db.PutTask(r.id, t.task.Name, &t.recorder.record))
+	}
+	return ops
+}
+
+// post hands an event to the loop; it is dropped when the loop has ended.
+func (r *Runner) post(e event) {
+	select {
+	case r.events <- e:
+	case <-r.quit:
+	}
+}
+
+// Assigned is what the servers want now.
+func (r *Runner) Assigned() *msg.AssignedAlloc {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.assigned
+}
+
+// Status is the newest status, nil before the first.
+func (r *Runner) Status() *model.AllocUpdate {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}
+
+// Ended closes when every task has ended for good.
+func (r *Runner) Ended() <-chan struct{} { return r.ended }
+
+// EndedAt is when; zero while it runs.
+func (r *Runner) EndedAt() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.endedAt
+}
+
+// Dir is the allocation's directory.
+func (r *Runner) Dir() *allocdir.Dir { return r.dir }
+
+// update takes a newer wish of the servers in.
+func (r *Runner) update(a *msg.AssignedAlloc) {
+	group := groupOf(a)
+	r.mu.Lock()
+	r.assigned = a
+	r.mu.Unlock()
+	r.post(event{task: -1, apply: func() { r.adopt(group) }})
+}
+
+// end makes the allocation end at once, whatever the servers say.
+func (r *Runner) end() {
+	r.mu.Lock()
+	r.hard = true
+	r.mu.Unlock()
+	r.post(event{task: -1})
+}
+
+// adopt takes over the settings of an update in place. Tasks are matched by
+// name; an update in place does not add or remove any.
+func (r *Runner) adopt(group *model.TaskGroup) {
+	if group == nil {
+		return
+	}
+	r.group = group
+	for _, t := range r.tasks {
+		for _, next := range group.Tasks {
+			if next.Name == t.task.Name {
+				t.task, t.role = next, roleOf(next)
+			}
+		}
+	}
+}
+
+// run is the life of the runner. It returns when the allocation has ended or
+// ctx does; tasks are left alone in that case.
+func (r *Runner) run(ctx context.Context) {
+	startCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	r.ctx, r.startCtx = ctx, startCtx
+	r.loop(ctx)
+	close(r.quit)
+	cut := time.AfterFunc(startGrace, cancel)
+	r.wg.Wait()
+	cut.Stop()
+}
+
+func (r *Runner) loop(ctx context.Context) {
+	if r.haveState {
+		r.restore(ctx)
+	}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		wake := r.settle(ctx)
+		if r.finished() {
+			r.conclude()
+			return
+		}
+		timer.Reset(wake)
+		select {
+		case e := <-r.events:
+			r.take(ctx, e)
+		case <-timer.C:
+		case <-ctx.Done():
+			return // what waits to start gives up with ctx; what starts goes on
+		}
+	}
+}
+
+// take handles one event.
+func (r *Runner) take(ctx context.Context, e event) {
+	if e.apply != nil {
+		e.apply()
+	}
+	if e.task < 0 {
+		return
+	}
+	t := r.tasks[e.task]
+	if e.note != nil {
+		t.note(e.note)
+		r.persist(ctx, t)
+		r.report(false)
+	}
+	if e.seen.Kind != task.Nothing {
+		stop, hard := r.wanted()
+		w := wishes(r.members(), stop, hard)[t.index]
+		r.step(ctx, t, r.desired(t, w), e.seen)
+	}
+}
+
+// settle lets all tasks react on each other until nothing changes, and returns
+// how long the loop may sleep.
+func (r *Runner) settle(ctx context.Context) time.Duration {
+	stop, hard := r.wanted()
+	stop = stop && r.delayOver(hard)
+	for range maxFixpoint {
+		moved := false
+		for i, w := range wishes(r.members(), stop, hard) {
+			moved = r.step(ctx, r.tasks[i], r.desired(r.tasks[i], w), task.Observed{}) || moved
+		}
+		if !moved {
+			break
+		}
+	}
+	return r.sleep()
+}
+
+// wanted is what the servers and the agent want of the allocation as a whole.
+func (r *Runner) wanted() (stop, hard bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.assigned.Alloc.Terminal(), r.hard
+}
+
+// delayOver tells whether the group's shutdown delay is over (or does not apply).
+func (r *Runner) delayOver(hard bool) bool {
+	if hard || r.group.ShutdownDelay <= 0 || r.noDelay() {
+		return true
+	}
+	if r.stopAt.IsZero() {
+		r.stopAt = time.Now().Add(r.group.ShutdownDelay)
+	}
+	return !time.Now().Before(r.stopAt)
+}
+
+func (r *Runner) noDelay() bool {
+	no := r.Assigned().Alloc.DesiredTransition.NoShutdownDelay
+	return no != nil && *no
+}
+
+// sleep is the time to the next deadline.
+func (r *Runner) sleep() time.Duration {
+	next := time.Time{}
+	consider := func(at time.Time) {
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	if time.Now().Before(r.stopAt) {
+		consider(r.stopAt)
+	}
+	for _, t := range r.tasks {
+		consider(t.status.WakeAt)
+	}
+	if next.IsZero() {
+		return time.Hour // nothing but events
+	}
+	return max(time.Until(next), 0)
+}
+
+func (r *Runner) members() []member {
+	out := make([]member, len(r.tasks))
+	for i, t := range r.tasks {
+		out[i] = member{name: t.task.Name, role: t.role, leader: t.task.Leader, status: t.status}
+	}
+	return out
+}
+
+// finished tells whether every task has ended for good and left its driver.
+func (r *Runner) finished() bool {
+	for _, t := range r.tasks {
+		if t.status.Phase != task.Dead {
+			return false
+		}
+		select {
+		case <-t.gone:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// conclude notes the end.
+func (r *Runner) conclude() {
+	r.report(true)
+	var at time.Time
+	for _, t := range r.tasks {
+		if t.status.FinishedAt.After(at) {
+			at = t.status.FinishedAt
+		}
+	}
+	r.mu.Lock()
+	r.endedAt = at
+	r.mu.Unlock()
+	close(r.ended)
+}

@@ -1,0 +1,52 @@
+package driverset
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/steppe-project/steppe/drivers/shim/cgroup"
+)
+
+// Sweeps of what has lost its driver.
+const (
+	sweepTries = 50
+	sweepPause = 10 * time.Millisecond
+)
+
+// Sweep kills every process that still is in the control group of a task, or of
+// any task of an allocation (task ""), and removes the group. It is for tasks
+// that no driver knows: what their drivers left is found by these labels alone.
+func Sweep(allocID, task string) error {
+	tree := cgroup.Detect()
+	if tree.Version() == cgroup.None {
+		return nil
+	}
+	for range sweepTries {
+		labels, err := tree.List()
+		if err != nil {
+			return err
+		}
+		left := false
+		for _, l := range labels {
+			if l.AllocID != allocID || task != "" && l.Task != task {
+				continue
+			}
+			left = true
+			for _, pid := range l.PIDs {
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+					return fmt.Errorf("kill process %d of %s.%s: %w", pid, l.AllocID, l.Task, err)
+				}
+			}
+		}
+		if !left {
+			if task == "" {
+				return nil
+			}
+			return errors.Join(tree.Scope(allocID, task, false).Remove(), tree.Scope(allocID, task, true).Remove())
+		}
+		time.Sleep(sweepPause)
+	}
+	return fmt.Errorf("processes of allocation %s do not end", allocID)
+}
