@@ -55,7 +55,7 @@ func (p *process) placeAnywhere(g *reconcile.Group, a *ask, out *model.PlanGroup
 		}
 		failures++
 	}
-	p.unplaced(g.Group.Name, a, s.Checker, failures)
+	p.unplaced(g.Group.Name, a, s.Checker, failures, explain.Remedies)
 }
 
 // placeOnNodes places the instances of a system job, each on its node.
@@ -77,7 +77,7 @@ func (p *process) placeOnNodes(g *reconcile.Group, a *ask, out *model.PlanGroup)
 		failures++
 	}
 	out.Metrics = a.check.Metrics()
-	p.unplaced(g.Group.Name, a, a.check, failures)
+	p.unplaced(g.Group.Name, a, a.check, failures, explain.OnNodes)
 }
 
 // placed adds one placement, and the stop of what it replaces.
@@ -97,13 +97,13 @@ func (p *process) placed(want *reconcile.Place, choice *place.Choice, out *model
 
 // unplaced records why instances of a group could not be placed, and what
 // would change that.
-func (p *process) unplaced(group string, a *ask, k *place.Checker, failures int) {
+func (p *process) unplaced(group string, a *ask, k *place.Checker, failures int, remedies func(*place.Board, *place.Ask) []string) {
 	if failures == 0 {
 		return
 	}
 	m := k.Metrics()
 	m.CoalescedFailures = failures - 1
-	m.Remedies = explain.Remedies(p.board, a.Ask)
+	m.Remedies = remedies(p.board, a.Ask)
 	if p.eval.FailedTGAllocs == nil {
 		p.eval.FailedTGAllocs = make(map[string]*model.AllocationMetric)
 	}
@@ -120,6 +120,6 @@ func (p *process) nowhere(g *reconcile.Group) {
 		return
 	}
 	a := p.ask(g.Group)
-	p.unplaced(g.Group.Name, a, a.check, 1)
+	p.unplaced(g.Group.Name, a, a.check, 1, explain.Remedies)
 	p.eval.QueuedAllocations[g.Group.Name] = 0
 }

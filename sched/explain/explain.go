@@ -16,6 +16,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -65,21 +66,28 @@ func Remedies(b *place.Board, a *place.Ask) []string {
 	s.constraints()
 	s.drivers()
 	s.where()
-	slices.SortStableFunc(s.found, func(x, y remedy) int {
-		switch {
-		case x.cost < y.cost:
-			return -1
-		case x.cost > y.cost:
-			return 1
-		}
-		return 0
-	})
+	out := s.ordered()
+	if len(out) < MaxRemedies {
+		out = append(out, s.client())
+	}
+	return out
+}
+
+// OnNodes is Remedies for a system job that has too little room on some of the
+// nodes it should run on: other nodes do not help.
+func OnNodes(b *place.Board, a *place.Ask) []string {
+	s := &search{board: b, ask: a.OncePerNode()}
+	s.amounts()
+	s.ports()
+	return append(s.ordered(), "give the exhausted nodes more room, or keep the job off them with a constraint")
+}
+
+// ordered are the texts of what was found.
+func (s *search) ordered() []string {
+	slices.SortStableFunc(s.found, func(x, y remedy) int { return cmp.Compare(x.cost, y.cost) })
 	var out []string
 	for _, r := range s.found[:min(len(s.found), MaxRemedies)] {
 		out = append(out, r.text)
-	}
-	if len(out) < MaxRemedies {
-		out = append(out, s.client())
 	}
 	return out
 }
@@ -101,19 +109,21 @@ func (s *search) fits(a *place.Ask) (int, string) {
 }
 
 func (s *search) unready() {
-	if n, on, why := s.board.Unready(s.ask); n > 0 {
-		s.add(costReady, "make node %s take work again: it would fit there, but %s%s", on.Name, why, others(n))
+	n, on, why := s.board.Unready(s.ask)
+	if n > 0 {
+		s.add(costReady, "have node %s take work again: %s%s", on.Name, why, others(n, "; so is ", "; so are "))
 	}
 }
 
-func others(n int) string {
+// others says how many nodes there are beside the one that is named.
+func others(n int, one, many string) string {
 	switch n {
 	case 1:
 		return ""
 	case 2:
-		return " (as on 1 other)"
+		return one + "1 other"
 	}
-	return fmt.Sprintf(" (as on %d others)", n-1)
+	return fmt.Sprintf("%s%d others", many, n-1)
 }
 
 // amounts looks for the most that can be had of each dimension alone.
@@ -172,7 +182,7 @@ func (s *search) ports() {
 func (s *search) constraints() {
 	for i, text := range s.ask.Constraints() {
 		if n, on := s.fits(s.ask.WithoutConstraint(i)); n > 0 {
-			s.add(costConstraint, "remove the constraint %s (fits on node %s%s)", text, on, others(n))
+			s.add(costConstraint, "remove the constraint %s (fits on node %s%s)", text, on, others(n, " and ", " and "))
 		}
 	}
 	if !s.ask.LimitsPeers() {
@@ -208,11 +218,14 @@ func (s *search) client() string {
 	if len(s.ask.DCs) == 1 && s.ask.DCs[0] != "*" {
 		fmt.Fprintf(&b, "datacenter %s and ", s.ask.DCs[0])
 	}
-	fmt.Fprintf(&b, "node pool %s with at least %d MHz", s.ask.Pool, need.CPU)
-	if need.Cores > 0 {
-		fmt.Fprintf(&b, " and %d cores", need.Cores)
+	fmt.Fprintf(&b, "node pool %s with at least ", s.ask.Pool)
+	if need.CPU > 0 {
+		fmt.Fprintf(&b, "%d MHz, ", need.CPU)
 	}
-	fmt.Fprintf(&b, ", %d MB of memory and %d MB of disk", need.Memory, need.Disk)
+	if need.Cores > 0 {
+		fmt.Fprintf(&b, "%d cores to reserve, ", need.Cores)
+	}
+	fmt.Fprintf(&b, "%d MB of memory and %d MB of disk", need.Memory, need.Disk)
 	if len(s.ask.Drivers) > 0 {
 		fmt.Fprintf(&b, ", driver %s", strings.Join(s.ask.Drivers, ", "))
 	}

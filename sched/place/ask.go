@@ -165,6 +165,13 @@ func (a *Ask) WithoutPeerLimits() *Ask {
 	return &next
 }
 
+// OncePerNode is the ask of a system job, which never runs twice on a node.
+func (a *Ask) OncePerNode() *Ask {
+	next := *a
+	next.hosts = true
+	return &next
+}
+
 // WithoutDrivers is the ask of a node that lacks drivers.
 func (a *Ask) WithoutDrivers() *Ask {
 	next := *a

@@ -9,25 +9,29 @@ type Amounts struct {
 }
 
 // Try counts the nodes that an ask would fit on as the board is now, and names
-// one of them, the best; nothing is booked.
+// the one with the lowest id; nothing is booked.
 func (b *Board) Try(a *Ask) (nodes int, example *model.Node) {
-	s := b.trial(a)
-	if len(s.heap) == 0 {
-		return 0, nil
-	}
-	return len(s.heap), s.node(s.heap[0].row)
+	k := b.checker(a)
+	k.scan(func(row int32) {
+		nodes++
+		if n := b.node(row); example == nil || n.ID < example.ID {
+			example = n
+		}
+	})
+	return nodes, example
 }
 
 // Most is the node that an ask fits on and that has the most left of a
 // dimension, with what it has left: memory, disk and cpu as free amounts, cores
 // as the number that can be reserved. Nil when none fits.
 func (b *Board) Most(a *Ask, dimension string) (left int64, on *model.Node) {
-	s := b.trial(a)
-	for _, c := range s.heap {
-		if v := b.left(c.row, dimension); on == nil || v > left || v == left && s.node(c.row).ID < on.ID {
-			left, on = v, s.node(c.row)
+	k := b.checker(a)
+	k.scan(func(row int32) {
+		n, v := b.node(row), b.left(row, dimension)
+		if on == nil || v > left || v == left && n.ID < on.ID {
+			left, on = v, n
 		}
-	}
+	})
 	return left, on
 }
 
@@ -49,17 +53,8 @@ func (b *Board) Unready(a *Ask) (nodes int, example *model.Node, why string) {
 	return nodes, example, why
 }
 
-func (b *Board) trial(a *Ask) *Selector {
-	s := &Selector{Checker: b.checker(a), count: max(1, float64(a.Group.Count))}
-	rows := b.fleet.rows()
-	s.pos, s.same = make([]int32, rows), make([]int32, rows)
-	s.recount()
-	s.fill()
-	return s
-}
-
-func (s *Selector) node(row int32) *model.Node {
-	c, i := s.board.fleet.at(row)
+func (b *Board) node(row int32) *model.Node {
+	c, i := b.fleet.at(row)
 	return c.info[i].node
 }
 

@@ -154,8 +154,8 @@ func (c *check) round() bool {
 		}
 		shared := place.DemandOf(g.Resources)
 		for _, p := range g.Placements {
-			if _, done := c.refused[p]; done {
-				continue
+			if _, done := c.refused[p]; done || c.state.Alloc(p.ID) != nil {
+				continue // refused, or committed already: applying it again changes nothing
 			}
 			if why := c.place(board, k, g, p, &shared); why != "" {
 				c.refused[p] = why

@@ -1,0 +1,431 @@
+package sched_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// TestScenarios replays the text files of testdata. Each command line changes
+// the little cluster or has an evaluation decided; the answer is what happened.
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &scenario{t: t, w: newWorld()}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			s.t = t
+			return s.do(d)
+		})
+	})
+}
+
+type scenario struct {
+	t *testing.T
+	w *world
+}
+
+func (s *scenario) do(d *datadriven.TestData) string {
+	w := s.w
+	names, args := split(d)
+	switch d.Cmd {
+	case "config":
+		w.config = &model.SchedulerConfiguration{SchedulerAlgorithm: args["algorithm"], MemoryOversubscriptionEnabled: has(args, "oversubscribe")}
+	case "node":
+		for _, n := range names {
+			w.setNode(buildNode(n, args, len(w.nodes)))
+		}
+	case "set-node":
+		for _, n := range names {
+			next := *w.nodes[n]
+			applyNode(&next, args)
+			w.setNode(&next)
+		}
+	case "delete-node":
+		for _, n := range names {
+			w.deleteNode(n)
+		}
+	case "job":
+		w.setJob(buildJob(names[0], args, d.Input))
+	case "stop":
+		next := *w.jobs[names[0]]
+		next.Stop = true
+		w.setJob(&next)
+	case "purge":
+		delete(w.jobs, names[0])
+	case "time":
+		step, err := time.ParseDuration(names[0])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		w.now = w.now.Add(step)
+	case "report":
+		for _, id := range s.ids(names[1:]) {
+			w.report(id, names[0])
+		}
+	case "move":
+		yes := true
+		for _, id := range s.ids(names) {
+			w.changeAlloc(id, func(a *model.Allocation) { a.DesiredTransition.Migrate = &yes })
+		}
+	case "force":
+		yes := true
+		for _, id := range s.ids(names) {
+			w.changeAlloc(id, func(a *model.Allocation) { a.DesiredTransition.ForceReschedule = &yes })
+		}
+	case "eval":
+		trigger := args["trigger"]
+		if trigger == "" {
+			trigger = model.TriggerJobRegister
+		}
+		return s.eval(w.newEval(names[0], trigger))
+	case "unblock":
+		return s.unblock(names[0])
+	case "due":
+		return s.due()
+	case "allocs":
+		return s.allocs()
+	case "spread":
+		return s.spread()
+	default:
+		s.t.Fatalf("unknown command %s", d.Cmd)
+	}
+	return ""
+}
+
+func split(d *datadriven.TestData) (names []string, args map[string]string) {
+	args = map[string]string{}
+	for _, a := range d.CmdArgs {
+		if len(a.Vals) == 0 {
+			names = append(names, a.Key)
+			args[a.Key] = ""
+		} else {
+			args[a.Key] = strings.Join(a.Vals, ",")
+		}
+	}
+	return names, args
+}
+
+func has(m map[string]string, key string) bool { _, ok := m[key]; return ok }
+
+// ids resolves a1, a2 ...; "live" are all that have not ended and should run.
+func (s *scenario) ids(names []string) []string {
+	var out []string
+	for _, n := range names {
+		if n != "live" {
+			id := s.w.byShort(n)
+			if id == "" {
+				s.t.Errorf("no allocation %s yet", n)
+				continue
+			}
+			out = append(out, id)
+			continue
+		}
+		for _, id := range s.w.names {
+			if !s.w.allocs[id].Terminal() {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}
+
+func (s *scenario) unblock(job string) string {
+	for _, e := range s.w.EvalsByJob("", job) {
+		if e.Status == model.EvalBlocked {
+			next := *e
+			next.Status = model.EvalPending
+			s.w.evals[e.ID] = &next
+			return s.eval(&next)
+		}
+	}
+	return "nothing is blocked"
+}
+
+// due decides what has become due, until nothing has.
+func (s *scenario) due() string {
+	var out strings.Builder
+	for range 20 {
+		due := s.w.due()
+		if len(due) == 0 {
+			break
+		}
+		fmt.Fprintf(&out, "[%s]\n%s\n", due[0].TriggeredBy, s.eval(due[0]))
+	}
+	if out.Len() == 0 {
+		return "nothing is due"
+	}
+	return strings.TrimRight(out.String(), "\n")
+}
+
+func (s *scenario) eval(e *model.Evaluation) string {
+	plan, result := s.w.run(e)
+	s.w.check(s.t)
+	var out []string
+	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	for _, g := range plan.Groups {
+		for _, p := range g.Placements {
+			a := s.w.allocs[p.ID]
+			text := fmt.Sprintf("place %s %s on %s", s.w.short(p.ID), a.Name, p.NodeID)
+			if p.PreviousAllocation != "" {
+				text += " for " + s.w.short(p.PreviousAllocation)
+			}
+			if p.RescheduleTracker != nil {
+				text += fmt.Sprintf(" (attempt %d)", len(p.RescheduleTracker.Events)+1)
+			}
+			add("%s%s", text, grant(p.Resources))
+		}
+		for _, u := range g.InPlace {
+			add("in place %s", s.w.short(u.ID))
+		}
+	}
+	for _, st := range plan.Stops {
+		switch {
+		case st.KeepDesired:
+			add("later %s", s.w.short(st.ID))
+		case st.ClientStatus != "":
+			add("%s %s: %s", st.ClientStatus, s.w.short(st.ID), st.Description)
+		default:
+			add("stop %s: %s", s.w.short(st.ID), st.Description)
+		}
+	}
+	for _, n := range plan.NewEvals {
+		if n.Status == model.EvalBlocked {
+			add("blocked: classes %s%s", eligible(n.ClassEligibility), escaped(n))
+		} else {
+			add("again in %s: %s", n.WaitUntil.Sub(s.w.now), n.TriggeredBy)
+		}
+	}
+	for _, g := range slices.Sorted(maps.Keys(plan.Eval.FailedTGAllocs)) {
+		out = append(out, failure(g, plan.Eval.FailedTGAllocs[g])...)
+	}
+	for _, n := range slices.Sorted(maps.Keys(result.RefusedNodes)) {
+		add("refused on %s: %s", n, result.RefusedNodes[n])
+	}
+	for _, g := range slices.Sorted(maps.Keys(plan.Eval.QueuedAllocations)) {
+		if n := plan.Eval.QueuedAllocations[g]; n > 0 {
+			add("queued %s: %d", g, n)
+		}
+	}
+	if d := plan.Eval.StatusDescription; plan.Eval.Status != model.EvalComplete || d != "" {
+		add("eval %s: %s", plan.Eval.Status, d)
+	}
+	if len(out) == 0 {
+		return "nothing to do"
+	}
+	return strings.Join(out, "\n")
+}
+
+func grant(r *model.AllocatedResources) string {
+	if r == nil {
+		return ""
+	}
+	out := ""
+	for _, p := range r.Shared.Ports {
+		out += fmt.Sprintf(" %s=%s:%d", p.Label, p.HostIP, p.Value)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Tasks)) {
+		if c := r.Tasks[name].Cpu.ReservedCores; len(c) > 0 {
+			out += fmt.Sprintf(" %s=cores%v", name, c)
+		}
+	}
+	return out
+}
+
+func eligible(m map[string]bool) string {
+	n := 0
+	for _, ok := range m {
+		if ok {
+			n++
+		}
+	}
+	return fmt.Sprintf("%d of %d", n, len(m))
+}
+
+func escaped(e *model.Evaluation) string {
+	if e.EscapedComputedClass {
+		return ", any node"
+	}
+	return ""
+}
+
+func failure(group string, m *model.AllocationMetric) []string {
+	out := []string{fmt.Sprintf("failed %s: %d evaluated, %d filtered, %d exhausted, %d more", group, m.NodesEvaluated, m.NodesFiltered, m.NodesExhausted, m.CoalescedFailures)}
+	for _, k := range slices.Sorted(maps.Keys(m.ConstraintFiltered)) {
+		out = append(out, fmt.Sprintf("  %s: %d", k, m.ConstraintFiltered[k]))
+	}
+	for _, k := range slices.Sorted(maps.Keys(m.DimensionExhausted)) {
+		out = append(out, fmt.Sprintf("  exhausted %s: %d", k, m.DimensionExhausted[k]))
+	}
+	for _, r := range m.Remedies {
+		out = append(out, "  remedy: "+r)
+	}
+	return out
+}
+
+func (s *scenario) allocs() string {
+	var out []string
+	for _, id := range s.w.names {
+		a := s.w.allocs[id]
+		out = append(out, fmt.Sprintf("%s %s v%d %s %s/%s", s.w.short(id), a.Name, a.JobVersion, a.NodeID, a.DesiredStatus, a.ClientStatus))
+	}
+	return strings.Join(out, "\n")
+}
+
+// spread counts what should run on each node.
+func (s *scenario) spread() string {
+	n := map[string]int{}
+	for id := range s.w.nodes {
+		n[id] = 0
+	}
+	for _, a := range s.w.allocs {
+		if !a.Terminal() {
+			n[a.NodeID]++
+		}
+	}
+	var out []string
+	for _, id := range slices.Sorted(maps.Keys(n)) {
+		out = append(out, fmt.Sprintf("%s=%d", id, n[id]))
+	}
+	return strings.Join(out, " ")
+}
+
+func number(args map[string]string, key string, or int) int {
+	v, ok := args[key]
+	if !ok {
+		return or
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func wait(args map[string]string, key string) time.Duration {
+	d, err := time.ParseDuration(args[key])
+	if err != nil {
+		return 0
+	}
+	return d
+}
+
+func buildNode(id string, args map[string]string, i int) *model.Node {
+	n := &model.Node{
+		ID: id, Name: id, Datacenter: "dc1", NodePool: "default", Status: model.NodeStatusReady,
+		SchedulingEligibility: model.NodeEligible, Attributes: map[string]string{"kernel.name": "linux", "driver.exec": "1"},
+		NodeResources: &model.NodeResources{
+			Cpu:    model.NodeCpuResources{CpuShares: 4000, TotalCpuCores: 4, ReservableCpuCores: []uint16{0, 1, 2, 3}},
+			Memory: model.NodeMemoryResources{MemoryMB: 4000}, Disk: model.NodeDiskResources{DiskMB: 100000},
+			NodeNetworks: []*model.NodeNetworkResource{{Mode: "host", Device: "eth0", Addresses: []model.NodeNetworkAddress{
+				{Family: "ipv4", Alias: "default", Address: fmt.Sprintf("10.0.0.%d", i+1)}}}},
+		},
+	}
+	applyNode(n, args)
+	return n
+}
+
+func applyNode(n *model.Node, args map[string]string) {
+	res := *n.NodeResources
+	res.Cpu.CpuShares = int64(number(args, "cpu", int(res.Cpu.CpuShares)))
+	res.Memory.MemoryMB = int64(number(args, "mem", int(res.Memory.MemoryMB)))
+	res.Disk.DiskMB = int64(number(args, "disk", int(res.Disk.DiskMB)))
+	n.NodeResources = &res
+	for key, field := range map[string]*string{
+		"dc": &n.Datacenter, "pool": &n.NodePool, "class": &n.NodeClass, "status": &n.Status, "eligibility": &n.SchedulingEligibility,
+	} {
+		if v, ok := args[key]; ok {
+			*field = v
+		}
+	}
+	n.NodeMaxAllocs = number(args, "max_allocs", n.NodeMaxAllocs)
+	attrs := maps.Clone(n.Attributes)
+	for key, v := range args {
+		if rest, ok := strings.CutPrefix(key, "attr."); ok {
+			attrs[rest] = v
+		}
+		if rest, ok := strings.CutPrefix(key, "meta."); ok {
+			n.Meta = maps.Clone(n.Meta)
+			if n.Meta == nil {
+				n.Meta = map[string]string{}
+			}
+			n.Meta[rest] = v
+		}
+	}
+	n.Attributes = attrs
+	if v, ok := args["reserved_ports"]; ok {
+		n.ReservedResources = &model.NodeReservedResources{Networks: model.NodeReservedNetworkResources{ReservedHostPorts: v}}
+	}
+}
+
+// buildJob makes a job of one group g with one task t. Input lines are
+// constraints: "<left> <operator> <right>", or an operator alone.
+func buildJob(id string, args map[string]string, input string) *model.Job {
+	jobType := args["type"]
+	if jobType == "" {
+		jobType = model.JobTypeService
+	}
+	driver := args["driver"]
+	if driver == "" {
+		driver = "exec"
+	}
+	j := &model.Job{
+		Region: "global", Namespace: "default", ID: id, Name: id, Type: jobType, Priority: number(args, "priority", 50),
+		Datacenters: []string{"*"}, NodePool: "default",
+	}
+	if v, ok := args["dcs"]; ok {
+		j.Datacenters = strings.Split(v, ",")
+	}
+	if v, ok := args["pool"]; ok {
+		j.NodePool = v
+	}
+	t := &model.Task{
+		Name: "t", Driver: driver, Config: map[string]any{"command": args["command"]},
+		Resources: &model.Resources{CPU: number(args, "cpu", 100), Cores: number(args, "cores", 0), MemoryMB: number(args, "mem", 100), MemoryMaxMB: number(args, "memory_max", 0)},
+	}
+	g := &model.TaskGroup{Name: "g", Count: number(args, "count", 1), Tasks: []*model.Task{t}, EphemeralDisk: &model.EphemeralDisk{SizeMB: number(args, "disk", 10)}}
+	if v, ok := args["tag"]; ok {
+		g.Services = []*model.Service{{Name: id, Tags: []string{v}}}
+	}
+	if has(args, "max_parallel") {
+		g.Update = &model.UpdateStrategy{MaxParallel: number(args, "max_parallel", 1), MinHealthyTime: wait(args, "min_healthy")}
+	}
+	if has(args, "attempts") || has(args, "unlimited") {
+		g.ReschedulePolicy = &model.ReschedulePolicy{
+			Attempts: number(args, "attempts", 0), Interval: wait(args, "interval"), Delay: wait(args, "delay"),
+			DelayFunction: args["function"], MaxDelay: wait(args, "max_delay"), Unlimited: has(args, "unlimited"),
+		}
+	}
+	if v, ok := args["ports"]; ok {
+		net := &model.NetworkResource{}
+		for _, p := range strings.Split(v, ",") {
+			label, value, static := strings.Cut(p, ":")
+			if static {
+				n, _ := strconv.Atoi(value)
+				net.ReservedPorts = append(net.ReservedPorts, model.Port{Label: label, Value: n})
+			} else {
+				net.DynamicPorts = append(net.DynamicPorts, model.Port{Label: label, HostNetwork: args["host_network"]})
+			}
+		}
+		g.Networks = []*model.NetworkResource{net}
+	}
+	for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
+		f := strings.Fields(line)
+		switch len(f) {
+		case 1:
+			j.Constraints = append(j.Constraints, &model.Constraint{Operand: f[0]})
+		case 2:
+			j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1]})
+		case 3:
+			j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1], RTarget: f[2]})
+		}
+	}
+	j.TaskGroups = []*model.TaskGroup{g}
+	return j
+}
