@@ -38,7 +38,7 @@ type Config struct {
 	LeaveOnTerminate bool `hcl:"leave_on_terminate,optional"`
 	// DisableUpdateCheck is accepted: Steppe never calls home.
 	DisableUpdateCheck bool `hcl:"disable_update_check,optional"`
-	// Encrypt is the region's key: 16, 24 or 32 bytes in base64, the same on every
+	// Encrypt is the region's key: 32 bytes in base64, the same on every
 	// agent, server or client. Gossip and RPC are then encrypted and authenticated.
 	// server.encrypt is the same attribute's older place. Default none.
 	Encrypt string `hcl:"encrypt,optional"`

@@ -75,7 +75,7 @@ func TestFaultsNameFileLineAndAttribute(t *testing.T) {
 		"duration":       {"client {\n enabled = true\n gc_interval = \"often\"\n}", `a.hcl:3: client.gc_interval: "often" is not a duration`},
 		"no role":        {"name = \"x\"", "enable the server role"},
 		"acl":            {"acl { enabled = true }", "a.hcl:1: acl.enabled"},
-		"key":            {"encrypt = \"short\"", "16, 24 or 32 bytes"},
+		"key":            {"encrypt = \"short\"", "32 bytes"},
 		"vault":          {"vault {\n enabled = true\n}", `block "vault" sets enabled`},
 		"consul address": {"consul { address = \"1.2.3.4:8500\" }", `block "consul" sets address`},
 	} {

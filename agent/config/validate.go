@@ -127,8 +127,8 @@ func (k *checker) general() {
 	}
 	if key := c.Key(); key != "" {
 		raw, err := base64.StdEncoding.DecodeString(key)
-		if err != nil || (len(raw) != 16 && len(raw) != 24 && len(raw) != 32) {
-			k.bad("encrypt", "is not 16, 24 or 32 bytes in base64 (steppe operator gossip keyring generate makes one)")
+		if err != nil || len(raw) != 32 {
+			k.bad("encrypt", "is not 32 bytes in base64 (steppe operator gossip keyring generate makes one)")
 		}
 		if c.Encrypt != "" && c.Server.Encrypt != "" && c.Encrypt != c.Server.Encrypt {
 			k.bad("server.encrypt", "differs from the top level's encrypt: keep one of them")
