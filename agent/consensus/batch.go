@@ -34,7 +34,8 @@ type result struct {
 type batcher struct {
 	apply func(data []byte) raft.ApplyFuture
 	now   func() time.Time
-	last  func() int64 // time of the last entry applied
+	last  func() int64  // time of the last entry applied
+	disk  func() *error // why the log last could not be written
 
 	mu       sync.Mutex
 	open     error // nil while proposals are taken
@@ -52,11 +53,12 @@ type batcher struct {
 type flight struct {
 	future    raft.ApplyFuture
 	proposals []*proposal
+	disk      *error // batcher.disk at the time
 }
 
-func newBatcher(apply func([]byte) raft.ApplyFuture, now func() time.Time, last func() int64) *batcher {
+func newBatcher(apply func([]byte) raft.ApplyFuture, now func() time.Time, last func() int64, disk func() *error) *batcher {
 	return &batcher{
-		apply: apply, now: now, last: last, open: errNotLeader,
+		apply: apply, now: now, last: last, disk: disk, open: errNotLeader,
 		wake:  make(chan struct{}, 1),
 		slots: make(chan struct{}, maxEntriesInFlight), flight: make(chan flight, maxEntriesInFlight),
 	}
@@ -239,7 +241,8 @@ func (b *batcher) send(batch []*proposal) bool {
 		}
 		return false
 	}
-	b.flight <- flight{b.apply(data), batch}
+	disk := b.disk()
+	b.flight <- flight{b.apply(data), batch, disk}
 	return true
 }
 
@@ -258,7 +261,7 @@ func (b *batcher) settle() {
 			}
 		}
 		if err != nil {
-			err = explainApply(err)
+			err = explainApply(err, b.diskSince(f.disk))
 		}
 		for _, p := range f.proposals {
 			if err != nil {
@@ -269,4 +272,12 @@ func (b *batcher) settle() {
 			outcomes = outcomes[len(p.cmds):]
 		}
 	}
+}
+
+// diskSince returns why the log could not be written since disk was before.
+func (b *batcher) diskSince(before *error) error {
+	if now := b.disk(); now != nil && now != before {
+		return *now
+	}
+	return nil
 }

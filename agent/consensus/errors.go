@@ -29,8 +29,9 @@ func unknown(what string, cause error) error {
 	return &unknownError{model.Errorf(model.CodeUnavailable, "%s; %s: %w", what, ErrUnknownOutcome.Error(), cause)}
 }
 
-// explainApply gives an entry's failure its code and words.
-func explainApply(err error) error {
+// explainApply gives an entry's failure its code and words. disk is why the log
+// could not be written meanwhile, nil when it could.
+func explainApply(err, disk error) error {
 	switch {
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return errNotLeader
@@ -42,7 +43,9 @@ func explainApply(err error) error {
 		return unknown("this server is shutting down", err)
 	case errors.Is(err, errStopped):
 		return unknown("this server cannot go on", err)
-	case errors.Is(err, syscall.ENOSPC):
+	case disk == nil:
+		return unknown("the change could not be replicated", err)
+	case errors.Is(disk, syscall.ENOSPC):
 		return unknown("the disk of the leader's data directory is full", err)
 	}
 	return unknown("the leader cannot write its log", err)

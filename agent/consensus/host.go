@@ -79,7 +79,8 @@ func Open(cfg Config) (*Host, error) {
 		_ = h.store.close()
 		return nil, err
 	}
-	h.batch = newBatcher(func(data []byte) raft.ApplyFuture { return h.raft.Apply(data, 0) }, cfg.Now, h.adapter.time.Load)
+	h.batch = newBatcher(func(data []byte) raft.ApplyFuture { return h.raft.Apply(data, 0) }, cfg.Now,
+		h.adapter.time.Load, h.store.trouble.why)
 	h.close = sync.OnceValue(h.shutdown)
 	return h, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
@@ -27,13 +28,35 @@ type store struct {
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
 	close     func() error
+	trouble   *trouble
 }
+
+// trouble is a log store that remembers why it last could not be written: raft
+// passes on the text only.
+type trouble struct {
+	raft.LogStore
+	last atomic.Pointer[error]
+}
+
+// StoreLogs implements raft.LogStore.
+func (s *trouble) StoreLogs(logs []*raft.Log) error {
+	err := s.LogStore.StoreLogs(logs)
+	if err != nil {
+		s.last.Store(&err)
+	}
+	return err
+}
+
+// why returns the last error of writing, nil if there never was one; another
+// pointer is another failure.
+func (s *trouble) why() *error { return s.last.Load() }
 
 // openStore opens or creates what cfg names.
 func openStore(cfg *Config, logger hclog.Logger) (store, error) {
 	if cfg.Dir == "" {
 		mem := raft.NewInmemStore()
-		return store{mem, mem, raft.NewInmemSnapshotStore(), func() error { return nil }}, nil
+		logs := &trouble{LogStore: mem}
+		return store{logs, mem, raft.NewInmemSnapshotStore(), func() error { return nil }, logs}, nil
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return store{}, explainOpen(cfg.Dir, err)
@@ -52,11 +75,12 @@ func openStore(cfg *Config, logger hclog.Logger) (store, error) {
 	if err != nil {
 		return store{}, explainOpen(cfg.Dir, err)
 	}
-	cache, err := raft.NewLogCache(logCacheEntries, bolt)
+	logs := &trouble{LogStore: bolt}
+	cache, err := raft.NewLogCache(logCacheEntries, logs)
 	if err == nil {
 		var snaps *raft.FileSnapshotStore
 		if snaps, err = raft.NewFileSnapshotStoreWithLogger(cfg.Dir, retainSnapshots, logger); err == nil {
-			return store{cache, bolt, snaps, bolt.Close}, nil
+			return store{cache, bolt, snaps, bolt.Close, logs}, nil
 		}
 	}
 	return store{}, errors.Join(explainOpen(cfg.Dir, err), bolt.Close())

@@ -1,0 +1,134 @@
+package consensus
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// archiveOf makes a server with n commands and returns its archive.
+func archiveOf(t *testing.T, n int) ([]byte, ArchiveMeta) {
+	t.Helper()
+	m := startAlone(t, t.TempDir())
+	for i := range n {
+		if _, err := m.Propose(testCtx(t), command(fmt.Sprint("c", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b bytes.Buffer
+	meta, err := m.SaveSnapshot(testCtx(t), &b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Again, without anything new.
+	var again bytes.Buffer
+	if second, err := m.SaveSnapshot(testCtx(t), &again); err != nil || second.Index != meta.Index {
+		t.Fatalf("saved again: %v %v", second, err)
+	}
+	return b.Bytes(), meta
+}
+
+func TestArchiveRoundTrip(t *testing.T) {
+	archive, meta := archiveOf(t, 50)
+	got, err := VerifySnapshot(bytes.NewReader(archive))
+	if err != nil || got.Index != meta.Index || got.Size != meta.Size || !got.Created.Equal(meta.Created) {
+		t.Fatalf("verify: %+v %v, want %+v", got, err, meta)
+	}
+	// Into another cluster that has its own past.
+	members := startCluster(t, 3)
+	leader := waitLeader(t, members...)
+	ctx := testCtx(t)
+	for i := range 5 {
+		if _, err := leader.Propose(ctx, command(fmt.Sprint("own", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range members {
+		if m != leader {
+			if _, err := m.RestoreSnapshot(ctx, bytes.NewReader(archive)); model.CodeOf(err) != model.CodeNotLeader {
+				t.Errorf("restore at a follower: %v", err)
+			}
+		}
+	}
+	if _, err := leader.RestoreSnapshot(ctx, bytes.NewReader(archive)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := leader.Propose(ctx, command("after"))
+	if err != nil || out[0].Index <= meta.Index {
+		t.Fatalf("after the restore: %v %v", out, err)
+	}
+	for _, m := range members {
+		waitFor(t, "restored everywhere", func() bool {
+			all := m.all()
+			return len(all) == 51 && all[0] == "c0" && all[49] == "c49" && all[50] == "after"
+		})
+	}
+}
+
+func TestRestoreRefusesStateThatCannotBeLoaded(t *testing.T) {
+	archive, _ := archiveOf(t, 3)
+	m := startAlone(t, "", func(c *Config) {
+		c.CheckState = func(r io.Reader) error {
+			if err := new(ledger).Restore(r); err != nil {
+				return err
+			}
+			return errors.New("no thanks")
+		}
+	})
+	_, err := m.RestoreSnapshot(testCtx(t), bytes.NewReader(archive))
+	if model.CodeOf(err) != model.CodeInvalid || !strings.Contains(err.Error(), "its state cannot be loaded: no thanks") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDamagedArchives(t *testing.T) {
+	archive, _ := archiveOf(t, 20)
+	m := startAlone(t, "")
+	if _, err := m.Propose(testCtx(t), command("mine")); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(t interface{ Fatalf(string, ...any) }, what string, data []byte) {
+		if _, err := m.RestoreSnapshot(context.Background(), bytes.NewReader(data)); model.CodeOf(err) != model.CodeInvalid {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if !slices.Equal(m.all(), []string{"mine"}) {
+			t.Fatalf("%s: the state was changed", what)
+		}
+	}
+	refused(t, "empty", nil)
+	refused(t, "foreign", []byte("PK\x03\x04 something else entirely"))
+	for n := range archive {
+		refused(t, fmt.Sprintf("cut at %d of %d", n, len(archive)), archive[:n])
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		data := bytes.Clone(archive)
+		at := rapid.IntRange(10, len(data)-1).Draw(t, "at") // gzip's header has bytes without meaning
+		data[at] ^= byte(1 << rapid.IntRange(0, 7).Draw(t, "bit"))
+		refused(t, fmt.Sprintf("bit flipped in byte %d", at), data)
+	})
+}
+
+func FuzzVerifySnapshot(f *testing.F) {
+	var b bytes.Buffer
+	state := append([]byte(snapshotMagic), make([]byte, 20)...)
+	if err := writeArchive(&b, ArchiveMeta{Format: archiveFormat, Size: int64(len(state))}, bytes.NewReader(state)); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add([]byte{0x1f, 0x8b})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		meta, err := VerifySnapshot(bytes.NewReader(data))
+		if err == nil && meta.Format != archiveFormat && meta.Format != 0 {
+			t.Errorf("accepted format %d", meta.Format)
+		}
+	})
+}
