@@ -28,6 +28,7 @@ import (
 
 	"github.com/opencontainers/cgroups"
 	_ "github.com/opencontainers/cgroups/devices" // device rules
+	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	_ "github.com/opencontainers/runc/libcontainer/nsenter" // namespaces, before Go starts
@@ -107,6 +108,9 @@ func (s *Spec) start() (pid int, err error) {
 	}
 	defer func() {
 		if err != nil {
+			if s.outOfMemory() {
+				err = errors.New(outOfMemory)
+			}
 			_ = container.Signal(unix.SIGKILL)
 			err = errors.Join(err, s.discard())
 		}
@@ -168,6 +172,16 @@ func (s *Spec) Process() *libcontainer.Process {
 	return &libcontainer.Process{
 		Args: s.Args, Env: s.Env, Cwd: s.Cwd, UID: s.UID, GID: s.GID, AdditionalGroups: s.Groups,
 	}
+}
+
+// outOfMemory tells whether the container's own start did not fit its limit.
+func (s *Spec) outOfMemory() bool {
+	m, err := manager.New(s.Config.Cgroups)
+	if err != nil {
+		return false
+	}
+	n, err := m.OOMKillCount()
+	return err == nil && n > 0
 }
 
 // discard removes the state directory of a container that did not start.

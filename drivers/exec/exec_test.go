@@ -208,16 +208,21 @@ func TestRefusals(t *testing.T) {
 
 func TestOutOfMemory(t *testing.T) {
 	d := newDriver(t, map[string]any{})
-	c := task(t, sh("echo start; x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}"))
-	c.Resources.MemoryMB = 20
+	c := task(t, sh("echo start; x=$(head -c 400000000 /dev/zero | tr '\\0' x); echo ${#x}"))
 	e, _ := run(t, d, c)
-	if !e.OOMKilled || e.Err != "out of memory: the task used its memory limit of 20 MB" {
+	if !e.OOMKilled || e.Err != "out of memory: the task used its memory limit of 64 MB" {
 		t.Errorf("%+v %s", e, logs(c))
 	}
-	c = task(t, sh("x=$(head -c 20000000 /dev/zero | tr '\\0' x); echo ${#x}"))
-	c.Resources.MemoryMB, c.Resources.MemoryMaxMB = 10, 200
-	if e, out := run(t, d, c); e.ExitCode != 0 || out != "20000000\n" {
+	c = task(t, sh("x=$(head -c 80000000 /dev/zero | tr '\\0' x); echo ${#x}"))
+	c.Resources.MemoryMaxMB = 400
+	if e, out := run(t, d, c); e.ExitCode != 0 || out != "80000000\n" {
 		t.Errorf("%+v %s", e, logs(c))
+	}
+	c = task(t, sh("exit 0"))
+	c.Resources.MemoryMB = 1
+	_, _, err := d.StartTask(t.Context(), c)
+	if err == nil || !strings.Contains(err.Error(), "out of memory: the memory limit of 1 MB is too low") {
+		t.Error(err)
 	}
 }
 
@@ -386,6 +391,17 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// busy is the first sample that shows the task at work, which may take a while
+// on a machine that is busy itself.
+func busy(ch <-chan *plugins.TaskUsage) (u *plugins.TaskUsage) {
+	for u = range ch {
+		if u.Total.CPU.Percent >= 5 {
+			break
+		}
+	}
+	return u
+}
+
 func TestStats(t *testing.T) {
 	d := newDriver(t, map[string]any{})
 	c := task(t, sh("while :; do :; done"))
@@ -396,7 +412,7 @@ func TestStats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := <-ch
+	u := busy(ch)
 	if u == nil || u.Total.CPU.Percent < 5 || u.Total.Memory.Usage == 0 || len(u.ByPID) != 1 {
 		t.Fatalf("%+v", u)
 	}
@@ -439,7 +455,7 @@ func TestMemory(t *testing.T) {
 	}
 	for line := range strings.SplitSeq(string(b), "\n") {
 		if f := strings.Fields(line); len(f) > 1 && f[0] == "Pss:" {
-			if kb, _ := strconv.Atoi(f[1]); kb > 1000 {
+			if kb, _ := strconv.Atoi(f[1]); kb > 1500 { // alone, without others to share with
 				t.Errorf("%d KiB", kb)
 			} else {
 				t.Logf("%d KiB PSS", kb)
