@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
 	"github.com/tinylib/msgp/msgp"
 )
@@ -132,7 +133,7 @@ func (x *tx) run(c *Command) Outcome {
 // decodeBody decodes a command after checking the body's structure, so that a
 // damaged one cannot claim lengths that it does not have.
 func decodeBody(cmd command, body []byte) error {
-	if err := state.CheckMessage(body); err != nil {
+	if err := message.Check(body); err != nil {
 		return model.Errorf(model.CodeInternal, "command cannot be decoded: %w", err)
 	}
 	rest, err := cmd.UnmarshalMsg(body)

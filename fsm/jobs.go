@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -106,7 +107,7 @@ func specDigest(j *model.Job) ([32]byte, error) {
 	if err != nil {
 		return [32]byte{}, model.Errorf(model.CodeInternal, "job %q cannot be compared: %w", j.ID, err)
 	}
-	return state.Digest(b), nil
+	return message.Digest(b), nil
 }
 
 // putJob writes next as the new version of now (nil: a new job).

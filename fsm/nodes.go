@@ -3,7 +3,7 @@ package fsm
 import (
 	"time"
 
-	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -83,7 +83,7 @@ func (x *tx) putNode(next *model.Node) error {
 		if err != nil {
 			return model.Errorf(model.CodeInternal, "node %s cannot be compared: %w", next.ID, err)
 		}
-		if state.Digest(old) == state.Digest(renewed) {
+		if message.Digest(old) == message.Digest(renewed) {
 			return nil
 		}
 	}

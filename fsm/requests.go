@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -49,7 +50,7 @@ func EncodeOutcome(k Kind, out Outcome) ([]byte, error) {
 // DecodeOutcome reads what EncodeOutcome wrote.
 func DecodeOutcome(data []byte) (Outcome, error) {
 	var r state.Request
-	if err := state.CheckMessage(data); err != nil {
+	if err := message.Check(data); err != nil {
 		return Outcome{}, model.Errorf(model.CodeInternal, "outcome cannot be decoded: %w", err)
 	}
 	if _, err := r.UnmarshalMsg(data); err != nil {
@@ -69,7 +70,7 @@ func requestOf(k Kind, out Outcome) (*state.Request, error) {
 		return r, nil
 	}
 	b, err := value.MarshalMsg(nil)
-	r.Value = state.Canonical(b) // equal on all servers
+	r.Value = message.Canonical(b) // equal on all servers
 	return r, err
 }
 

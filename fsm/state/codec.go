@@ -3,6 +3,7 @@ package state
 import (
 	"github.com/tinylib/msgp/msgp"
 
+	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -151,7 +152,7 @@ func (r *allocReader) resolve(a *model.Allocation, rec *allocRecord) error {
 	if int(rec.JobRef) == len(r.jobs)+1 && len(rec.JobValue) == 0 {
 		version := r.snap.JobVersion(a.Namespace, a.JobID, a.JobVersion)
 		if version == nil {
-			return errMessage
+			return message.ErrDamaged
 		}
 		r.jobs = append(r.jobs, version)
 		a.Job = version
@@ -183,12 +184,12 @@ func resolve[T any, P interface {
 	case ref > 0 && int(ref) <= len(*known) && len(b) == 0:
 		return (*known)[ref-1], nil
 	}
-	return nil, errMessage
+	return nil, message.ErrDamaged
 }
 
 // decode decodes a message that is checked first and must be used up.
 func decode(into msgp.Unmarshaler, b []byte) error {
-	if err := CheckMessage(b); err != nil {
+	if err := message.Check(b); err != nil {
 		return err
 	}
 	_, err := into.UnmarshalMsg(b)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"github.com/steppe-project/steppe/fsm/state/message"
+	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -37,37 +39,37 @@ type visitor interface {
 func visit[T any, P interface {
 	*T
 	msgp.Marshaler
-}](v visitor, name Table, t tree[T]) error {
-	if err := v.table(name, t.size); err != nil {
+}](v visitor, name Table, t *tree.Tree[T]) error {
+	if err := v.table(name, t.Size()); err != nil {
 		return err
 	}
-	var err error
-	t.root.ascend(nil, func(row *T) bool {
-		err = v.row(P(row))
-		return err == nil
-	})
-	return err
+	for row := range t.All() {
+		if err := v.row(P(row)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eachTable runs v over all tables in canonical order: rows come after what
 // they refer to.
 func eachTable(s *Snapshot, v visitor) error {
 	steps := []func() error{
-		func() error { return visit(v, TableNamespaces, s.namespaces.trees[byKey]) },
-		func() error { return visit(v, TableNodePools, s.pools.trees[byKey]) },
-		func() error { return visit(v, sectionScheduler, s.scheduler.trees[byKey]) },
-		func() error { return visit(v, sectionAutopilot, s.autopilot.trees[byKey]) },
-		func() error { return visit(v, sectionCluster, s.cluster.trees[byKey]) },
-		func() error { return visit(v, sectionSigning, s.signing.trees[byKey]) },
-		func() error { return visit(v, TableNodes, s.nodes.trees[byKey]) },
-		func() error { return visit(v, TableJobs, s.jobs.trees[byKey]) },
-		func() error { return visit(v, TableJobVersions, s.versions.trees[byKey]) },
-		func() error { return visit(v, TableSubmissions, s.submissions.trees[byKey]) },
-		func() error { return visit(v, TableJobSummary, s.summaries.trees[byKey]) },
-		func() error { return visit(v, TableEvals, s.evals.trees[byKey]) },
-		func() error { return visit(v, TableDeployments, s.deployments.trees[byKey]) },
-		func() error { return visit(v, TableRequests, s.requests.trees[byKey]) },
-		func() error { return visitAllocs(v, s.allocs.trees[byKey]) },
+		func() error { return visit(v, TableNamespaces, &s.namespaces.trees[byKey]) },
+		func() error { return visit(v, TableNodePools, &s.pools.trees[byKey]) },
+		func() error { return visit(v, sectionScheduler, &s.scheduler.trees[byKey]) },
+		func() error { return visit(v, sectionAutopilot, &s.autopilot.trees[byKey]) },
+		func() error { return visit(v, sectionCluster, &s.cluster.trees[byKey]) },
+		func() error { return visit(v, sectionSigning, &s.signing.trees[byKey]) },
+		func() error { return visit(v, TableNodes, &s.nodes.trees[byKey]) },
+		func() error { return visit(v, TableJobs, &s.jobs.trees[byKey]) },
+		func() error { return visit(v, TableJobVersions, &s.versions.trees[byKey]) },
+		func() error { return visit(v, TableSubmissions, &s.submissions.trees[byKey]) },
+		func() error { return visit(v, TableJobSummary, &s.summaries.trees[byKey]) },
+		func() error { return visit(v, TableEvals, &s.evals.trees[byKey]) },
+		func() error { return visit(v, TableDeployments, &s.deployments.trees[byKey]) },
+		func() error { return visit(v, TableRequests, &s.requests.trees[byKey]) },
+		func() error { return visitAllocs(v, &s.allocs.trees[byKey]) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -77,16 +79,16 @@ func eachTable(s *Snapshot, v visitor) error {
 	return nil
 }
 
-func visitAllocs(v visitor, t tree[model.Allocation]) error {
-	if err := v.table(TableAllocs, t.size); err != nil {
+func visitAllocs(v visitor, t *tree.Tree[model.Allocation]) error {
+	if err := v.table(TableAllocs, t.Size()); err != nil {
 		return err
 	}
-	var err error
-	t.root.ascend(nil, func(row *model.Allocation) bool {
-		err = v.alloc(row)
-		return err == nil
-	})
-	return err
+	for row := range t.All() {
+		if err := v.alloc(row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hasher is the visitor that makes the state hash.
@@ -127,7 +129,7 @@ func (h *hasher) digest(m msgp.Marshaler) [32]byte {
 		return sha256.Sum256([]byte(err.Error()))
 	}
 	h.buf = b
-	return Digest(b)
+	return message.Digest(b)
 }
 
 func (h *hasher) sharedDigest(key any, m msgp.Marshaler) []byte {
@@ -152,3 +154,7 @@ func (h *hasher) alloc(a *model.Allocation) error {
 	}
 	return h.row(&r)
 }
+
+// Digest is the sha256 of a msgpack message whatever the order in which its
+// maps were written.
+func Digest(b []byte) [32]byte { return message.Digest(b) }

@@ -270,30 +270,3 @@ func checkRestored(t *testing.T, s *Store, err error) {
 		t.Fatal("states differ")
 	}
 }
-
-// The canonical form does not depend on the order in which maps were written.
-func TestCanonical(t *testing.T) {
-	var want []byte
-	for range 50 {
-		m := map[string]any{"b": map[string]any{"y": 1, "x": []any{2, map[string]any{"q": nil, "p": 1.5}}}, "a": "text", "c": true}
-		b, err := msgp.AppendIntf(nil, m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := Canonical(b)
-		if want == nil {
-			want = got
-		}
-		if !bytes.Equal(got, want) || CheckMessage(got) != nil {
-			t.Fatal("canonical forms differ")
-		}
-	}
-	for _, bad := range [][]byte{nil, {0xc1}, {0x81, 0xa1}, {0xdd, 0xff, 0xff, 0xff, 0xff}, {0xc6, 0, 0, 0, 9}, {1, 2}, bytes.Repeat([]byte{0x91}, 9999)} {
-		if CheckMessage(bad) == nil {
-			t.Errorf("% x was accepted", bad[:min(len(bad), 9)])
-		}
-		if !bytes.Equal(Canonical(bad), bad) {
-			t.Errorf("% x has no canonical form but got one", bad[:min(len(bad), 9)])
-		}
-	}
-}

@@ -10,7 +10,7 @@ import (
 
 // Job returns the current version of a job.
 func (s *Snapshot) Job(namespace, id string) *model.Job {
-	return s.jobs.trees[byKey].get(func(j *model.Job) int { return comparePair(j.Namespace, j.ID, namespace, id) })
+	return s.jobs.trees[byKey].Get(func(j *model.Job) int { return comparePair(j.Namespace, j.ID, namespace, id) })
 }
 
 // Jobs yields the jobs in the range by (namespace, id).
@@ -27,7 +27,7 @@ func (s *Snapshot) Jobs(r Range) iter.Seq[*model.Job] {
 	if r.From != (Key{}) {
 		from = func(j *model.Job) int { return comparePair(j.Namespace, j.ID, r.From.Namespace, r.From.ID) }
 	}
-	rows := scan(s.jobs.trees[byKey], in, from, r.Reverse)
+	rows := s.jobs.trees[byKey].Scan(in, from, r.Reverse)
 	if r.all() && r.Prefix != "" {
 		return filter(rows, func(j *model.Job) bool { return strings.HasPrefix(j.ID, r.Prefix) })
 	}
@@ -36,7 +36,7 @@ func (s *Snapshot) Jobs(r Range) iter.Seq[*model.Job] {
 
 // JobsByParent yields the children of a periodic or parameterized job by id.
 func (s *Snapshot) JobsByParent(namespace, parent string) iter.Seq[*model.Job] {
-	return scan(s.jobs.trees[jobsByParent], func(j *model.Job) int {
+	return s.jobs.trees[jobsByParent].Scan(func(j *model.Job) int {
 		return comparePair(j.Namespace, j.ParentID, namespace, parent)
 	}, nil, false)
 }
@@ -44,7 +44,7 @@ func (s *Snapshot) JobsByParent(namespace, parent string) iter.Seq[*model.Job] {
 // JobVersion returns one kept version of a job as it was registered. Its
 // Status is not kept up to date; Stable is.
 func (s *Snapshot) JobVersion(namespace, id string, version uint64) *model.Job {
-	return s.versions.trees[byKey].get(func(j *model.Job) int {
+	return s.versions.trees[byKey].Get(func(j *model.Job) int {
 		if c := comparePair(j.Namespace, j.ID, namespace, id); c != 0 {
 			return c
 		}
@@ -54,21 +54,21 @@ func (s *Snapshot) JobVersion(namespace, id string, version uint64) *model.Job {
 
 // JobVersions yields a job's kept versions, newest first.
 func (s *Snapshot) JobVersions(namespace, id string) iter.Seq[*model.Job] {
-	return scan(s.versions.trees[byKey], func(j *model.Job) int {
+	return s.versions.trees[byKey].Scan(func(j *model.Job) int {
 		return comparePair(j.Namespace, j.ID, namespace, id)
 	}, nil, true)
 }
 
 // JobSummary returns a job's summary. It exists as long as the job does.
 func (s *Snapshot) JobSummary(namespace, id string) *model.JobSummary {
-	return s.summaries.trees[byKey].get(func(j *model.JobSummary) int {
+	return s.summaries.trees[byKey].Get(func(j *model.JobSummary) int {
 		return comparePair(j.Namespace, j.JobID, namespace, id)
 	})
 }
 
 // Submission returns the text that a version of a job came from.
 func (s *Snapshot) Submission(namespace, id string, version uint64) *Submission {
-	return s.submissions.trees[byKey].get(func(j *Submission) int {
+	return s.submissions.trees[byKey].Get(func(j *Submission) int {
 		if c := comparePair(j.Namespace, j.JobID, namespace, id); c != 0 {
 			return c
 		}
@@ -78,89 +78,89 @@ func (s *Snapshot) Submission(namespace, id string, version uint64) *Submission 
 
 // Submissions yields what is kept of a job's texts, oldest version first.
 func (s *Snapshot) Submissions(namespace, id string) iter.Seq[*Submission] {
-	return scan(s.submissions.trees[byKey], func(j *Submission) int {
+	return s.submissions.trees[byKey].Scan(func(j *Submission) int {
 		return comparePair(j.Namespace, j.JobID, namespace, id)
 	}, nil, false)
 }
 
 // Eval returns the evaluation with that id.
 func (s *Snapshot) Eval(id string) *model.Evaluation {
-	return s.evals.trees[byKey].get(func(e *model.Evaluation) int { return strings.Compare(e.ID, id) })
+	return s.evals.trees[byKey].Get(func(e *model.Evaluation) int { return strings.Compare(e.ID, id) })
 }
 
 // Evals yields the evaluations in the range by (CreateIndex, id), or by id
 // when Prefix is set.
 func (s *Snapshot) Evals(r Range) iter.Seq[*model.Evaluation] {
-	return scanCreated(s.evals.trees[byKey], s.evals.trees[evalsByCreate],
+	return scanCreated(&s.evals.trees[byKey], &s.evals.trees[evalsByCreate],
 		func(e *model.Evaluation) (string, uint64, string) { return e.Namespace, e.CreateIndex, e.ID }, r)
 }
 
 // EvalsByJob yields a job's evaluations by (CreateIndex, id).
 func (s *Snapshot) EvalsByJob(namespace, id string) iter.Seq[*model.Evaluation] {
-	return scan(s.evals.trees[evalsByJob], func(e *model.Evaluation) int {
+	return s.evals.trees[evalsByJob].Scan(func(e *model.Evaluation) int {
 		return comparePair(e.Namespace, e.JobID, namespace, id)
 	}, nil, false)
 }
 
 // EvalsByStatus yields the evaluations in that status by (CreateIndex, id).
 func (s *Snapshot) EvalsByStatus(status string) iter.Seq[*model.Evaluation] {
-	return scan(s.evals.trees[evalsByStatus], func(e *model.Evaluation) int { return strings.Compare(e.Status, status) }, nil, false)
+	return s.evals.trees[evalsByStatus].Scan(func(e *model.Evaluation) int { return strings.Compare(e.Status, status) }, nil, false)
 }
 
 // BlockedEvals yields a job's blocked evaluations by id.
 func (s *Snapshot) BlockedEvals(namespace, id string) iter.Seq[*model.Evaluation] {
-	return scan(s.evals.trees[evalsBlocked], func(e *model.Evaluation) int {
+	return s.evals.trees[evalsBlocked].Scan(func(e *model.Evaluation) int {
 		return comparePair(e.Namespace, e.JobID, namespace, id)
 	}, nil, false)
 }
 
 // Deployment returns the deployment with that id.
 func (s *Snapshot) Deployment(id string) *model.Deployment {
-	return s.deployments.trees[byKey].get(func(d *model.Deployment) int { return strings.Compare(d.ID, id) })
+	return s.deployments.trees[byKey].Get(func(d *model.Deployment) int { return strings.Compare(d.ID, id) })
 }
 
 // Deployments yields the deployments in the range by (CreateIndex, id), or by
 // id when Prefix is set.
 func (s *Snapshot) Deployments(r Range) iter.Seq[*model.Deployment] {
-	return scanCreated(s.deployments.trees[byKey], s.deployments.trees[deploysCreate],
+	return scanCreated(&s.deployments.trees[byKey], &s.deployments.trees[deploysCreate],
 		func(d *model.Deployment) (string, uint64, string) { return d.Namespace, d.CreateIndex, d.ID }, r)
 }
 
 // DeploymentsByJob yields a job's deployments, newest first.
 func (s *Snapshot) DeploymentsByJob(namespace, id string) iter.Seq[*model.Deployment] {
-	return scan(s.deployments.trees[deploysByJob], func(d *model.Deployment) int {
+	return s.deployments.trees[deploysByJob].Scan(func(d *model.Deployment) int {
 		return comparePair(d.Namespace, d.JobID, namespace, id)
 	}, nil, true)
 }
 
 // Alloc returns the allocation with that id.
 func (s *Snapshot) Alloc(id string) *model.Allocation {
-	return s.allocs.trees[byKey].get(func(a *model.Allocation) int { return strings.Compare(a.ID, id) })
+	return s.allocs.trees[byKey].Get(func(a *model.Allocation) int { return strings.Compare(a.ID, id) })
 }
 
 // Allocs yields the allocations in the range by (CreateIndex, id), or by id
 // when Prefix is set.
 func (s *Snapshot) Allocs(r Range) iter.Seq[*model.Allocation] {
-	return scanCreated(s.allocs.trees[byKey], s.allocs.trees[allocsByCreate],
+	return scanCreated(&s.allocs.trees[byKey], &s.allocs.trees[allocsByCreate],
 		func(a *model.Allocation) (string, uint64, string) { return a.Namespace, a.CreateIndex, a.ID }, r)
 }
 
 // AllocsByJob yields the allocations of all versions of a job by id, those of
 // an earlier job of that name that was purged included.
 func (s *Snapshot) AllocsByJob(namespace, id string) iter.Seq[*model.Allocation] {
-	return scan(s.allocs.trees[allocsByJob], func(a *model.Allocation) int {
+	return s.allocs.trees[allocsByJob].Scan(func(a *model.Allocation) int {
 		return comparePair(a.Namespace, a.JobID, namespace, id)
 	}, nil, false)
 }
 
 // AllocsByNode yields a node's allocations by id.
 func (s *Snapshot) AllocsByNode(node string) iter.Seq[*model.Allocation] {
-	return scan(s.allocs.trees[allocsByNode], func(a *model.Allocation) int { return strings.Compare(a.NodeID, node) }, nil, false)
+	return s.allocs.trees[allocsByNode].Scan(func(a *model.Allocation) int { return strings.Compare(a.NodeID, node) }, nil, false)
 }
 
 // AllocsByEval yields the allocations that an evaluation placed by id.
 func (s *Snapshot) AllocsByEval(eval string) iter.Seq[*model.Allocation] {
-	return scan(s.allocs.trees[allocsByEval], func(a *model.Allocation) int { return strings.Compare(a.EvalID, eval) }, nil, false)
+	return s.allocs.trees[allocsByEval].Scan(func(a *model.Allocation) int { return strings.Compare(a.EvalID, eval) }, nil, false)
 }
 
 // AllocsByDeployment yields the allocations of a deployment by id.
@@ -168,43 +168,43 @@ func (s *Snapshot) AllocsByDeployment(id string) iter.Seq[*model.Allocation] {
 	if id == "" {
 		return func(func(*model.Allocation) bool) {}
 	}
-	return scan(s.allocs.trees[allocsByDeploy], func(a *model.Allocation) int {
+	return s.allocs.trees[allocsByDeploy].Scan(func(a *model.Allocation) int {
 		return strings.Compare(a.DeploymentID, id)
 	}, nil, false)
 }
 
 // SchedulerConfig returns the scheduler configuration. It always exists.
 func (s *Snapshot) SchedulerConfig() *model.SchedulerConfiguration {
-	return s.scheduler.trees[byKey].get(func(*model.SchedulerConfiguration) int { return 0 })
+	return s.scheduler.trees[byKey].Get(func(*model.SchedulerConfiguration) int { return 0 })
 }
 
 // AutopilotConfig returns the autopilot configuration. It always exists.
 func (s *Snapshot) AutopilotConfig() *model.AutopilotConfiguration {
-	return s.autopilot.trees[byKey].get(func(*model.AutopilotConfiguration) int { return 0 })
+	return s.autopilot.trees[byKey].Get(func(*model.AutopilotConfiguration) int { return 0 })
 }
 
 // ClusterMetadata returns the cluster's identity, nil before the first leader
 // has set it.
 func (s *Snapshot) ClusterMetadata() *model.ClusterMetadata {
-	return s.cluster.trees[byKey].get(func(*model.ClusterMetadata) int { return 0 })
+	return s.cluster.trees[byKey].Get(func(*model.ClusterMetadata) int { return 0 })
 }
 
 // SigningKeys yields the keys that sign workload identities by id.
 func (s *Snapshot) SigningKeys() iter.Seq[*model.SigningKey] {
-	return scan(s.signing.trees[byKey], nil, nil, false)
+	return s.signing.trees[byKey].Scan(nil, nil, false)
 }
 
 // SigningKey returns the key with that id.
 func (s *Snapshot) SigningKey(id string) *model.SigningKey {
-	return s.signing.trees[byKey].get(func(k *model.SigningKey) int { return strings.Compare(k.KeyID, id) })
+	return s.signing.trees[byKey].Get(func(k *model.SigningKey) int { return strings.Compare(k.KeyID, id) })
 }
 
 // Request returns the remembered outcome of the command with that request id.
 func (s *Snapshot) Request(id string) *Request {
-	return s.requests.trees[byKey].get(func(r *Request) int { return strings.Compare(r.ID, id) })
+	return s.requests.trees[byKey].Get(func(r *Request) int { return strings.Compare(r.ID, id) })
 }
 
 // Requests yields the remembered outcomes, oldest first.
 func (s *Snapshot) Requests() iter.Seq[*Request] {
-	return scan(s.requests.trees[requestsByAge], nil, nil, false)
+	return s.requests.trees[requestsByAge].Scan(nil, nil, false)
 }

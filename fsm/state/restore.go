@@ -11,6 +11,7 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -210,7 +211,7 @@ func (s *rowStage[T, P]) append(row *T) error {
 func (s *rowStage[T, P]) build(x *Txn) {
 	tb := s.schema.content(&x.Snapshot)
 	for i := range s.schema.indexes {
-		tb.trees[i] = treeOf(sortedFor(s.rows, &s.schema.indexes[i], i == byKey), x.epoch)
+		tb.trees[i] = tree.Of(sortedFor(s.rows, &s.schema.indexes[i], i == byKey), x.epoch)
 	}
 	if s.schema.after != nil {
 		for _, row := range s.rows {

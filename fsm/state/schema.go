@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -14,14 +15,14 @@ const maxIndexes = 6
 // table is the current content of one table: a tree for each index, the
 // primary one first.
 type table[T any] struct {
-	trees [maxIndexes]tree[T]
+	trees [maxIndexes]tree.Tree[T]
 }
 
 // index orders the rows of a table; has, when set, tells which rows it holds.
 // group, when set, is the part of the order that comes before the key of the
 // table: it lets a restore sort without comparing rows.
 type index[T any] struct {
-	order order[T]
+	order tree.Order[T]
 	has   func(row *T) bool
 	group func(row *T) group
 }

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -52,30 +53,30 @@ func (s *Snapshot) TableIndex(t Table) uint64 {
 func (s *Snapshot) Count(t Table) int {
 	switch t {
 	case TableNamespaces:
-		return s.namespaces.trees[byKey].size
+		return s.namespaces.trees[byKey].Size()
 	case TableNodePools:
-		return s.pools.trees[byKey].size
+		return s.pools.trees[byKey].Size()
 	case TableConfig:
-		return s.scheduler.trees[byKey].size + s.autopilot.trees[byKey].size +
-			s.cluster.trees[byKey].size + s.signing.trees[byKey].size
+		return s.scheduler.trees[byKey].Size() + s.autopilot.trees[byKey].Size() +
+			s.cluster.trees[byKey].Size() + s.signing.trees[byKey].Size()
 	case TableNodes:
-		return s.nodes.trees[byKey].size
+		return s.nodes.trees[byKey].Size()
 	case TableJobs:
-		return s.jobs.trees[byKey].size
+		return s.jobs.trees[byKey].Size()
 	case TableJobVersions:
-		return s.versions.trees[byKey].size
+		return s.versions.trees[byKey].Size()
 	case TableSubmissions:
-		return s.submissions.trees[byKey].size
+		return s.submissions.trees[byKey].Size()
 	case TableJobSummary:
-		return s.summaries.trees[byKey].size
+		return s.summaries.trees[byKey].Size()
 	case TableEvals:
-		return s.evals.trees[byKey].size
+		return s.evals.trees[byKey].Size()
 	case TableDeployments:
-		return s.deployments.trees[byKey].size
+		return s.deployments.trees[byKey].Size()
 	case TableAllocs:
-		return s.allocs.trees[byKey].size
+		return s.allocs.trees[byKey].Size()
 	case TableRequests:
-		return s.requests.trees[byKey].size
+		return s.requests.trees[byKey].Size()
 	}
 	return 0
 }
@@ -100,25 +101,6 @@ type Key struct {
 // all tells whether the range covers every namespace.
 func (r Range) all() bool { return r.Namespace == "" || r.Namespace == model.AllNamespaces }
 
-// scan yields the rows for which in (nil: every row) is zero, from the position
-// of from (nil: from the end of the range), in either direction. in and from
-// say whether a row is before (negative), at or beyond it, and must agree with
-// the tree's order.
-func scan[T any](t tree[T], in, from func(*T) int, reverse bool) iter.Seq[*T] {
-	return func(yield func(*T) bool) {
-		inside := func(row *T) bool { return (in == nil || in(row) == 0) && yield(row) }
-		if reverse {
-			t.root.descend(func(row *T) bool {
-				return in != nil && in(row) > 0 || from != nil && from(row) > 0
-			}, inside)
-			return
-		}
-		t.root.ascend(func(row *T) bool {
-			return (in == nil || in(row) >= 0) && (from == nil || from(row) >= 0)
-		}, inside)
-	}
-}
-
 // filter keeps the rows that keep accepts.
 func filter[T any](rows iter.Seq[*T], keep func(*T) bool) iter.Seq[*T] {
 	return func(yield func(*T) bool) {
@@ -132,33 +114,33 @@ func filter[T any](rows iter.Seq[*T], keep func(*T) bool) iter.Seq[*T] {
 
 // Namespace returns the namespace of that name.
 func (s *Snapshot) Namespace(name string) *model.Namespace {
-	return s.namespaces.trees[byKey].get(func(n *model.Namespace) int { return strings.Compare(n.Name, name) })
+	return s.namespaces.trees[byKey].Get(func(n *model.Namespace) int { return strings.Compare(n.Name, name) })
 }
 
 // Namespaces yields the namespaces in the range by name; only Prefix, From.ID
 // and Reverse count.
 func (s *Snapshot) Namespaces(r Range) iter.Seq[*model.Namespace] {
-	return scanID(s.namespaces.trees[byKey], func(n *model.Namespace) string { return n.Name }, r)
+	return scanID(&s.namespaces.trees[byKey], func(n *model.Namespace) string { return n.Name }, r)
 }
 
 // NodePool returns the pool of that name.
 func (s *Snapshot) NodePool(name string) *model.NodePool {
-	return s.pools.trees[byKey].get(func(p *model.NodePool) int { return strings.Compare(p.Name, name) })
+	return s.pools.trees[byKey].Get(func(p *model.NodePool) int { return strings.Compare(p.Name, name) })
 }
 
 // NodePools yields the pools in the range by name.
 func (s *Snapshot) NodePools(r Range) iter.Seq[*model.NodePool] {
-	return scanID(s.pools.trees[byKey], func(p *model.NodePool) string { return p.Name }, r)
+	return scanID(&s.pools.trees[byKey], func(p *model.NodePool) string { return p.Name }, r)
 }
 
 // Node returns the node with that id.
 func (s *Snapshot) Node(id string) *model.Node {
-	return s.nodes.trees[byKey].get(func(n *model.Node) int { return strings.Compare(n.ID, id) })
+	return s.nodes.trees[byKey].Get(func(n *model.Node) int { return strings.Compare(n.ID, id) })
 }
 
 // Nodes yields the nodes in the range by id.
 func (s *Snapshot) Nodes(r Range) iter.Seq[*model.Node] {
-	return scanID(s.nodes.trees[byKey], func(n *model.Node) string { return n.ID }, r)
+	return scanID(&s.nodes.trees[byKey], func(n *model.Node) string { return n.ID }, r)
 }
 
 // NodesByPool yields a pool's nodes by id; the pool "all" has every node.
@@ -166,11 +148,11 @@ func (s *Snapshot) NodesByPool(pool string) iter.Seq[*model.Node] {
 	if pool == model.AllNodePool {
 		return s.Nodes(Range{})
 	}
-	return scan(s.nodes.trees[nodesByPool], func(n *model.Node) int { return strings.Compare(n.NodePool, pool) }, nil, false)
+	return s.nodes.trees[nodesByPool].Scan(func(n *model.Node) int { return strings.Compare(n.NodePool, pool) }, nil, false)
 }
 
 // scanID lists a tree that is ordered by one string.
-func scanID[T any](t tree[T], id func(*T) string, r Range) iter.Seq[*T] {
+func scanID[T any](t *tree.Tree[T], id func(*T) string, r Range) iter.Seq[*T] {
 	var in, from func(*T) int
 	if r.Prefix != "" {
 		in = func(row *T) int { return comparePrefix(id(row), r.Prefix) }
@@ -178,12 +160,12 @@ func scanID[T any](t tree[T], id func(*T) string, r Range) iter.Seq[*T] {
 	if r.From.ID != "" {
 		from = func(row *T) int { return strings.Compare(id(row), r.From.ID) }
 	}
-	return scan(t, in, from, r.Reverse)
+	return t.Scan(in, from, r.Reverse)
 }
 
 // scanCreated lists a table by (CreateIndex, id), or by id alone when a prefix
 // selects the rows.
-func scanCreated[T any](ids, created tree[T], of func(*T) (ns string, index uint64, id string), r Range) iter.Seq[*T] {
+func scanCreated[T any](ids, created *tree.Tree[T], of func(*T) (ns string, index uint64, id string), r Range) iter.Seq[*T] {
 	var rows iter.Seq[*T]
 	if r.Prefix != "" {
 		rows = scanID(ids, func(row *T) string { _, _, id := of(row); return id }, r)
@@ -195,7 +177,7 @@ func scanCreated[T any](ids, created tree[T], of func(*T) (ns string, index uint
 				return compareCreated(index, id, r.From.Index, r.From.ID)
 			}
 		}
-		rows = scan(created, nil, from, r.Reverse)
+		rows = created.Scan(nil, from, r.Reverse)
 	}
 	if r.all() {
 		return rows

@@ -120,14 +120,14 @@ func (x *Txn) DeleteVersion(job *model.Job) { drop(x, &versionSchema, job) }
 
 // put replaces or inserts a row and records the change.
 func put[T any](x *Txn, sc *schema[T], row *T) {
-	before := sc.content(&x.Snapshot).trees[byKey].row(row, sc.indexes[byKey].order)
+	before := sc.content(&x.Snapshot).trees[byKey].Row(row, sc.indexes[byKey].order)
 	set(x, sc, before, row)
 	x.record(sc.name, sc.ordinal, sc.key(row), before != nil, before, row)
 }
 
 // drop removes a row and records the change.
 func drop[T any](x *Txn, sc *schema[T], row *T) {
-	before := sc.content(&x.Snapshot).trees[byKey].row(row, sc.indexes[byKey].order)
+	before := sc.content(&x.Snapshot).trees[byKey].Row(row, sc.indexes[byKey].order)
 	if before == nil {
 		return
 	}
@@ -155,10 +155,10 @@ func set[T any](x *Txn, sc *schema[T], before, after *T) {
 		was := before != nil && (ix.has == nil || ix.has(before))
 		is := after != nil && (ix.has == nil || ix.has(after))
 		if was && !(is && ix.order(before, after) == 0) {
-			t.remove(before, ix.order, x.epoch)
+			t.Remove(before, ix.order, x.epoch)
 		}
 		if is {
-			t.put(after, ix.order, x.epoch)
+			t.Put(after, ix.order, x.epoch)
 		}
 	}
 	if sc.after != nil {

@@ -1,4 +1,4 @@
-package state
+package tree
 
 import (
 	"slices"
@@ -10,14 +10,14 @@ import (
 func compareInts(a, b *int) int { return *a - *b }
 
 // check verifies the shape of a subtree and returns its rows and depth.
-func check(t *rapid.T, n *treeNode[int]) (rows []int, depth int) {
+func check(t *rapid.T, n *node[int]) (rows []int, depth int) {
 	if n == nil {
 		return nil, 0
 	}
-	if n.n < 1 || n.n > treeItems {
+	if n.n < 1 || n.n > maxRows {
 		t.Fatalf("a node has %d rows", n.n)
 	}
-	for i := n.n; i < treeItems; i++ {
+	for i := n.n; i < maxRows; i++ {
 		if n.items[i] != nil {
 			t.Fatalf("row beyond the end")
 		}
@@ -38,7 +38,7 @@ func check(t *rapid.T, n *treeNode[int]) (rows []int, depth int) {
 	if n.kids == nil {
 		return rows, 1
 	}
-	for i := n.n + 1; i <= treeItems; i++ {
+	for i := n.n + 1; i <= maxRows; i++ {
 		if n.kids[i] != nil {
 			t.Fatalf("child beyond the end")
 		}
@@ -49,10 +49,10 @@ func check(t *rapid.T, n *treeNode[int]) (rows []int, depth int) {
 // A tree behaves as a sorted set, and its copies never change.
 func TestTree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var tr tree[int]
+		var tr Tree[int]
 		want := map[int]bool{}
 		type copied struct {
-			tr   tree[int]
+			tr   Tree[int]
 			rows []int
 		}
 		var copies []copied
@@ -76,10 +76,10 @@ func TestTree(t *testing.T) {
 				k := ((start+i*step)%space + space) % space
 				switch {
 				case grow:
-					tr.put(&k, compareInts, epoch)
+					tr.Put(&k, compareInts, epoch)
 					want[k] = true
 				case want[k]:
-					tr.remove(&k, compareInts, epoch)
+					tr.Remove(&k, compareInts, epoch)
 					delete(want, k)
 				}
 			}
@@ -105,7 +105,7 @@ func TestTree(t *testing.T) {
 		for i := range rows {
 			pointers[i] = &rows[i]
 		}
-		built := treeOf(pointers, epoch)
+		built := Of(pointers, epoch)
 		if got, _ := check(t, built.root); !slices.Equal(got, rows) || built.size != len(rows) {
 			t.Fatalf("a tree built of rows differs")
 		}
@@ -113,7 +113,7 @@ func TestTree(t *testing.T) {
 }
 
 // scanRows compares ranges with the sorted rows.
-func scanRows(t *rapid.T, tr tree[int], rows []int, space int) {
+func scanRows(t *rapid.T, tr Tree[int], rows []int, space int) {
 	from := rapid.IntRange(-1, space).Draw(t, "from")
 	lo := rapid.IntRange(-1, space).Draw(t, "lo")
 	hi := lo + rapid.IntRange(0, space).Draw(t, "width")
@@ -129,7 +129,7 @@ func scanRows(t *rapid.T, tr tree[int], rows []int, space int) {
 	at := func(k *int) int { return *k - from }
 	for _, reverse := range []bool{false, true} {
 		var got, want []int
-		for k := range scan(tr, in, at, reverse) {
+		for k := range tr.Scan(in, at, reverse) {
 			got = append(got, *k)
 		}
 		for _, k := range rows {
@@ -145,7 +145,7 @@ func scanRows(t *rapid.T, tr tree[int], rows []int, space int) {
 		}
 	}
 	for k := range space {
-		got := tr.get(func(row *int) int { return *row - k })
+		got := tr.Get(func(row *int) int { return *row - k })
 		if _, found := slices.BinarySearch(rows, k); found != (got != nil && *got == k) {
 			t.Fatalf("get(%d) = %v", k, got)
 		}

@@ -1,4 +1,12 @@
-package state
+// Package message checks and compares msgpack messages without knowing their
+// types: that lengths are backed by bytes, and that two messages mean the same
+// although their maps were written in different orders.
+//
+// Example:
+//
+//	if err := message.Check(data); err != nil { ... } // before decoding
+//	same := message.Digest(a) == message.Digest(b)
+package message
 
 import (
 	"bytes"
@@ -12,14 +20,15 @@ import (
 // decoders recurse.
 const maxDepth = 256
 
-var errMessage = errors.New("damaged msgpack")
+// ErrDamaged is returned for what is not one whole message.
+var ErrDamaged = errors.New("damaged msgpack")
 
-// CheckMessage checks that data is msgpack whose lengths are all backed by
+// Check checks that data is msgpack whose lengths are all backed by
 // bytes, so that decoding it allocates in proportion to its size.
-func CheckMessage(data []byte) error {
+func Check(data []byte) error {
 	rest, err := skip(data, maxDepth)
 	if err == nil && len(rest) > 0 {
-		err = errMessage
+		err = ErrDamaged
 	}
 	return err
 }
@@ -99,7 +108,7 @@ func longHeader(b []byte) (h header, ok bool) {
 func skip(b []byte, depth int) ([]byte, error) {
 	h, ok := readHeader(b)
 	if !ok || depth == 0 || len(b)-h.size < h.data || len(b)-h.size-h.data < h.items {
-		return nil, errMessage
+		return nil, ErrDamaged
 	}
 	b = b[h.size+h.data:]
 	for range h.items {
@@ -129,7 +138,7 @@ func Digest(message []byte) [32]byte { return sha256.Sum256(Canonical(message)) 
 func canonical(out, b []byte, depth int) (_, rest []byte, err error) {
 	h, ok := readHeader(b)
 	if !ok || depth == 0 || len(b)-h.size < h.data || len(b)-h.size-h.data < h.items {
-		return nil, nil, errMessage
+		return nil, nil, ErrDamaged
 	}
 	out = append(out, b[:h.size+h.data]...)
 	b = b[h.size+h.data:]
