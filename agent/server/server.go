@@ -191,7 +191,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // terms leads whenever this server is elected.
 func (s *Server) terms(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		now := s.deps.Host.Leadership()
 		if now.Self {
 			if err := s.term(ctx, now); err != nil {
@@ -202,9 +202,9 @@ func (s *Server) terms(ctx context.Context) error {
 		select {
 		case <-now.Changed:
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 // reader is the raft host as reads need it.

@@ -18,6 +18,11 @@ import (
 	"github.com/steppe-project/steppe/model"
 )
 
+// evalsAtHand is how many evaluations are handed out ahead of the workers. The
+// broker hands out more only when something was committed, so there must be as
+// many as are decided during one commit; the rest waits where its priority counts.
+const evalsAtHand = 64
+
 // term runs what only the leader runs, until leadership changes or ctx ends.
 func (s *Server) term(ctx context.Context, lead consensus.Leadership) error {
 	s.deps.Logger.Info("leading the cluster", "term", lead.Term)
@@ -54,9 +59,7 @@ func (s *Server) pipeline(ctx context.Context, g *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	// One evaluation for each worker to have at hand; the rest waits where its
-	// priority counts.
-	evals := make(chan *model.Evaluation, s.cfg.Schedulers)
+	evals := make(chan *model.Evaluation, evalsAtHand)
 	queue := broker.NewQueue(evals)
 	s.metrics.queue.Store(queue)
 	view := fleet.New(s.deps.Store)

@@ -11,9 +11,9 @@ import (
 
 // Queue is a Broker that hands what is ready to a bounded channel, as far as
 // there is room: it is the component to run on a leader. The channel should hold
-// about one evaluation a worker: the next one is at hand when a worker is done,
-// and everything else stays where its priority counts. A worker that is done
-// changes a row, which makes the runner step, which fills the channel again.
+// what is decided during one commit, and not much more, because everything else
+// stays where its priority counts. What is decided and committed changes a row,
+// which makes the runner step, which fills the channel again.
 type Queue struct {
 	*Broker
 	out    chan<- *model.Evaluation

@@ -1,0 +1,192 @@
+package liveness
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/fsm"
+	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
+)
+
+// scene drives liveness over a store, with a gossip that says what it is told.
+type scene struct {
+	l     *Liveness
+	store *state.Store
+	fsm   *fsm.FSM
+	sub   *state.Subscription
+	index uint64
+	now   time.Time
+	dead  map[string]bool
+}
+
+func (s *scene) Dead(id string) bool { return s.dead[id] }
+
+func newScene() *scene {
+	s := &scene{store: state.New(), now: time.Unix(1_700_000_000, 0), dead: map[string]bool{}}
+	s.index = s.store.Snapshot().Index()
+	s.fsm = fsm.New(s.store)
+	s.l = New(4*time.Second, s)
+	s.reset()
+	return s
+}
+
+func (s *scene) reset() {
+	snap, sub := s.store.Subscribe(s.l.Reads()...)
+	s.sub = sub
+	s.l.Reset(snap)
+}
+
+func (s *scene) apply(bodies ...fsm.Body) {
+	var cmds []fsm.Command
+	for _, b := range bodies {
+		c, err := fsm.NewCommand(b)
+		if err != nil {
+			panic(err)
+		}
+		cmds = append(cmds, c)
+	}
+	s.commit(cmds)
+}
+
+func (s *scene) commit(cmds []fsm.Command) {
+	s.index++
+	for _, o := range s.fsm.Apply(fsm.Entry{Index: s.index, Term: 1, Time: s.now.UnixNano(), Commands: cmds}) {
+		if o.Err != nil {
+			panic(o.Err)
+		}
+	}
+	changes, err := s.sub.Poll()
+	if err != nil {
+		panic(err)
+	}
+	s.l.Observe(changes)
+}
+
+// place puts an instance of a job on a node.
+func (s *scene) place(jobID, node string) {
+	j := model.NewJob(model.JobTypeService)
+	j.ID, j.Name = jobID, jobID
+	g := model.NewTaskGroup(j)
+	g.Name = "g"
+	j.TaskGroups = append(j.TaskGroups, g)
+	if s.store.Snapshot().Job(j.Namespace, j.ID) == nil {
+		s.apply(&fsm.RegisterJob{Job: j})
+	}
+	s.apply(&fsm.ApplyPlan{Plan: &model.Plan{
+		EvalID: "none", Namespace: j.Namespace, JobID: j.ID,
+		Groups: []*model.PlanGroup{{TaskGroup: "g", Resources: &model.AllocatedResources{},
+			Placements: []*model.Placement{{ID: fmt.Sprintf("a%d", s.index), NodeID: node}}}},
+	}})
+}
+
+func (s *scene) step() string {
+	cmds, wake := s.l.Step(s.now, s.store.Snapshot())
+	var out strings.Builder
+	for _, c := range cmds {
+		var u fsm.NodeStatus
+		if _, err := u.UnmarshalMsg(c.Body); err != nil {
+			panic(err)
+		}
+		for _, n := range u.Updates {
+			fmt.Fprintf(&out, "%s %s: %s\n", n.NodeID, n.Status, n.Reason)
+		}
+		for _, e := range u.Evals {
+			fmt.Fprintf(&out, "evaluate %s (%s)\n", e.JobID, e.TriggeredBy)
+		}
+	}
+	if len(cmds) > 0 {
+		s.commit(cmds)
+	}
+	if wake.IsZero() {
+		return out.String() + "sleep\n"
+	}
+	return out.String() + fmt.Sprintf("wake in %s\n", wake.Sub(s.now))
+}
+
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := newScene()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			var names []string
+			for _, a := range d.CmdArgs {
+				if len(a.Vals) == 0 {
+					names = append(names, a.Key)
+				}
+			}
+			switch d.Cmd {
+			case "ready":
+				for _, n := range names {
+					s.apply(&fsm.RegisterNode{Node: &model.Node{ID: n, Name: n, Status: model.NodeStatusReady}})
+				}
+			case "purge":
+				s.apply(&fsm.DeregisterNodes{NodeIDs: names})
+			case "place":
+				s.place(names[0], names[1])
+			case "renew":
+				s.l.Renew(s.now, names)
+			case "gossip-dead":
+				for _, n := range names {
+					s.dead[n] = true
+				}
+			case "gossip-alive":
+				for _, n := range names {
+					delete(s.dead, n)
+				}
+			case "after":
+				w, err := time.ParseDuration(names[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.now = s.now.Add(w)
+				return s.step()
+			case "step":
+				return s.step()
+			case "new-leader":
+				s.sub.Close()
+				s.reset()
+			default:
+				t.Fatalf("unknown command %s", d.Cmd)
+			}
+			return ""
+		})
+	})
+}
+
+// Renewals that arrive faster than they are looked at are refused, not piled up;
+// nodes that are not ready are named.
+func TestDesk(t *testing.T) {
+	s := newScene()
+	s.apply(&fsm.RegisterNode{Node: &model.Node{ID: "n1", Status: model.NodeStatusReady}})
+	d := NewDesk(s.l, s.store, func() time.Time { return s.now })
+	req := &msg.NodeRenewRequest{NodeIDs: []string{"n1", "n2"}}
+	for range inboxLength {
+		resp, err := d.renew(context.Background(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(resp.Unknown, []string{"n2"}) {
+			t.Fatalf("unknown: %v", resp.Unknown)
+		}
+	}
+	if _, err := d.renew(context.Background(), req); model.CodeOf(err) != model.CodeUnavailable {
+		t.Errorf("a full inbox answered %v", err)
+	}
+	d.Step(s.now, s.store.Snapshot())
+	if _, err := d.renew(context.Background(), req); err != nil {
+		t.Errorf("after a step: %v", err)
+	}
+	// What an earlier term left behind must not shorten the grace of the next.
+	s.now = s.now.Add(time.Hour)
+	d.Reset(s.store.Snapshot())
+	if cmds, _ := d.Step(s.now, s.store.Snapshot()); len(cmds) > 0 {
+		t.Error("an old renewal took a node down")
+	}
+}
