@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// FeedChanges bounds the changes kept for subscribers: two seconds and a half
-// of the heaviest load (100,000 placements a second), about 20 MB without the
-// rows. The latest entry is always kept whole.
-const FeedChanges = 1 << 18
+// FeedChanges bounds the changes kept for subscribers: more than a second of the
+// heaviest load (100,000 placements a second), about 10 MB and the rows that have
+// changed since. The latest entry is always kept whole.
+const FeedChanges = 1 << 17
 
 // feedReply bounds the changes that one Next returns, unless one entry alone
 // has more: enough to amortise the call, little enough to stay responsive.
