@@ -91,6 +91,7 @@ func (p *process) placed(want *reconcile.Place, choice *place.Choice, out *model
 	}
 	if want.Stop != nil {
 		p.stop(want.Stop, placement.ID)
+		p.replaced[out.TaskGroup] = true
 	}
 	out.Placements = append(out.Placements, placement)
 }

@@ -21,7 +21,7 @@ func Process(state State, eval *model.Evaluation, env Env) Result {
 	p := &process{
 		state: state, env: env, eval: &done, ids: newIDSource(env.Seed, eval, state.Index()),
 		job: state.Job(eval.Namespace, eval.JobID), allocs: state.AllocsByJob(eval.Namespace, eval.JobID),
-		asks: map[string]*ask{},
+		asks: map[string]*ask{}, replaced: map[string]bool{},
 	}
 	p.plan = &model.Plan{
 		EvalID: eval.ID, Namespace: eval.Namespace, JobID: eval.JobID, Priority: eval.Priority,
@@ -55,6 +55,8 @@ type process struct {
 	plan   *model.Plan
 	asks   map[string]*ask
 	failed []*place.Checker // of groups that could not be placed in full
+	// replaced are the groups of which a failed or older instance was replaced.
+	replaced map[string]bool
 }
 
 // ask is what a group needs, with its feasibility function.

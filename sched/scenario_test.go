@@ -14,10 +14,10 @@ import (
 	"github.com/steppe-project/steppe/model"
 )
 
-// TestScenarios replays the text files of testdata. Each command line changes
+// TestScenarios replays the text files of testdata/scenarios. Each command line changes
 // the little cluster or has an evaluation decided; the answer is what happened.
 func TestScenarios(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scenarios", func(t *testing.T, path string) {
 		s := &scenario{t: t, w: newWorld()}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			s.t = t

@@ -19,8 +19,12 @@ func (p *process) follow(out *reconcile.Output) {
 	p.followFailed(out.Later)
 	var at time.Time
 	for _, g := range out.Groups {
-		if !g.Roll.IsZero() && (at.IsZero() || g.Roll.Before(at)) {
-			at = g.Roll
+		roll := g.Roll
+		if p.replaced[g.Group.Name] && !g.RollOn.IsZero() {
+			roll = g.RollOn
+		}
+		if !roll.IsZero() && (at.IsZero() || roll.Before(at)) {
+			at = roll
 		}
 	}
 	if at.IsZero() {
@@ -95,7 +99,7 @@ func (p *process) newEval(trigger string, at time.Time) *model.Evaluation {
 }
 
 // block leaves one blocked evaluation behind when something could not be placed:
-// this one if it was blocked before, else the job's existing one, else a new one.
+// the job's existing one, else this one if it was blocked before, else a new one.
 func (p *process) block() {
 	if len(p.failed) == 0 {
 		return
@@ -118,9 +122,6 @@ func (p *process) block() {
 }
 
 func (p *process) blocked() *model.Evaluation {
-	if p.eval.TriggeredBy == model.TriggerQueuedAllocs {
-		return p.eval
-	}
 	for _, e := range p.state.EvalsByJob(p.eval.Namespace, p.eval.JobID) {
 		if e.Status != model.EvalBlocked || e.ID == p.eval.ID {
 			continue
@@ -130,6 +131,9 @@ func (p *process) blocked() *model.Evaluation {
 		p.plan.NewEvals = append(p.plan.NewEvals, &same)
 		p.eval.BlockedEval = same.ID
 		return &same
+	}
+	if p.eval.TriggeredBy == model.TriggerQueuedAllocs {
+		return p.eval
 	}
 	e := p.newEval(model.TriggerQueuedAllocs, time.Time{})
 	p.eval.BlockedEval = e.ID

@@ -155,7 +155,6 @@ func (r *run) revive(out *Group, roll *roll, i int, a *model.Allocation, policy 
 		r.out.Later = append(r.out.Later, Later{Alloc: a, At: at})
 	default:
 		tracker, avoid := r.track(a, policy)
-		roll.starting = true
 		out.Counts.RescheduleNow++
 		out.Places = append(out.Places, Place{
 			Index: i, Previous: a, Tracker: tracker, Avoid: avoid,

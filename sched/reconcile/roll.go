@@ -89,13 +89,16 @@ func (r *roll) replace(out *Group) {
 	if u == nil || limit == len(r.old) {
 		return
 	}
+	// Those that wait for room wait for that, not for a time.
+	soon := r.in.Now.Add(u.MinHealthyTime + rollGrace)
 	at := r.healthyAt
-	if next := r.in.Now.Add(u.MinHealthyTime + rollGrace); (limit > 0 || r.starting) && next.After(at) {
-		at = next
+	if r.starting {
+		at = later(at, soon)
 	}
 	if !at.IsZero() {
 		out.Roll = later(at, r.in.Now.Add(minRollWait))
 	}
+	out.RollOn = later(later(at, soon), r.in.Now.Add(minRollWait))
 }
 
 func later(a, b time.Time) time.Time {

@@ -48,8 +48,10 @@ type Group struct {
 	Places  []Place // most urgent first
 	Ignored int
 	// Roll is when to look again because the next instances of an older version
-	// may then be replaced; zero for never.
+	// may then be replaced; zero for never. RollOn is the same if at least one
+	// place that has a Stop could be filled now.
 	Roll   time.Time
+	RollOn time.Time
 	Counts model.DesiredUpdates
 }
 
