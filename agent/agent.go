@@ -1,0 +1,242 @@
+package agent
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/steppe-project/steppe/agent/config"
+	"github.com/steppe-project/steppe/agent/consensus/datadir"
+	"github.com/steppe-project/steppe/agent/gossip"
+	"github.com/steppe-project/steppe/agent/httpapi"
+	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/internal/version"
+	"github.com/steppe-project/steppe/model"
+)
+
+// Agent is one process of the cluster.
+type Agent struct {
+	cfg  *config.Config
+	logs *Logs
+	log  *slog.Logger
+
+	id       string
+	name     string
+	dir      *datadir.Dir
+	ends     endpoints
+	security *rpc.Security
+	pool     *rpc.Pool
+	gossip   *gossip.Pool
+	registry *prometheus.Registry
+
+	srv    *serverRole // nil without the role
+	cl     *clientRole // nil without the role
+	httpLn net.Listener
+
+	leave      chan struct{} // closed when the agent is to leave for good
+	leaving    atomic.Bool
+	announced  atomic.Bool
+	foundFault string
+	started    time.Time
+}
+
+// New opens everything that can fail: the data directory, ports, the log. Run
+// must follow.
+func New(cfg *config.Config, logs *Logs) (*Agent, error) {
+	a := &Agent{cfg: cfg, logs: logs, log: logs.Logger(), leave: make(chan struct{}), started: time.Now()}
+	if err := a.open(); err != nil {
+		return nil, errors.Join(err, a.release())
+	}
+	return a, nil
+}
+
+func (a *Agent) open() (err error) {
+	if a.dir, err = datadir.Open(a.cfg.DataDir); err != nil {
+		return err
+	}
+	a.id = a.dir.ID()
+	if a.name = a.cfg.Name; a.name == "" {
+		if a.name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("the host's name is not known, set name: %w", err)
+		}
+	}
+	if a.ends, err = resolve(a.cfg); err != nil {
+		return err
+	}
+	if a.httpLn, err = listen("http", a.ends.http.bind); err != nil {
+		return err
+	}
+	a.ends.http.advertise = withPort(a.ends.http.advertise, a.httpLn)
+	key, err := a.key()
+	if err != nil {
+		return err
+	}
+	if err := a.secure(key); err != nil {
+		return err
+	}
+	a.pool = rpc.NewPool(a.security, a.log.With("component", "rpc"))
+	if a.registry, err = newRegistry(); err != nil {
+		return err
+	}
+	if a.cfg.Server.Enabled {
+		if err := a.newServer(); err != nil {
+			return err
+		}
+	}
+	if err := a.newGossip(key); err != nil {
+		return err
+	}
+	if a.cfg.Client.Enabled {
+		if err := a.newClient(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// key is the region's, or one made for this run in dev mode.
+func (a *Agent) key() ([]byte, error) {
+	text := a.cfg.Key()
+	if text == "" {
+		return nil, nil
+	}
+	return base64.StdEncoding.DecodeString(text)
+}
+
+func (a *Agent) secure(key []byte) (err error) {
+	t := a.cfg.TLS
+	switch {
+	case t.RPC:
+		a.security, err = rpc.FromFiles(rpc.Files{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile})
+	case key != nil:
+		a.security, err = rpc.FromKey(key, a.id)
+	default:
+		a.security = rpc.Plaintext()
+	}
+	return err
+}
+
+// release closes what open opened, for an agent that does not come to run.
+func (a *Agent) release() error {
+	var errs []error
+	if a.httpLn != nil {
+		errs = append(errs, a.httpLn.Close())
+	}
+	if a.srv != nil && a.srv.host != nil {
+		errs = append(errs, a.srv.host.Close())
+	}
+	if a.pool != nil {
+		a.pool.Close()
+	}
+	if a.dir != nil {
+		errs = append(errs, a.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Run runs the agent until ctx ends or it is told to leave, and stops it in
+// order: first what takes requests, last what others depend on.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-a.leave:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	parts := []*part{{name: "gossip", run: a.gossip.Run}}
+	if a.srv != nil {
+		parts = append(parts, a.serverParts()...)
+	}
+	if a.cl != nil {
+		parts = append(parts, &part{name: "client", run: a.cl.run})
+	}
+	parts = append(parts, a.httpPart(), a.farewell())
+	a.log.Info("agent started", "name", a.name, "id", a.id, "version", version.Short(), "http", "http://"+a.ends.http.advertise,
+		"server", a.cfg.Server.Enabled, "client", a.cfg.Client.Enabled)
+	err := runParts(ctx, a.log, parts)
+	a.pool.Close()
+	return errors.Join(err, a.dir.Close())
+}
+
+// handOver is how long a leader may take to hand over before it stops.
+const handOver = 3 * time.Second
+
+// farewell ends first: it prepares the others for the agent's going.
+func (a *Agent) farewell() *part {
+	return &part{name: "farewell", run: func(ctx context.Context) error {
+		<-ctx.Done()
+		soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), handOver)
+		defer cancel()
+		if a.srv != nil {
+			if err := a.srv.host.Leave(soon); err != nil {
+				a.log.Warn("leadership was not handed over", "error", err)
+			}
+		}
+		return nil
+	}}
+}
+
+func (a *Agent) httpPart() *part {
+	conns := 0
+	if a.cfg.Limits.HTTPMaxConns != nil {
+		conns = *a.cfg.Limits.HTTPMaxConns
+	}
+	return &part{name: "http", run: func(ctx context.Context) error {
+		tlsConf, err := a.httpTLS()
+		if err != nil {
+			return err
+		}
+		conf := httpapi.Config{
+			Servers: a.servers(), Agent: (*face)(a), Region: a.cfg.Region, Gatherer: a.registry,
+			Logger: a.log.With("component", "http"), Headers: a.cfg.HTTPHeaders, Debug: a.cfg.EnableDebug,
+			TLS: tlsConf, MaxConnsPerIP: conns,
+		}
+		if a.cl != nil {
+			conf.Local = a.cl
+		}
+		return httpapi.New(conf).Run(ctx, a.httpLn)
+	}}
+}
+
+// servers reaches the region's servers: in process, or any that gossip knows.
+func (a *Agent) servers() rpc.Caller {
+	if a.srv != nil {
+		return a.srv.rpc.Caller()
+	}
+	return a.pool.Servers(func() []string {
+		var out []string
+		for _, m := range a.liveServers() {
+			out = append(out, m.Meta.RPCAddr)
+		}
+		return out
+	})
+}
+
+// Leave leaves the region for good and ends the agent.
+func (a *Agent) Leave(ctx context.Context) error {
+	if !a.leaving.CompareAndSwap(false, true) {
+		return model.Errorf(model.CodeConflict, "the agent is leaving already")
+	}
+	a.log.Info("leaving for good")
+	if a.cl != nil {
+		a.cl.stopTasks()
+	}
+	if a.srv != nil {
+		if err := a.srv.host.Leave(ctx); err != nil {
+			a.log.Warn("leadership was not handed over", "error", err)
+		}
+	}
+	close(a.leave)
+	return nil
+}

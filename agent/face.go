@@ -1,0 +1,148 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/steppe-project/steppe/agent/gossip"
+	"github.com/steppe-project/steppe/agent/httpapi"
+	"github.com/steppe-project/steppe/internal/version"
+	"github.com/steppe-project/steppe/model"
+)
+
+// face is what the agent shows over HTTP.
+type face Agent
+
+// Self implements httpapi.Agent.
+func (f *face) Self() map[string]any {
+	a := (*Agent)(f)
+	conf := map[string]any{
+		"Region": a.cfg.Region, "Datacenter": a.cfg.Datacenter, "Name": a.name, "DataDir": a.cfg.DataDir,
+		"BindAddr": a.cfg.BindAddr, "LogLevel": strings.ToUpper(a.cfg.LogLevel), "DevMode": a.cfg.Dev, "Files": a.cfg.Files,
+		"Ports":   map[string]int{"HTTP": a.cfg.Ports.HTTP, "RPC": a.cfg.Ports.RPC, "Serf": a.cfg.Ports.Serf},
+		"Version": map[string]string{"Version": version.Number, "Revision": version.Commit, "VersionPrerelease": ""},
+		"ACL":     map[string]bool{"Enabled": false}, "UI": map[string]bool{"Enabled": a.cfg.UI.Enabled},
+		"Server": map[string]any{"Enabled": a.cfg.Server.Enabled, "BootstrapExpect": a.cfg.Server.BootstrapExpect},
+		"Client": map[string]any{"Enabled": a.cfg.Client.Enabled, "NodePool": a.cfg.Client.NodePool, "Meta": a.cfg.Client.MetaMap},
+	}
+	stats := map[string]map[string]string{"nomad": {"server": strconv.FormatBool(a.srv != nil), "version": version.Short()}}
+	if a.srv != nil {
+		raft := a.srv.host.RaftStats()
+		stats["raft"] = raft
+		stats["nomad"]["leader"] = strconv.FormatBool(a.srv.host.Leadership().Self)
+		stats["nomad"]["leader_addr"] = a.srv.host.Leadership().Addr
+	}
+	if a.cl != nil {
+		stats["client"] = map[string]string{"node_id": a.cl.NodeID()}
+	}
+	var self httpapi.Member
+	for _, m := range a.members() {
+		if m.ID == a.id {
+			self = member(m)
+		}
+	}
+	return map[string]any{"config": conf, "member": self, "stats": stats}
+}
+
+// Members implements httpapi.Agent.
+func (f *face) Members() []httpapi.Member {
+	var out []httpapi.Member
+	for _, m := range (*Agent)(f).members() {
+		out = append(out, member(m))
+	}
+	return out
+}
+
+// member is an agent in the shape that clients of serf read.
+func member(m gossip.Member) httpapi.Member {
+	host, port, err := net.SplitHostPort(m.Addr)
+	if err != nil {
+		host = m.Addr
+	}
+	n, _ := strconv.Atoi(port)
+	role := "node" // serf's word for an agent that is no server
+	tags := map[string]string{
+		"id": m.ID, "region": m.Meta.Region, "dc": m.Meta.Datacenter, "build": m.Meta.Build, "http_addr": m.Meta.HTTPAddr,
+		"vsn": strconv.Itoa(m.Meta.Protocol),
+	}
+	if m.Meta.Server {
+		role = "nomad"
+		rpcHost, rpcPort, err := net.SplitHostPort(m.Meta.RPCAddr)
+		if err == nil {
+			tags["rpc_addr"], tags["port"] = rpcHost, rpcPort
+		}
+		tags["raft_vsn"] = "3"
+		if m.Meta.Expect > 0 {
+			tags["expect"] = strconv.Itoa(m.Meta.Expect)
+		}
+	}
+	tags["role"] = role
+	return httpapi.Member{
+		Name: m.Meta.Name + "." + m.Meta.Region, Addr: host, Port: n, Tags: tags, Status: string(m.Status),
+		ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2, DelegateMin: 2, DelegateMax: 5, DelegateCur: 4,
+	}
+}
+
+// Health implements httpapi.Agent.
+func (f *face) Health() map[string]httpapi.Health {
+	a := (*Agent)(f)
+	out := map[string]httpapi.Health{}
+	if a.srv != nil {
+		h := httpapi.Health{OK: true, Message: "ok"}
+		if a.srv.host.Leadership().Addr == "" {
+			h = httpapi.Health{Message: "no leader is known"}
+		}
+		out["server"] = h
+	}
+	if a.cl != nil {
+		h := httpapi.Health{OK: true, Message: "ok"}
+		if len(a.liveServers()) == 0 {
+			h = httpapi.Health{Message: "no server is known"}
+		}
+		out["client"] = h
+	}
+	return out
+}
+
+// Monitor implements httpapi.Agent.
+func (f *face) Monitor(ctx context.Context, level string, asJSON bool) (<-chan []byte, error) {
+	return f.logs.Monitor(ctx, level, asJSON)
+}
+
+// Join implements httpapi.Membership.
+func (f *face) Join(ctx context.Context, addrs []string) (int, error) {
+	full := make([]string, len(addrs))
+	for i, addr := range addrs {
+		full[i] = withDefaultPort(addr)
+	}
+	return f.gossip.Join(ctx, full)
+}
+
+// ForceLeave implements httpapi.Membership.
+func (f *face) ForceLeave(name string) error {
+	a := (*Agent)(f)
+	for _, m := range a.members() {
+		if m.ID != name && m.Meta.Name+"."+m.Meta.Region != name && m.Meta.Name != name {
+			continue
+		}
+		if m.Status == gossip.StatusAlive {
+			return model.Errorf(model.CodeConflict, "member %q is alive: it can leave by itself (steppe server leave)", name)
+		}
+		return a.gossip.ForceLeave(m.ID)
+	}
+	return model.Errorf(model.CodeNotFound, "no member %q", name)
+}
+
+// Leave implements httpapi.Membership.
+func (f *face) Leave(ctx context.Context) error { return (*Agent)(f).Leave(ctx) }
+
+// Servers implements httpapi.Membership.
+func (f *face) Servers() []string {
+	var out []string
+	for _, m := range (*Agent)(f).liveServers() {
+		out = append(out, m.Meta.RPCAddr)
+	}
+	return out
+}

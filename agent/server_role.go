@@ -1,0 +1,169 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/config"
+	"github.com/steppe-project/steppe/agent/consensus"
+	"github.com/steppe-project/steppe/agent/gossip"
+	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/server"
+	"github.com/steppe-project/steppe/agent/server/gc"
+	"github.com/steppe-project/steppe/fsm"
+	"github.com/steppe-project/steppe/fsm/state"
+)
+
+// serverRole is what an agent has more when it is a server.
+type serverRole struct {
+	store    *state.Store
+	host     *consensus.Host
+	listener *rpc.Listener
+	tunnels  *rpc.Tunnels
+	rpc      *rpc.Server
+	server   *server.Server
+}
+
+// router tells the transport who leads.
+type router struct{ a *Agent }
+
+// Leader implements rpc.Router.
+func (r router) Leader() (addr string, self bool, changed <-chan struct{}) {
+	l := r.a.srv.host.Leadership()
+	return l.Addr, l.Self, l.Changed
+}
+
+// Servers implements rpc.Router.
+func (r router) Servers() []string {
+	var out []string
+	for _, m := range r.a.liveServers() {
+		if m.ID != r.a.id {
+			out = append(out, m.Meta.RPCAddr)
+		}
+	}
+	return out
+}
+
+// newServer builds the server role; nothing runs yet but the Raft host.
+func (a *Agent) newServer() error {
+	s := &serverRole{store: state.New()}
+	a.srv = s
+	conns := 0
+	if a.cfg.Limits.RPCMaxConns != nil {
+		conns = *a.cfg.Limits.RPCMaxConns
+	}
+	l, err := listen("rpc", a.ends.rpc.bind)
+	if err != nil {
+		return err
+	}
+	a.ends.rpc.advertise = withPort(a.ends.rpc.advertise, l)
+	s.listener = rpc.NewListener(rpc.ListenerConfig{Listener: l, Security: a.security, MaxConnsPerIP: conns, Logger: a.log.With("component", "rpc")})
+	dir, err := a.dir.Sub("server", "raft")
+	if err != nil {
+		return err
+	}
+	s.host, err = consensus.Open(consensus.Config{
+		ID: a.id, Addr: a.ends.rpc.advertise, Dir: dir, Streams: s.listener.Raft(), AddrOf: a.rpcAddrOf,
+		Machine: fsm.New(s.store), CheckState: checkState, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.tunnels = rpc.NewTunnels(rpc.TunnelsConfig{Authorize: server.AuthorizeTunnel(s.store), Logger: a.log.With("component", "tunnel")})
+	s.rpc = rpc.NewServer(rpc.Config{Router: router{a}, Pool: a.pool, Tunnels: s.tunnels, Logger: a.log.With("component", "rpc")})
+	s.server, err = server.New(a.serverConfig(), server.Deps{
+		Store: s.store, Host: s.host, RPC: s.rpc, Tunnels: s.tunnels, Pool: a.pool, Members: a.members, Forget: a.forget,
+		Logger: a.log, Metrics: a.registry,
+	})
+	return err
+}
+
+// checkState loads a state into nowhere: a snapshot that cannot be loaded is
+// refused before anything is replaced.
+func checkState(r io.Reader) error { return fsm.New(state.New()).Restore(r) }
+
+func (a *Agent) serverConfig() server.Config {
+	s := a.cfg.Server
+	schedulers := 0
+	if s.NumSchedulers != nil {
+		schedulers = *s.NumSchedulers
+	}
+	return server.Config{
+		ID: a.id, Addr: a.ends.rpc.advertise, Region: a.cfg.Region, Schedulers: schedulers,
+		LeaseTTL: config.Duration(s.MinHeartbeatTTL) + config.Duration(s.HeartbeatGrace),
+		GC: gc.Config{
+			Interval: config.Duration(s.JobGCInterval), Eval: config.Duration(s.EvalGCThreshold),
+			BatchEval: config.Duration(s.BatchEvalGCThreshold), Job: config.Duration(s.JobGCThreshold),
+			Node: config.Duration(s.NodeGCThreshold), Deployment: config.Duration(s.DeploymentGC),
+		},
+	}
+}
+
+func (a *Agent) serverParts() []*part {
+	s := a.srv
+	return []*part{
+		{name: "rpc listener", run: s.listener.Run},
+		{name: "raft", run: s.host.Run},
+		{name: "rpc", run: func(ctx context.Context) error { return s.rpc.Run(ctx, s.listener.RPC()) }},
+		{name: "server", run: s.server.Run},
+		{name: "membership", run: a.watchMembers},
+	}
+}
+
+// bootstrapRetry is how often founding is tried again while nothing changes: a
+// server that could not reach the others may do so later.
+const bootstrapRetry = 2 * time.Second
+
+// watchMembers founds the cluster when its servers have met, and has dead ones
+// cared for at once.
+func (a *Agent) watchMembers(ctx context.Context) error {
+	sub := a.gossip.Subscribe()
+	defer sub.Close()
+	a.found()
+	for {
+		wait, cancel := context.WithTimeout(ctx, bootstrapRetry)
+		events, err := sub.Next(wait)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && wait.Err() == nil {
+			return err
+		}
+		for _, e := range events {
+			if e.Member.Meta.Server && e.Type != gossip.EventUpdate {
+				a.srv.server.Nudge()
+			}
+		}
+		a.found()
+	}
+}
+
+// found founds the cluster when it is time.
+func (a *Agent) found() {
+	if a.srv.host.Bootstrapped() {
+		a.announceBootstrapped()
+		return
+	}
+	if a.cfg.Server.BootstrapExpect == 0 {
+		return
+	}
+	var peers []consensus.Peer
+	for _, m := range a.members() {
+		if m.Meta.Server && m.Status == gossip.StatusAlive {
+			peers = append(peers, consensus.Peer{
+				ID: m.ID, Addr: m.Meta.RPCAddr, Expect: m.Meta.Expect, Bootstrapped: m.Meta.Bootstrapped, NonVoter: m.Meta.NonVoter,
+			})
+		}
+	}
+	if _, err := a.srv.host.Bootstrap(peers); err != nil {
+		if text := err.Error(); text != a.foundFault {
+			a.foundFault = text
+			a.log.Error("the cluster cannot be founded", "error", err)
+		}
+	}
+	if a.srv.host.Bootstrapped() {
+		a.announceBootstrapped()
+	}
+}
