@@ -48,6 +48,8 @@ type Member struct {
 	Meta   Meta
 	// Since is when the status was reached, by the local clock.
 	Since time.Time
+
+	leaving time.Time // when it announced to leave
 }
 
 // EventType says what happened to a member.

@@ -1,0 +1,167 @@
+package gossip
+
+import (
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+const (
+	// reclaimTime is after how long a dead member's id may come back at another
+	// address.
+	reclaimTime = 10 * time.Millisecond
+	// leaveTimeout bounds telling the others that this agent leaves or changed.
+	leaveTimeout = 3 * time.Second
+	// tcpTimeout bounds one exchange of full states.
+	tcpTimeout = 5 * time.Second
+	// handoffQueue bounds messages received but not yet handled: a burst of
+	// changes of a fleet of ten thousand.
+	handoffQueue = 8192
+	// failedMemory and leftMemory are how long members that are gone are
+	// remembered; maxGone bounds their number, the oldest go first.
+	failedMemory = 72 * time.Hour
+	leftMemory   = time.Hour
+	maxGone      = 10_000
+	// retryMin and retryMax pace attempts to join while this agent is alone.
+	retryMin = time.Second
+	retryMax = 15 * time.Second
+	// rejoinAtOnce is how many failed members are tried per round.
+	rejoinAtOnce = 3
+)
+
+// Timing is gossip's clockwork. The zero value means the defaults, tuned so that
+// a lost machine is known in two to three seconds in a small cluster and within
+// eight in one of ten thousand.
+type Timing struct {
+	// Probe is how often a member is probed, ProbeTimeout how long a direct
+	// answer may take before others are asked to probe, too. Defaults 500 ms and
+	// 250 ms.
+	Probe        time.Duration
+	ProbeTimeout time.Duration
+	// Suspicion times log10(members) times Probe is how long a suspect has to
+	// object when others agree, SuspicionMax times that when nobody does.
+	// Defaults 3 and 3.
+	Suspicion    int
+	SuspicionMax int
+	// Gossip is how often news is passed on. Default 100 ms.
+	Gossip time.Duration
+	// PushPull is how often full states are exchanged with a random member.
+	// Default 20 s.
+	PushPull time.Duration
+	// Rejoin is how often failed members are tried again. Default 10 s.
+	Rejoin time.Duration
+}
+
+func (t Timing) withDefaults() Timing {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&t.Probe, 500*time.Millisecond)
+	set(&t.ProbeTimeout, 250*time.Millisecond)
+	set(&t.Gossip, 100*time.Millisecond)
+	set(&t.PushPull, 20*time.Second)
+	set(&t.Rejoin, 10*time.Second)
+	if t.Suspicion == 0 {
+		t.Suspicion = 3
+	}
+	if t.SuspicionMax == 0 {
+		t.SuspicionMax = 3
+	}
+	return t
+}
+
+// Config is what a Pool needs.
+type Config struct {
+	// ID is this agent's id; unique in the region.
+	ID string
+	// Bind is host:port, for both UDP and TCP; port 0 chooses one.
+	Bind string
+	// Advertise is host:port as the others reach it; empty means Bind's.
+	Advertise string
+	// Meta is told to all members.
+	Meta Meta
+	// Key is the cluster's key (32 bytes); nil sends in the clear. OldKeys are
+	// understood, too.
+	Key     []byte
+	OldKeys [][]byte
+	// RetryJoin are addresses (host:port, names allowed) tried while this agent
+	// is alone.
+	RetryJoin []string
+	// Timing may be left zero.
+	Timing Timing
+	// Transport replaces the network, for tests.
+	Transport memberlist.Transport
+	// Logger gets what happens.
+	Logger *slog.Logger
+}
+
+// memberlistConfig translates c.
+func (c *Config) memberlistConfig(p *Pool) (*memberlist.Config, error) {
+	host, port, err := splitAddr("bind", c.Bind)
+	if err != nil {
+		return nil, err
+	}
+	m := memberlist.DefaultLANConfig()
+	m.Name = c.ID
+	m.BindAddr, m.BindPort, m.AdvertisePort = host, port, port
+	if c.Advertise != "" {
+		if m.AdvertiseAddr, m.AdvertisePort, err = splitAddr("advertise", c.Advertise); err != nil {
+			return nil, err
+		}
+	}
+	// Datagrams of another region are dropped before anything looks at them.
+	m.Label = "steppe." + c.Meta.Region
+	if len(m.Label) > memberlist.LabelMaxSize {
+		return nil, model.Errorf(model.CodeInvalid, "region name %q is too long", c.Meta.Region)
+	}
+	m.TCPTimeout = tcpTimeout
+	m.ProbeInterval, m.ProbeTimeout = c.Timing.Probe, c.Timing.ProbeTimeout
+	m.SuspicionMult, m.SuspicionMaxTimeoutMult = c.Timing.Suspicion, c.Timing.SuspicionMax
+	m.GossipInterval, m.PushPullInterval = c.Timing.Gossip, c.Timing.PushPull
+	m.DeadNodeReclaimTime = reclaimTime
+	m.HandoffQueueDepth = handoffQueue
+	// Messages are small and encrypted; compressing them costs more than it saves.
+	m.EnableCompression = false
+	m.MsgpackUseNewTimeFormat = true
+	m.Delegate, m.Events, m.Conflict, m.Alive = p, p, p, p
+	if c.Key != nil {
+		if m.Keyring, err = memberlist.NewKeyring(c.OldKeys, c.Key); err != nil {
+			return nil, model.Errorf(model.CodeInvalid, "encrypt key: %w", err)
+		}
+	}
+	m.Logger = newLogger(c.Logger)
+	if m.Transport = c.Transport; m.Transport == nil {
+		t, bound, err := newTransport(p.ctx, host, port, m.Logger)
+		if err != nil {
+			return nil, explainBind(c.Bind, err)
+		}
+		m.Transport, m.BindPort = t, bound
+		if c.Advertise == "" {
+			m.AdvertisePort = bound
+		}
+	}
+	m.DNSConfigPath = ""
+	return m, nil
+}
+
+func splitAddr(what, addr string) (string, int, error) {
+	host, portText, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, model.Errorf(model.CodeInvalid, "gossip %s address %q: %w", what, addr, err)
+	}
+	if net.ParseIP(host) == nil {
+		return "", 0, model.Errorf(model.CodeInvalid, "gossip %s address %q: %q is not an IP address", what, addr, host)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return "", 0, model.Errorf(model.CodeInvalid, "gossip %s address %q: port %q is not a number up to 65535", what, addr, portText)
+	}
+	return host, int(port), nil
+}
