@@ -43,6 +43,7 @@ type Config struct {
 // Hub knows the sessions of this server.
 type Hub struct {
 	cfg Config
+	sub *state.Subscription // made with the hub, so that no session misses a change
 
 	mu       sync.RWMutex
 	sessions map[string]*session
@@ -58,8 +59,9 @@ type Hub struct {
 
 // New makes a hub without sessions.
 func New(cfg Config) *Hub {
+	_, sub := cfg.Store.Subscribe(state.TableAllocs)
 	return &Hub{
-		cfg: cfg, sessions: make(map[string]*session), renewed: make(map[string]*session), due: make(chan struct{}, 1),
+		cfg: cfg, sub: sub, sessions: make(map[string]*session), renewed: make(map[string]*session), due: make(chan struct{}, 1),
 	}
 }
 
@@ -102,14 +104,14 @@ var errClosed = model.Errorf(model.CodeUnavailable, "the server is shutting down
 // distribute gives each change of an allocation to its node's session.
 func (h *Hub) distribute(ctx context.Context) error {
 	for {
-		_, sub := h.cfg.Store.Subscribe(state.TableAllocs)
-		h.resync() // whatever was missed before
-		err := h.follow(ctx, sub)
-		sub.Close()
+		err := h.follow(ctx, h.sub)
+		h.sub.Close()
 		if !errors.Is(err, state.ErrLagged) {
 			return err
 		}
 		h.cfg.Logger.Warn("assignments lagged behind the state; all connected nodes get full sets")
+		_, h.sub = h.cfg.Store.Subscribe(state.TableAllocs)
+		h.resync()
 	}
 }
 
