@@ -142,3 +142,22 @@ func (r *Runner) noteFor(name string, e *model.TaskEvent) {
 func (r *Runner) noteDriver(e *plugins.TaskEvent) {
 	r.noteFor(e.TaskName, task.DriverEvent(e.Timestamp, e.Message, e.Annotations))
 }
+
+// Has tells whether the allocation has a task of that name.
+func (r *Runner) Has(name string) bool {
+	for i := range r.tasks {
+		if r.tasks[i].recorder.key == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Dead tells whether a task has ended for good.
+func (r *Runner) Dead(name string) bool {
+	if !r.EndedAt().IsZero() {
+		return true
+	}
+	u := r.Status()
+	return u != nil && u.TaskStates[name] != nil && u.TaskStates[name].State == model.TaskDead
+}

@@ -369,6 +369,9 @@ func (r *Runner) conclude() {
 			at = t.status.FinishedAt
 		}
 	}
+	if at.IsZero() {
+		at = time.Now()
+	}
 	r.mu.Lock()
 	r.endedAt = at
 	r.mu.Unlock()

@@ -3,6 +3,7 @@ package driverset
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -49,4 +50,24 @@ func Sweep(allocID, task string) error {
 		time.Sleep(sweepPause)
 	}
 	return fmt.Errorf("processes of allocation %s do not end", allocID)
+}
+
+// RemoveGroups removes the groups that all tasks' groups are made in, where no
+// task of anyone is in them.
+func RemoveGroups() error {
+	var errs []error
+	for _, pattern := range []string{
+		"/sys/fs/cgroup/*/nomad/share", "/sys/fs/cgroup/*/nomad/reserve", "/sys/fs/cgroup/*/nomad",
+		"/sys/fs/cgroup/nomad.slice/share.slice", "/sys/fs/cgroup/nomad.slice/reserve.slice", "/sys/fs/cgroup/nomad.slice",
+	} {
+		dirs, err := filepath.Glob(pattern)
+		errs = append(errs, err)
+		for _, dir := range dirs {
+			err := syscall.Rmdir(dir)
+			if err != nil && !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.ENOENT) {
+				errs = append(errs, fmt.Errorf("remove control group %s: %w", dir, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }

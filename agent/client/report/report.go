@@ -53,7 +53,7 @@ type entry struct {
 type Queue struct {
 	mu       sync.Mutex
 	entries  map[string]*entry
-	seq      uint64
+	seq      uint64 // of the last report; rises over sessions, so that late words of an old one do no harm
 	inFlight map[uint64]bool
 	last     time.Time // of the last report
 	since    time.Time // oldest unsent change that is not urgent
@@ -190,18 +190,19 @@ func (q *Queue) take() (uint64, []*model.AllocUpdate) {
 	return q.seq, updates
 }
 
-// Acked notes that the servers have committed a report, and returns the updates
-// that are now known to them and are still the newest.
+// Acked notes that the servers have committed all reports up to seq, and returns
+// the updates that are now known to them and are still the newest.
 func (q *Queue) Acked(seq uint64) []*model.AllocUpdate {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.inFlight[seq] {
-		return nil // of an earlier session
+	for s := range q.inFlight {
+		if s <= seq {
+			delete(q.inFlight, s)
+		}
 	}
-	delete(q.inFlight, seq)
 	var known []*model.AllocUpdate
 	for id, e := range q.entries {
-		if e.sent == seq {
+		if e.sent != 0 && e.sent <= seq {
 			known = append(known, e.update)
 			delete(q.entries, id)
 		}

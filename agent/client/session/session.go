@@ -1,0 +1,358 @@
+// Package session keeps a node in touch with the servers: one stream to one of
+// them, for registration, lease, assignments and reports, and one tunnel beside
+// it by which servers reach the node's own handlers.
+//
+//	Register ─▶ Registered ─▶ { Assign, Renewed, Reported }*
+//	                          { Renew, Report, Update }*
+//
+// Contract and invariants:
+//
+//   - Losing the servers changes nothing on the node. A session that breaks is
+//     opened again, with the next server, after a pause that grows with failures
+//     and has some chance in it.
+//   - In a new session every unconfirmed report is sent again; the servers answer
+//     with the full assignment.
+//   - A server that does not confirm the lease for its whole duration is left for
+//     another one, if there is another.
+//   - A changed description of the node is sent as soon as it changes.
+//
+// Example:
+//
+//	s := session.New(session.Config{Servers: servers, Node: board.Node, Apply: set.Apply, ...})
+//	err := s.Run(ctx)
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/client/report"
+	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/model"
+)
+
+const (
+	// pauseMin and pauseMax pace attempts to open a session.
+	pauseMin = 20 * time.Millisecond
+	pauseMax = 5 * time.Second
+	// registerTimeout bounds the wait for a registration: an election may be on.
+	registerTimeout = 15 * time.Second
+	// renewals per lease.
+	renewals = 3
+	// defaultLease is used when a server names none.
+	defaultLease = 4 * time.Second
+	// tunnelPause paces reopening of the tunnel within a session.
+	tunnelPause = 500 * time.Millisecond
+)
+
+// Servers are those that a node may talk to.
+type Servers interface {
+	// Addrs are the known servers, none while none are known.
+	Addrs() []string
+	// At reaches one of them.
+	At(addr string) rpc.Caller
+}
+
+// Config is what a Session connects.
+type Config struct {
+	Servers Servers
+	// Node describes the node, with its secret; changed closes when that is
+	// superseded.
+	Node func() (node *model.Node, changed <-chan struct{})
+	// Reports are the statuses to tell.
+	Reports *report.Queue
+	// Apply takes assignments in, Confirmed the statuses that are committed.
+	Apply     func(context.Context, *msg.NodeAssign) error
+	Confirmed func([]*model.AllocUpdate)
+	// Handlers answer what servers ask through the tunnel; nil = no tunnel.
+	Handlers *rpc.Server
+	// Registered is called, if set, whenever a session stands.
+	Registered func()
+	Logger     *slog.Logger
+}
+
+// Session keeps one session open.
+type Session struct {
+	cfg Config
+
+	mu      sync.Mutex
+	learned []string // servers that the last one named
+	server  string   // of the session that stands, "" = none
+}
+
+// New makes a Session; Run opens it.
+func New(cfg Config) *Session { return &Session{cfg: cfg} }
+
+// Server is the server of the standing session, "" while there is none.
+func (s *Session) Server() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.server
+}
+
+// Servers are all servers that the node knows of.
+func (s *Session) Servers() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Clone(s.cfg.Servers.Addrs())
+	for _, addr := range s.learned {
+		if !slices.Contains(all, addr) {
+			all = append(all, addr)
+		}
+	}
+	return all
+}
+
+// Run keeps a session open until ctx ends.
+func (s *Session) Run(ctx context.Context) error {
+	pause, last := time.Duration(0), ""
+	for ctx.Err() == nil {
+		addr := s.choose(last)
+		if addr == "" {
+			rest(ctx, pauseMin+jitter(pauseMin))
+			continue
+		}
+		stood, err := s.once(ctx, addr)
+		if ctx.Err() != nil {
+			return nil
+		}
+		last = addr
+		if stood {
+			pause = 0
+		}
+		pause = min(max(2*pause, pauseMin), pauseMax)
+		s.cfg.Logger.Warn("session with server ended", "server", addr, "error", err, "again_in", pause)
+		rest(ctx, pause+jitter(pause))
+	}
+	return nil
+}
+
+// choose picks a server by chance, and not the last one if there is another.
+func (s *Session) choose(last string) string {
+	all := s.Servers()
+	if len(all) > 1 {
+		all = slices.DeleteFunc(all, func(addr string) bool { return addr == last })
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return all[rand.IntN(len(all))]
+}
+
+func jitter(d time.Duration) time.Duration { return time.Duration(rand.Int64N(int64(d)/2 + 1)) }
+
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// once is one session. stood tells whether it was registered.
+func (s *Session) once(ctx context.Context, addr string) (stood bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	caller := s.cfg.Servers.At(addr)
+	stream, err := msg.NodeSession.Open(ctx, caller)
+	if err != nil {
+		return false, err
+	}
+	defer stream.Close()
+	c := &connection{s: s, stream: stream, confirmed: time.Now()}
+	node, changed := s.cfg.Node()
+	registered, err := c.register(ctx, cancel, node)
+	if err != nil {
+		return false, cause(ctx, err)
+	}
+	s.stand(addr, registered.Servers)
+	defer s.stand("", nil)
+	s.cfg.Reports.Reset()
+	var wg sync.WaitGroup
+	run := func(f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	run(c.receive)
+	run(func(ctx context.Context) error { return c.renew(ctx, registered.LeaseTTL) })
+	run(c.report)
+	run(func(ctx context.Context) error { return c.describe(ctx, changed) })
+	if s.cfg.Handlers != nil {
+		run(func(ctx context.Context) error { return s.tunnel(ctx, caller, node) })
+	}
+	<-ctx.Done()
+	stream.Close()
+	wg.Wait()
+	return true, context.Cause(ctx)
+}
+
+// stand notes which server the session is with.
+func (s *Session) stand(addr string, servers []string) {
+	s.mu.Lock()
+	s.server = addr
+	if len(servers) > 0 {
+		s.learned = servers
+	}
+	s.mu.Unlock()
+	if addr != "" && s.cfg.Registered != nil {
+		s.cfg.Registered()
+	}
+}
+
+// cause is the reason of ctx's end, if it has ended for one, or err.
+func cause(ctx context.Context, err error) error {
+	if why := context.Cause(ctx); why != nil && !errors.Is(why, context.Canceled) {
+		return why
+	}
+	return err
+}
+
+// tunnel keeps the tunnel open as long as the session.
+func (s *Session) tunnel(ctx context.Context, caller rpc.Caller, node *model.Node) error {
+	for ctx.Err() == nil {
+		err := rpc.ServeTunnel(ctx, caller, rpc.NodeHello{NodeID: node.ID, Secret: node.SecretID}, s.cfg.Handlers)
+		if ctx.Err() != nil {
+			return nil
+		}
+		s.cfg.Logger.Debug("tunnel ended", "error", err)
+		rest(ctx, tunnelPause)
+	}
+	return nil
+}
+
+// connection is the stream of one session.
+type connection struct {
+	s      *Session
+	stream *rpc.Stream[msg.NodeUp, msg.NodeDown]
+	sendMu sync.Mutex
+
+	mu        sync.Mutex
+	confirmed time.Time // last word of the server on the lease
+}
+
+func (c *connection) send(m *msg.NodeUp) error {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	return c.stream.Send(m)
+}
+
+// register sends the first message and waits for its answer.
+func (c *connection) register(ctx context.Context, cancel context.CancelCauseFunc, node *model.Node) (*msg.NodeRegistered, error) {
+	timer := time.AfterFunc(registerTimeout, func() {
+		cancel(model.Errorf(model.CodeUnavailable, "no answer to the registration within %v", registerTimeout))
+	})
+	defer timer.Stop()
+	if err := c.send(&msg.NodeUp{Register: &msg.NodeRegister{Node: node}}); err != nil {
+		if _, why := c.stream.Recv(); why != nil {
+			err = why // of the server, better than "the stream has ended"
+		}
+		return nil, err
+	}
+	m, err := c.stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	if m.Registered == nil {
+		return nil, errors.New("protocol error: the first message is not the answer to the registration")
+	}
+	return m.Registered, ctx.Err()
+}
+
+// receive handles what the server sends.
+func (c *connection) receive(ctx context.Context) error {
+	for {
+		m, err := c.stream.Recv()
+		if err != nil {
+			return fmt.Errorf("the server ended the session: %w", err)
+		}
+		switch {
+		case m.Assign != nil:
+			if err := c.s.cfg.Apply(ctx, m.Assign); err != nil {
+				return err
+			}
+		case m.Renewed != nil:
+			c.confirm()
+		case m.Reported != nil:
+			c.s.cfg.Confirmed(c.s.cfg.Reports.Acked(m.Reported.Seq))
+		case m.Registered != nil: // registered anew by its server
+			c.confirm()
+		}
+	}
+}
+
+func (c *connection) confirm() {
+	c.mu.Lock()
+	c.confirmed = time.Now()
+	c.mu.Unlock()
+}
+
+func (c *connection) sinceConfirmed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.confirmed)
+}
+
+// renew extends the lease, and gives up a server that cannot.
+func (c *connection) renew(ctx context.Context, lease time.Duration) error {
+	if lease <= 0 {
+		lease = defaultLease
+	}
+	tick := time.NewTicker(lease / renewals)
+	defer tick.Stop()
+	for seq := uint64(1); ; seq++ {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := c.send(&msg.NodeUp{Renew: &msg.NodeRenew{Seq: seq}}); err != nil {
+			return err
+		}
+		if silent := c.sinceConfirmed(); silent > lease+lease/renewals && len(c.s.Servers()) > 1 {
+			return model.Errorf(model.CodeUnavailable, "the server has not confirmed the lease for %v", silent.Round(time.Millisecond))
+		}
+	}
+}
+
+// report sends statuses as they come.
+func (c *connection) report(ctx context.Context) error {
+	for {
+		seq, updates, err := c.s.cfg.Reports.Next(ctx)
+		if err != nil {
+			return nil // the session ends
+		}
+		if len(updates) == 0 {
+			continue
+		}
+		if err := c.send(&msg.NodeUp{Report: &msg.NodeReport{Seq: seq, Updates: updates}}); err != nil {
+			return err
+		}
+	}
+}
+
+// describe sends the node's description whenever it changes.
+func (c *connection) describe(ctx context.Context, changed <-chan struct{}) error {
+	for {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+		var node *model.Node
+		node, changed = c.s.cfg.Node()
+		if err := c.send(&msg.NodeUp{Update: node}); err != nil {
+			return err
+		}
+	}
+}
