@@ -93,7 +93,7 @@ func (s *story) register() {
 		"type": s.pick("type", []string{"service", "batch", "system", "sysbatch"}), "count": fmt.Sprint(s.draw("count", 0, 6)),
 		"cpu": "100", "mem": s.pick("mem", []string{"50", "200", "400"}), "command": s.pick("command", []string{"one", "two"}),
 	}
-	if old != nil {
+	if old != nil && s.draw("same type", 0, 9) > 0 {
 		args["type"] = old.Type
 	}
 	if s.draw("ports", 0, 2) == 0 {

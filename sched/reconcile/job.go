@@ -127,8 +127,8 @@ func (r *run) outdated(a *model.Allocation) bool {
 	return changed
 }
 
-// moving tells whether an operator asked for an allocation to be replaced.
+// moving tells whether an operator asked for a live allocation to be replaced.
+// ForceReschedule is about failed ones only.
 func moving(a *model.Allocation) bool {
-	t := a.DesiredTransition
-	return flag(t.Migrate) || flag(t.Reschedule) || flag(t.ForceReschedule)
+	return flag(a.DesiredTransition.Migrate) || flag(a.DesiredTransition.Reschedule)
 }
