@@ -26,6 +26,9 @@ func openProcess(pid int, start uint64) (int, error) {
 		return -1, unix.ESRCH
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.EINVAL) { // just being reaped, say kernels before 6.9
+		return -1, unix.ESRCH
+	}
 	if err != nil {
 		return -1, err
 	}
