@@ -1,7 +1,9 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +50,13 @@ func newConn(addr string, tunnel bool, dial func(context.Context) (net.Conn, err
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			nc, err := dial(ctx)
 			c.noteDial(err)
-			return nc, err
+			if err != nil {
+				return nil, err
+			}
+			if _, encrypted := nc.(*tls.Conn); !encrypted {
+				nc = &plainConn{Conn: nc, refused: c.noteDial}
+			}
+			return nc, nil
 		}),
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodecV2(codec{}),
@@ -91,6 +99,34 @@ func (c *conn) lastDial() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.dialErr
+}
+
+// plainConn looks out for an encrypting agent's refusal, which gRPC would keep to
+// itself.
+type plainConn struct {
+	net.Conn
+	refused func(error)
+	seen    []byte // what came first
+	done    bool   // known to be a refusal, or not
+}
+
+// Read implements net.Conn.
+func (c *plainConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.done {
+		c.seen = append(c.seen, p[:n]...)
+		switch {
+		case bytes.HasPrefix(c.seen, plainRefusal):
+			c.refused(errors.New(plainRefusalWords))
+			c.done = true
+		case !bytes.HasPrefix(plainRefusal, c.seen):
+			c.done = true
+		}
+		if c.done {
+			c.seen = nil
+		}
+	}
+	return n, err
 }
 
 // ready waits until the connection stands, so that a call that fails here is

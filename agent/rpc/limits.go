@@ -21,6 +21,9 @@ const (
 	// helloTimeout bounds the time from accept to first byte and TLS handshake,
 	// so that silent connections do not pile up.
 	helloTimeout = 5 * time.Second
+	// refuseTimeout and refuseBytes bound waiting for a refused peer to hang up.
+	refuseTimeout = time.Second
+	refuseBytes   = 64 << 10
 	// acceptQueue is how many greeted connections wait for their server.
 	acceptQueue = 128
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -172,10 +173,10 @@ func (l *Listener) greet(ctx context.Context, nc net.Conn) error {
 	}
 	switch {
 	case server != nil && !encrypted:
-		_, _ = nc.Write(plainRefusal) // a courtesy; the refusal is logged here
+		refuse(nc, plainRefusal)
 		return errPlainPeer
 	case server == nil && encrypted:
-		_, _ = nc.Write([]byte{0x15, 0x03, 0x03, 0x00, 0x02, 0x02, alertNoEncryption})
+		refuse(nc, []byte{0x15, 0x03, 0x03, 0x00, 0x02, 0x02, alertNoEncryption})
 		return errTLSPeer
 	}
 	var out net.Conn = pc
@@ -192,6 +193,21 @@ func (l *Listener) greet(ctx context.Context, nc net.Conn) error {
 	return to.deliver(ctx, out)
 }
 
+// refuse sends a last word. What the peer sent meanwhile is read, or closing
+// would take the word back. All of it is a courtesy: the refusal is logged here.
+func refuse(nc net.Conn, words []byte) {
+	_ = nc.SetDeadline(time.Now().Add(refuseTimeout))
+	if _, err := nc.Write(words); err != nil {
+		return
+	}
+	if c, ok := nc.(*countedConn); ok {
+		if tc, ok := c.Conn.(*net.TCPConn); ok {
+			_ = tc.CloseWrite()
+		}
+	}
+	_, _ = io.CopyN(io.Discard, nc, refuseBytes)
+}
+
 var (
 	errSilent    = errors.New("it sent nothing")
 	errNotAgent  = errors.New("it does not speak an agent's protocol: this is the rpc port, the HTTP API has its own")
@@ -199,15 +215,16 @@ var (
 	errTLSPeer   = errors.New("it encrypts and this agent does not: give this agent the cluster's encrypt key or tls certificates")
 )
 
-// plainRefusal tells a plaintext gRPC client why: empty HTTP/2 settings, then a
-// go-away frame (last stream 0, code INADEQUATE_SECURITY) with the words.
+const plainRefusalWords = "this cluster encrypts: the agent needs the cluster's encrypt key or tls certificates"
+
+// plainRefusal tells a plaintext gRPC client why: an HTTP/2 go-away frame (last
+// stream 0, code INADEQUATE_SECURITY) with the words. Settings do not precede it,
+// or the client would take the connection for usable.
 var plainRefusal = func() []byte {
-	words := "this cluster encrypts: the agent needs the cluster's encrypt key or tls certificates"
-	out := []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
-	n := 8 + len(words)
-	out = append(out, byte(n>>16), byte(n>>8), byte(n), 7, 0, 0, 0, 0, 0)
+	n := 8 + len(plainRefusalWords)
+	out := append([]byte(nil), byte(n>>16), byte(n>>8), byte(n), 7, 0, 0, 0, 0, 0)
 	out = append(out, 0, 0, 0, 0, 0, 0, 0, 0x0c)
-	return append(out, words...)
+	return append(out, plainRefusalWords...)
 }()
 
 // muxed is one kind's share of a Listener.

@@ -111,7 +111,7 @@ type agent struct {
 	writes  atomic.Int64
 }
 
-func startAgent(t *testing.T, name string, sec *Security, tune ...func(*ListenerConfig)) *agent {
+func startAgent(t testing.TB, name string, sec *Security, tune ...func(*ListenerConfig)) *agent {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -259,13 +259,13 @@ func (s *Security) greet(ctx context.Context, nc net.Conn, kind byte) (net.Conn,
 // explainHandshake gives words to what usually goes wrong.
 func explainHandshake(addr string, err error) error {
 	var stranger *strangerError
-	var alert tls.AlertError
+	var remote *net.OpError
 	switch {
 	case errors.As(err, &stranger):
 		return fmt.Errorf("the agent at %s %s", addr, stranger.text)
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return fmt.Errorf("the agent at %s does not encrypt: it has no encrypt key or tls certificates, this one has", addr)
-	case errors.As(err, &alert) && uint8(alert) == alertNoEncryption:
+	case errors.As(err, &remote) && remote.Op == "remote error" && remote.Err.Error() == tls.AlertError(alertNoEncryption).Error():
 		return fmt.Errorf("the agent at %s does not encrypt: it has no encrypt key or tls certificates, this one has", addr)
 	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET):
 		return fmt.Errorf("the agent at %s closed the connection during the handshake: it may belong to another cluster, or be out of connections", addr)
