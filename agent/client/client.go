@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/client/alloc"
@@ -50,7 +51,12 @@ type Client struct {
 	streams chan struct{} // one element for each stream under way
 	started chan struct{} // closed when the first session stands
 	startup sync.Once
+	retired atomic.Bool
 }
+
+// Retire makes the end of Run stop and remove everything, as in dev mode: the
+// node will not come back.
+func (c *Client) Retire() { c.retired.Store(true) }
 
 // New prepares a client: its directories, identity, state and drivers. Nothing
 // runs before Run. The error is in words for the operator.
@@ -84,7 +90,10 @@ func (c *Client) closeState() error {
 // assemble makes all parts.
 func (c *Client) assemble(ctx context.Context) error {
 	cfg := &c.cfg
-	id, err := identity(cfg.StateDir, idFile)
+	id, err := cfg.NodeID, error(nil)
+	if id == "" {
+		id, err = identity(cfg.StateDir, idFile)
+	}
 	if err != nil {
 		return err
 	}
@@ -247,7 +256,8 @@ func (c *Client) Run(ctx context.Context) error {
 	talk.run(c.talk, stop)
 	<-ctx.Done()
 	var errs []error
-	if c.cfg.Dev {
+	forGood := c.cfg.Dev || c.retired.Load()
+	if forGood {
 		errs = append(errs, c.stopEverything(base))
 	}
 	errs = append(errs, talk.end())
@@ -257,7 +267,7 @@ func (c *Client) Run(ctx context.Context) error {
 		errs = append(errs, c.drivers.Stop(base))
 	}
 	errs = append(errs, state.end())
-	if c.cfg.Dev {
+	if forGood {
 		errs = append(errs, driverset.RemoveGroups())
 	}
 	return errors.Join(errs...)

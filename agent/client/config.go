@@ -21,6 +21,9 @@ type Config struct {
 	// Name defaults to the host's name.
 	Region, Datacenter, Name, NodePool, NodeClass string
 	Meta                                          map[string]string
+	// NodeID is the node's id for its whole life; "" keeps one in StateDir. An
+	// agent gives its own, so that gossip and servers speak of the same node.
+	NodeID string
 
 	// StateDir, AllocDir and PluginDir are absolute; PluginDir may be empty.
 	StateDir, AllocDir, PluginDir string
