@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	osexec "os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -274,6 +275,26 @@ func TestNetworkFilesDevicesAndVolumes(t *testing.T) {
 		if !strings.Contains(out, w) {
 			t.Errorf("%q is missing in %s", w, logs(c))
 		}
+	}
+}
+
+func TestNetworkNamespace(t *testing.T) {
+	d := newDriver(t, map[string]any{})
+	holder := osexec.Command("sleep", "1000")
+	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if err := holder.Start(); err != nil {
+		t.Skip(err)
+	}
+	defer holder.Wait()
+	defer holder.Process.Kill()
+	c := task(t, sh("readlink /proc/self/ns/net"))
+	c.NetworkIsolation = &plugins.NetworkIsolation{Mode: plugins.NetGroup, Path: fmt.Sprintf("/proc/%d/ns/net", holder.Process.Pid)}
+	want, err := os.Readlink(c.NetworkIsolation.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, out := run(t, d, c); out != want+"\n" {
+		t.Errorf("%s, want %s", logs(c), want)
 	}
 }
 

@@ -79,7 +79,7 @@ func (d *Driver) StartTask(ctx context.Context, c *plugins.TaskConfig) (*plugins
 	defer done()
 	state := tasks.State{Dir: tasks.ControlDir(c), Reserved: tasks.IsReserved(c)}
 	scope := d.Scope(c, state)
-	if err := scope.Remove(); err != nil { // counters of an earlier run
+	if err := d.Prepare(ctx, c, scope); err != nil {
 		return nil, nil, err
 	}
 	p := &planner{conf: conf, c: c, t: t, tree: d.Tree(), scope: scope, dir: state.Dir}

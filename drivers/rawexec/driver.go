@@ -96,7 +96,7 @@ func (d *Driver) TaskConfigSchema(context.Context) (*plugins.Spec, error) {
 func (d *Driver) Capabilities(context.Context) (*plugins.Capabilities, error) {
 	return &plugins.Capabilities{
 		SendSignals: true, Exec: true, FSIsolation: plugins.FSNone,
-		NetModes: []plugins.NetMode{plugins.NetHost, plugins.NetGroup}, RotatesLogs: true,
+		NetModes: []plugins.NetMode{plugins.NetHost, plugins.NetGroup}, NoMounts: true, RotatesLogs: true,
 	}, nil
 }
 

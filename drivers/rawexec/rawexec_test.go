@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	osexec "os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -303,6 +304,66 @@ func TestRecover(t *testing.T) {
 			t.Errorf("a destroyed task was recovered: %v", err)
 		}
 	})
+}
+
+func TestOrphanGivesWayToTheNextRun(t *testing.T) {
+	trees(t, func(t *testing.T, tree *cgroup.Tree) {
+		c := task(t, sh("exec sleep 1000"))
+		first := newDriver(t, tree, map[string]any{})
+		if _, _, err := first.StartTask(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		orphan, err := first.Get(c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := *c
+		again.ID = c.AllocID + "/web/second"
+		if _, _, err := first.StartTask(t.Context(), &again); err == nil || !strings.Contains(err.Error(), "earlier run") {
+			t.Errorf("a second run beside a known one: %v", err)
+		}
+		first.Shutdown(t.Context())
+		d := newDriver(t, tree, map[string]any{})
+		start(t, d, &again)
+		if p, ok := shim.ReadProcess(orphan.Shim.PID()); ok && !p.Zombie() {
+			t.Error("the orphan is alive")
+		}
+		if s, err := d.InspectTask(t.Context(), again.ID); err != nil || s.State != plugins.StateRunning {
+			t.Errorf("%+v %v", s, err)
+		}
+	})
+}
+
+func TestNetworkNamespace(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can enter network namespaces")
+	}
+	holder := osexec.Command("sleep", "1000")
+	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if err := holder.Start(); err != nil {
+		t.Skip(err)
+	}
+	defer holder.Wait()
+	defer holder.Process.Kill()
+	d := newDriver(t, cgroup.Detect(), map[string]any{})
+	c := task(t, sh("readlink /proc/self/ns/net; exec sleep 1000"))
+	c.User = "nobody"
+	c.NetworkIsolation = &plugins.NetworkIsolation{Mode: plugins.NetGroup, Path: fmt.Sprintf("/proc/%d/ns/net", holder.Process.Pid)}
+	want, err := os.Readlink(c.NetworkIsolation.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, d, c)
+	eventually(t, "output", func() bool { return output(t, c) == want+"\n" })
+	r, err := d.ExecTask(t.Context(), c.ID, []string{"readlink", "/proc/self/ns/net"}, patience)
+	if err != nil || string(r.Stdout) != want+"\n" {
+		t.Errorf("%+v %v", r, err)
+	}
+	c = task(t, sh("exit"))
+	c.NetworkIsolation = &plugins.NetworkIsolation{Path: "/no/such/namespace"}
+	if _, _, err := d.StartTask(t.Context(), c); err == nil || !strings.Contains(err.Error(), "network namespace /no/such") {
+		t.Error(err)
+	}
 }
 
 func TestExec(t *testing.T) {

@@ -55,6 +55,9 @@ func (d *Driver) StartTask(ctx context.Context, c *plugins.TaskConfig) (*plugins
 	if err := tasks.CheckConfig(c); err != nil {
 		return nil, nil, err
 	}
+	if len(c.Mounts) > 0 {
+		return nil, nil, errors.New("the raw_exec driver cannot mount volumes: its tasks share the machine's file system")
+	}
 	conf := d.settings()
 	if !conf.enabled {
 		return nil, nil, errors.New("the raw_exec driver is disabled on this node")
@@ -72,7 +75,7 @@ func (d *Driver) StartTask(ctx context.Context, c *plugins.TaskConfig) (*plugins
 		return nil, nil, err
 	}
 	defer done()
-	if err := p.scope.Remove(); err != nil { // counters of an earlier run
+	if err := d.Prepare(ctx, c, p.scope); err != nil {
 		return nil, nil, err
 	}
 	if err := p.scope.Create(); err != nil {
@@ -128,6 +131,9 @@ func (d *Driver) plan(conf config, c *plugins.TaskConfig, t *taskConfig) (*plan,
 	if user != nil {
 		p.shim.Credential = &user.Credential
 		p.shim.Env = user.LoginEnv(env)
+	}
+	if n := c.NetworkIsolation; n != nil {
+		p.shim.Network = n.Path
 	}
 	if t.oomScoreAdj != 0 {
 		adj := int(t.oomScoreAdj)

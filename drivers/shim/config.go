@@ -39,6 +39,8 @@ type Config struct {
 	// KillDir is the cgroup directory (v2, or v1 freezer) whose processes end
 	// with the task; may be empty.
 	KillDir string
+	// Network is the path of a network namespace to enter; empty = the host's.
+	Network string
 	Rlimits []Rlimit
 	// OOMScoreAdj, if set, from -1000 to 1000.
 	OOMScoreAdj *int

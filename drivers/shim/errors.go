@@ -24,6 +24,7 @@ const (
 	StageWorkDir
 	StageExec
 	StageLauncher
+	StageNetwork
 )
 
 // StartError tells why a task could not be started. Errno is 0 when Text, in
@@ -51,6 +52,8 @@ func (e *StartError) Error() string {
 		return "cannot create a process for the task" + e.suffix()
 	case StageCgroup:
 		return fmt.Sprintf("cannot put the task into its cgroup %s%s", e.cfg.KillDir, e.suffix())
+	case StageNetwork:
+		return fmt.Sprintf("cannot enter the network namespace %s%s", e.cfg.Network, e.suffix())
 	case StageGroups, StageUser:
 		return e.userText()
 	case StageWorkDir:

@@ -56,6 +56,7 @@ enum shim_stage {
 	STAGE_WORK_DIR,
 	STAGE_EXEC,
 	STAGE_LAUNCHER,
+	STAGE_NETWORK,
 };
 
 struct shim_rlimit {
@@ -66,7 +67,7 @@ struct shim_rlimit {
 /* One task, as the driver described it. Strings point into the received
  * configuration and are gone after the start (config_release). */
 struct shim_config {
-	const char *path, *cwd, *boot_id;
+	const char *path, *cwd, *boot_id, *netns;
 	char **argv, **envp;
 	size_t argc, envc;
 	int set_user;

@@ -78,6 +78,16 @@ static void set_limits(const struct shim_config *c, int notes)
 	}
 }
 
+static void join_network(const struct shim_config *c, int notes)
+{
+	if (!c->netns)
+		return;
+	int fd = open(c->netns, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+		note(notes, 1, STAGE_NETWORK, errno);
+	close(fd);
+}
+
 static void set_user(const struct shim_config *c, int notes)
 {
 	if (!c->set_user)
@@ -107,6 +117,7 @@ static void child(const struct shim_config *c, const int fds[4], int notes, pid_
 		if (fds[i] >= 0 && dup2(fds[i], i) < 0)
 			note(notes, 1, STAGE_OUTPUT, errno);
 	set_limits(c, notes);
+	join_network(c, notes);
 	set_user(c, notes);
 	die_with_parent(parent);
 	if (chdir(c->cwd) < 0)
@@ -120,6 +131,7 @@ void child_enter(const struct shim_config *c, int notes)
 {
 	reset_signals();
 	set_limits(c, notes);
+	join_network(c, notes);
 	set_user(c, notes);
 	if (chdir(c->cwd) < 0)
 		note(notes, 1, STAGE_WORK_DIR, errno);

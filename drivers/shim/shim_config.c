@@ -82,6 +82,7 @@ static int take_field(struct shim_config *c, char tag, const char *v, size_t n)
 	case 'c': c->path = v; return 0;
 	case 'w': c->cwd = v; return 0;
 	case 'b': c->boot_id = v; return 0;
+	case 'n': c->netns = v; return 0;
 	case 'a': c->argv[c->argc++] = (char *)v; return 0;
 	case 'e': c->envp[c->envc++] = (char *)v; return 0;
 	case 'L': c->log_dir = v; return 0;
@@ -153,7 +154,7 @@ void config_release(struct shim_config *c)
 {
 	munmap(region, region_len);
 	munmap(vectors, vectors_len);
-	c->path = c->cwd = c->boot_id = c->payload = NULL;
+	c->path = c->cwd = c->boot_id = c->netns = c->payload = NULL;
 	c->log_dir = c->log_name = c->out_path = c->err_path = NULL;
 	c->argv = c->envp = NULL;
 }

@@ -60,6 +60,9 @@ func (c *Config) encode(bootID string) ([]byte, error) {
 		e.str('p', p)
 	}
 	e.opt('K', c.KillDir)
+	if c.Launch == nil {
+		e.opt('n', c.Network)
+	}
 	c.encodeLimits(e)
 	c.encodeOutput(e)
 	if e.bad != "" {

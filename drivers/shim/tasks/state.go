@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/drivers/shim"
+	"github.com/steppe-project/steppe/drivers/shim/cgroup"
 	"github.com/steppe-project/steppe/plugins"
 )
 
@@ -108,6 +109,45 @@ func (s *Set) RecoverTask(_ context.Context, h *plugins.TaskHandle) error {
 	}
 	s.tasks[h.Config.ID] = t
 	return nil
+}
+
+// Prepare clears the place for a new run of a task: a run that nobody knows of,
+// as after the loss of a handle, is killed, and the control groups with the
+// counters of earlier runs are removed. A known run that still lives is an error.
+func (s *Set) Prepare(ctx context.Context, c *plugins.TaskConfig, scope *cgroup.Scope) error {
+	runs, err := os.ReadDir(controlParent(c))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("look for earlier runs: %w", err)
+	}
+	for _, run := range runs {
+		dir := filepath.Join(controlParent(c), run.Name())
+		if err := s.clear(ctx, dir); err != nil {
+			return err
+		}
+	}
+	return scope.Remove()
+}
+
+func (s *Set) clear(ctx context.Context, dir string) error {
+	held, err := shim.Load(dir)
+	if err != nil {
+		return nil // not a run, or one that never started
+	}
+	defer held.Release()
+	if _, over := held.Exited(); over {
+		return nil
+	}
+	s.mu.Lock()
+	for id, t := range s.tasks {
+		if t != nil && t.State.Dir == dir {
+			s.mu.Unlock()
+			return fmt.Errorf("an earlier run of the task, %s, is still running", id)
+		}
+	}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, killWait)
+	defer cancel()
+	return held.Kill(ctx)
 }
 
 // newestRun finds the control directory that was made last, "" if there is none.
