@@ -200,6 +200,19 @@ func (c *Client) describe() { c.board.drivers(c.drivers.Infos()) }
 // Node is the node as it is now; it must not be changed.
 func (c *Client) Node() *model.Node { return c.board.current() }
 
+// NodeID is the node's id, which never changes.
+func (c *Client) NodeID() string { return c.board.current().ID }
+
+// HasAlloc tells whether an allocation is on this node.
+func (c *Client) HasAlloc(id string) bool {
+	_, err := c.allocs.Get(id)
+	return err == nil
+}
+
+// StopTasks ends every task at once and waits for it, as dev mode does at the
+// end. Call it while Run runs.
+func (c *Client) StopTasks(ctx context.Context) error { return c.allocs.StopAll(ctx) }
+
 // Started closes when the client has registered for the first time.
 func (c *Client) Started() <-chan struct{} { return c.started }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -294,5 +295,293 @@ func TestRawExec(t *testing.T) {
 	want := "hello sh on n1\n" + filepath.Join(a.cfg.AllocDir, good.Alloc.ID, "sh/local") + "\n"
 	if got := a.read(t, good.Alloc.ID); got != want {
 		t.Errorf("log %q, want %q", got, want)
+	}
+}
+
+// pid is the process that a task wrote down.
+func pid(t *testing.T, a *agent, id string) int {
+	t.Helper()
+	var n int
+	deadline := time.Now().Add(patience)
+	for n == 0 && time.Now().Before(deadline) {
+		data, err := os.ReadFile(filepath.Join(a.cfg.AllocDir, id, "alloc/data/pid"))
+		if err == nil {
+			_, err = fmt.Sscan(string(data), &n)
+		}
+		if err != nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	if n == 0 {
+		t.Fatal("the task has not started")
+	}
+	return n
+}
+
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+const stays = `echo $$ > $NOMAD_ALLOC_DIR/data/pid; exec sleep 1000`
+
+// TestRestart: tasks keep their processes while the agent is away, and what
+// ended meanwhile has its true exit code. The state file may be lost as well.
+func TestRestart(t *testing.T) {
+	for _, lose := range []string{"nothing", "state file", "state file damaged"} {
+		t.Run(lose, func(t *testing.T) {
+			c, dir := newCluster(t), t.TempDir()
+			a := start(t, config(t, c, dir))
+			long, short := shell(1, model.JobTypeService, stays), shell(2, model.JobTypeBatch, `echo $$ > $NOMAD_ALLOC_DIR/data/pid; while ! test -e $NOMAD_ALLOC_DIR/data/go; do sleep 0.01; done; exit 7`)
+			c.assign(long, short)
+			c.await(long.Alloc.ID, model.ClientRunning)
+			c.await(short.Alloc.ID, model.ClientRunning)
+			longPID, shortPID := pid(t, a, long.Alloc.ID), pid(t, a, short.Alloc.ID)
+			if err := a.stop(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(a.cfg.AllocDir, short.Alloc.ID, "alloc/data/go"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			c.eventually("the short task ends", func() bool { return !alive(shortPID) })
+			state := filepath.Join(a.cfg.StateDir, stateFile)
+			var err error
+			switch lose {
+			case "state file":
+				err = os.Remove(state)
+			case "state file damaged":
+				err = os.WriteFile(state, []byte(strings.Repeat("damage", 10_000)), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			a = start(t, config(t, c, dir))
+			if u := c.await(short.Alloc.ID, model.ClientFailed); !strings.Contains(words(u), "Exit Code: 7") {
+				t.Error(words(u))
+			}
+			if !alive(longPID) {
+				t.Fatal("the agent's restart ended a task")
+			}
+			c.stop(long.Alloc.ID)
+			c.await(long.Alloc.ID, model.ClientComplete)
+			if alive(longPID) {
+				t.Error("it still runs")
+			}
+		})
+	}
+}
+
+// driverPID is the process of a built-in driver that this process started.
+func driverPID(t *testing.T) int {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range dirs {
+		data, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(data), "\x00__driver\x00raw_exec") {
+			continue
+		}
+		var n, parent int
+		var name, state string
+		stat, err := os.ReadFile(filepath.Join(filepath.Dir(path), "stat"))
+		if err != nil {
+			continue
+		}
+		if _, err := fmt.Sscan(string(stat), &n, &name, &state, &parent); err == nil && parent == os.Getpid() {
+			return n
+		}
+	}
+	return 0
+}
+
+// TestDriverKilled: kill -9 of the driver's process; its tasks keep running and
+// are managed again within two seconds.
+func TestDriverKilled(t *testing.T) {
+	c := newCluster(t)
+	a := start(t, config(t, c, t.TempDir()))
+	as := shell(1, model.JobTypeService, stays)
+	c.assign(as)
+	c.await(as.Alloc.ID, model.ClientRunning)
+	taskPID, victim := pid(t, a, as.Alloc.ID), driverPID(t)
+	if victim == 0 {
+		t.Fatal("no driver process")
+	}
+	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	c.eventually("another driver process", func() bool { n := driverPID(t); return n != 0 && n != victim })
+	if !alive(taskPID) {
+		t.Fatal("the task died with its driver")
+	}
+	_, err := msg.ClientAllocSignal.Call(t.Context(), a.rpc.Caller(), &msg.AllocSignalRequest{AllocID: as.Alloc.ID, Task: "sh", Signal: "SIGTERM"})
+	for err != nil && time.Since(begun) < patience {
+		time.Sleep(5 * time.Millisecond)
+		_, err = msg.ClientAllocSignal.Call(t.Context(), a.rpc.Caller(), &msg.AllocSignalRequest{AllocID: as.Alloc.ID, Task: "sh", Signal: "SIGTERM"})
+	}
+	took := time.Since(begun)
+	if u := c.await(as.Alloc.ID, model.ClientFailed); !strings.Contains(words(u), "Signal: 15") {
+		t.Error(words(u))
+	}
+	t.Logf("managed again after %v", took)
+	if took > 2*time.Second {
+		t.Errorf("managed again only after %v", took)
+	}
+}
+
+// TestServersGone: losing every server stops nothing; reports catch up.
+func TestServersGone(t *testing.T) {
+	c := newCluster(t)
+	a := start(t, config(t, c, t.TempDir()))
+	as := shell(1, model.JobTypeService, stays)
+	c.assign(as)
+	c.await(as.Alloc.ID, model.ClientRunning)
+	taskPID := pid(t, a, as.Alloc.ID)
+	c.mu.Lock()
+	c.cut()
+	sessions := c.sessions
+	c.mu.Unlock()
+	c.eventually("a new session", func() bool { return c.sessions > sessions })
+	if !alive(taskPID) {
+		t.Fatal("the task ended")
+	}
+	c.stop(as.Alloc.ID)
+	if u := c.await(as.Alloc.ID, model.ClientComplete); u.TaskStates["sh"].Restarts != 0 {
+		t.Error(words(u))
+	}
+}
+
+// TestDev: a dev agent leaves nothing behind.
+func TestDev(t *testing.T) {
+	c := newCluster(t)
+	cfg := config(t, c, t.TempDir())
+	cfg.Dev = true
+	a := start(t, cfg)
+	as := shell(1, model.JobTypeService, stays)
+	c.assign(as)
+	c.await(as.Alloc.ID, model.ClientRunning)
+	taskPID := pid(t, a, as.Alloc.ID)
+	if err := a.stop(); err != nil {
+		t.Error(err)
+	}
+	if alive(taskPID) || driverPID(t) != 0 {
+		t.Error("processes are left")
+	}
+	if left, err := os.ReadDir(cfg.AllocDir); err != nil || len(left) != 0 {
+		t.Errorf("files are left: %v %v", left, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	c, dir := newCluster(t), t.TempDir()
+	cfg := config(t, c, dir)
+	cfg.Handlers = rpc.NewServer(rpc.Config{})
+	start(t, cfg)
+	second := cfg
+	second.Handlers = rpc.NewServer(rpc.Config{})
+	if _, err := New(t.Context(), second); err == nil || !strings.Contains(err.Error(), "in use by another agent") {
+		t.Errorf("two agents on one directory: %v", err)
+	}
+	wrong := config(t, c, "relative")
+	wrong.Handlers = second.Handlers
+	if _, err := New(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "absolute") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestHandlers asks what servers ask through the tunnel.
+func TestHandlers(t *testing.T) {
+	c, ctx := newCluster(t), t.Context()
+	a := start(t, config(t, c, t.TempDir()))
+	as := shell(1, model.JobTypeService, `trap 'echo got hup' HUP; echo ready; while :; do sleep 0.05; done`)
+	c.assign(as)
+	c.await(as.Alloc.ID, model.ClientRunning)
+	id, caller := as.Alloc.ID, a.rpc.Caller()
+	logs, err := msg.ClientLogs.Open(ctx, caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer logs.Close()
+	if err := logs.Send(&msg.AllocLogsRequest{AllocID: id, Task: "sh", Type: "stdout", Follow: true}); err != nil {
+		t.Fatal(err)
+	}
+	hear := func(want string) {
+		t.Helper()
+		for text := ""; !strings.Contains(text, want); {
+			f, err := logs.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += string(f.Data)
+		}
+	}
+	hear("ready")
+	if _, err := msg.ClientAllocSignal.Call(ctx, caller, &msg.AllocSignalRequest{AllocID: id, Signal: "SIGHUP"}); err != nil {
+		t.Fatal(err)
+	}
+	hear("got hup")
+	list, err := msg.ClientFSList.Call(ctx, caller, &msg.AllocFileRequest{AllocID: id, Path: "/alloc/logs"})
+	if err != nil || len(list.Files) == 0 {
+		t.Errorf("list %v %v", list, err)
+	}
+	if _, err := msg.ClientFSStat.Call(ctx, caller, &msg.AllocFileRequest{AllocID: id, Path: "sh/secrets"}); model.CodeOf(err) != model.CodeDenied {
+		t.Errorf("secrets: %v", err)
+	}
+	usage, err := msg.ClientAllocStats.Call(ctx, caller, &msg.AllocFileRequest{AllocID: id})
+	if err != nil || usage.Stats.Tasks["sh"] == nil || usage.Stats.ResourceUsage.MemoryStats.Usage+usage.Stats.ResourceUsage.MemoryStats.RSS == 0 {
+		t.Errorf("usage %+v %v", usage, err)
+	}
+	if host, err := msg.ClientStats.Call(ctx, caller, &msg.NodeStatsRequest{}); err != nil || host.Stats.Memory.Total == 0 {
+		t.Errorf("host %+v %v", host, err)
+	}
+	if _, err := msg.ClientAllocRestart.Call(ctx, caller, &msg.AllocRestartRequest{AllocID: id, TaskName: "sh"}); err != nil {
+		t.Error(err)
+	}
+	hear("ready")
+	c.stop(id)
+	c.await(id, model.ClientComplete)
+	for { // the stream ends with the task
+		if _, err := logs.Recv(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.eventually("it may be collected", func() bool {
+		_, err := msg.ClientGC.Call(ctx, caller, &msg.ClientGCRequest{AllocID: id})
+		return err == nil
+	})
+	if _, err := msg.ClientFSList.Call(ctx, caller, &msg.AllocFileRequest{AllocID: id}); model.CodeOf(err) != model.CodeNotFound {
+		t.Errorf("after collection: %v", err)
+	}
+}
+
+// BenchmarkStart is the time from an assignment to the servers' word of running.
+func BenchmarkStart(b *testing.B) {
+	for _, n := range []int{1, 100} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := newCluster(b)
+			cfg := config(b, c, b.TempDir())
+			cfg.Dev, cfg.Logger = true, slog.New(slog.DiscardHandler)
+			start(b, cfg)
+			b.ResetTimer()
+			for range b.N {
+				list := make([]*msg.AssignedAlloc, n)
+				for i := range list {
+					list[i] = shell(i, model.JobTypeService, "exec sleep 1000")
+				}
+				c.assign(list...)
+				for _, as := range list {
+					c.await(as.Alloc.ID, model.ClientRunning)
+				}
+				b.StopTimer()
+				for _, as := range list {
+					c.stop(as.Alloc.ID)
+				}
+				for _, as := range list {
+					c.await(as.Alloc.ID, model.ClientComplete)
+				}
+				b.StartTimer()
+			}
+		})
 	}
 }

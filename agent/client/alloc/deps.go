@@ -60,6 +60,8 @@ const (
 	callTimeout = 30 * time.Second
 	// retryPause paces repeated attempts to stop or recover a task.
 	retryPause = 500 * time.Millisecond
+	// recoverPause is about how long a driver needs to learn of a task.
+	recoverPause = 20 * time.Millisecond
 	// waitNotice is how long a start may wait for an earlier allocation before
 	// the task's history says so.
 	waitNotice = 5 * time.Second

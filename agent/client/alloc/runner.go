@@ -348,12 +348,7 @@ func (r *Runner) members() []member {
 // finished tells whether every task has ended for good and left its driver.
 func (r *Runner) finished() bool {
 	for _, t := range r.tasks {
-		if t.status.Phase != task.Dead {
-			return false
-		}
-		select {
-		case <-t.gone:
-		default:
+		if t.status.Phase != task.Dead || !isClosed(t.gone) {
 			return false
 		}
 	}

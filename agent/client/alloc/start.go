@@ -75,6 +75,9 @@ func (p *startPlan) run(wait, call context.Context) {
 	}
 	handle, _, err := driver.StartTask(call, config)
 	if err != nil {
+		if !answers(call, driver, err) {
+			err = plugins.Recoverable(fmt.Errorf("the driver's process ended during the start: %w", err))
+		}
 		p.abandon(call, driver)
 		p.fail(task.StartFailed, err)
 		return
@@ -95,7 +98,7 @@ func (p *startPlan) run(wait, call context.Context) {
 func (p *startPlan) await(ctx context.Context) error {
 	notice := time.NewTimer(waitNotice)
 	defer notice.Stop()
-	for _, c := range append([]<-chan struct{}{p.gone, p.r.saved}, p.r.after...) {
+	for _, c := range append([]<-chan struct{}{p.gone}, p.r.after...) {
 		for over := false; !over; {
 			select {
 			case <-c:
@@ -111,15 +114,12 @@ func (p *startPlan) await(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes everything the driver needs, and the mark on disk that a start
-// is under way.
+// prepare makes everything the driver needs, and waits for the mark on disk that
+// a start is under way.
 func (p *startPlan) prepare(ctx context.Context) (*driverset.Driver, *plugins.TaskConfig, error) {
 	r := p.r
 	if err := r.buildOnce(p.assigned.alloc); err != nil {
 		return nil, nil, err
-	}
-	if err := p.mark(ctx); err != nil {
-		return nil, nil, plugins.Recoverable(err)
 	}
 	driver, err := r.deps.Drivers.Get(ctx, p.task.Driver)
 	if err != nil {
@@ -131,6 +131,9 @@ func (p *startPlan) prepare(ctx context.Context) (*driverset.Driver, *plugins.Ta
 	}
 	if err := hook.Prepare(ctx, b); err != nil {
 		return nil, nil, err
+	}
+	if err := p.mark(ctx); err != nil {
+		return nil, nil, plugins.Recoverable(err)
 	}
 	return driver, b.Config, nil
 }
@@ -154,9 +157,14 @@ func (r *Runner) buildOnce(a *model.Allocation) error {
 	return nil
 }
 
-// mark writes that a start with this id is under way, unless that was written
-// with the assignment.
+// mark makes durable that a start with this id is under way, unless that was
+// written with the assignment.
 func (p *startPlan) mark(ctx context.Context) error {
+	select {
+	case <-p.r.saved:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if p.first && p.r.saveErr == nil {
 		return nil
 	}
@@ -196,6 +204,7 @@ func (p *startPlan) abandon(ctx context.Context, driver *driverset.Driver) {
 	err := driver.DestroyTask(ctx, p.id, true)
 	if err != nil && !errors.Is(err, plugins.ErrTaskNotFound) {
 		p.r.log.Warn("cannot clean up after a failed start", "task", p.task.Name, "error", err)
+		p.r.sweep(p.task.Name)
 	}
 }
 

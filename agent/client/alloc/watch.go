@@ -100,11 +100,21 @@ func (f *follower) retake(ctx context.Context, d *driverset.Driver) (again bool,
 	case err == nil:
 		f.recover = false
 		return false, nil
-	case errors.Is(err, plugins.ErrUnavailable) || ctx.Err() != nil:
+	case ctx.Err() != nil || !answers(ctx, d, err):
 		f.settle(ctx, d)
 		return true, nil
 	}
 	return false, err
+}
+
+// answers tells whether an error is the driver's own word, and not that of a
+// broken connection to its process.
+func answers(ctx context.Context, d *driverset.Driver, err error) bool {
+	if errors.Is(err, plugins.ErrUnavailable) || isClosed(d.Gone) {
+		return false
+	}
+	_, err = d.Capabilities(ctx)
+	return err == nil
 }
 
 // vanished is for a task that its driver cannot take over: what is left of it
@@ -154,13 +164,14 @@ func (r *Runner) kill(ctx context.Context, t *taskRun, a task.Action) {
 	r.wg.Go(func() {
 		for ctx.Err() == nil {
 			err := r.stopOnce(ctx, driver, in, a)
-			if err == nil || errors.Is(err, plugins.ErrTaskNotFound) || errors.Is(err, driverset.ErrUnknown) {
+			if err == nil || errors.Is(err, driverset.ErrUnknown) || isClosed(in.ended) {
 				return
 			}
-			select {
-			case <-in.ended:
-				return
-			default:
+			if errors.Is(err, plugins.ErrTaskNotFound) {
+				// A new driver process that its follower has not told of the task
+				// yet; if the task is gone, the follower says so.
+				pause(ctx, recoverPause)
+				continue
 			}
 			if ctx.Err() == nil {
 				r.log.Warn("cannot stop a task, trying again", "task", name, "error", err)
@@ -168,6 +179,15 @@ func (r *Runner) kill(ctx context.Context, t *taskRun, a task.Action) {
 			pause(ctx, retryPause)
 		}
 	})
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *Runner) stopOnce(ctx context.Context, driver string, in *instance, a task.Action) error {

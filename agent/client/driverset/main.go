@@ -2,6 +2,7 @@ package driverset
 
 import (
 	"github.com/steppe-project/steppe/drivers/exec"
+	"github.com/steppe-project/steppe/drivers/mock"
 	"github.com/steppe-project/steppe/drivers/rawexec"
 	"github.com/steppe-project/steppe/plugins"
 	"github.com/steppe-project/steppe/plugins/serve"
@@ -14,6 +15,7 @@ const mainArg = "__driver"
 var builtin = map[string]func() plugins.Driver{
 	rawexec.Name: func() plugins.Driver { return rawexec.New() },
 	exec.Name:    func() plugins.Driver { return exec.New() },
+	mock.Name:    func() plugins.Driver { return mock.New() },
 }
 
 // Main turns this process into a built-in driver if it was started as one, and

@@ -22,7 +22,7 @@ func (d *plainDecoder) Decode(_ map[string]any, vars map[string]string) ([]byte,
 	return []byte{0x80}, nil
 }
 
-func build(t *testing.T) *Build {
+func build(t testing.TB) *Build {
 	t.Helper()
 	dir, err := allocdir.New(t.TempDir(), allocID)
 	if err != nil {

@@ -23,12 +23,33 @@ func resources(_ context.Context, b *Build) error {
 	if total := b.Node.NodeResources; total != nil && total.Cpu.CpuShares > 0 {
 		r.Linux.PercentTicks = float64(granted.Cpu.CpuShares) / float64(total.Cpu.CpuShares)
 	}
+	r.Linux.CpusetCgroup = b.cpusetGroup(len(granted.Cpu.ReservedCores) > 0)
 	for _, p := range b.ports() {
 		r.Ports = append(r.Ports, plugins.PortMapping{Label: p.Label, Value: p.Value, To: p.To, HostIP: p.HostIP})
 	}
 	b.Config.Resources = r
 	b.Config.User = b.Env.Replace(b.Task.User)
 	return nil
+}
+
+// cpusetGroup is the control group in which drivers look for the task's cores.
+// Its names are compiled into existing drivers.
+func (b *Build) cpusetGroup(reserved bool) string {
+	scope := b.Alloc.ID + "." + b.Task.Name
+	switch b.Node.Attributes["os.cgroups.version"] {
+	case "2":
+		slice := "share.slice"
+		if reserved {
+			slice = "reserve.slice"
+		}
+		return "/sys/fs/cgroup/nomad.slice/" + slice + "/" + scope + ".scope"
+	case "1":
+		if reserved {
+			return "/sys/fs/cgroup/cpuset/nomad/reserve/" + scope
+		}
+		return "/sys/fs/cgroup/cpuset/nomad/share"
+	}
+	return ""
 }
 
 // granted is the task's share; what it asked for where the servers say nothing.
