@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/cgroups"
@@ -32,6 +33,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	_ "github.com/opencontainers/runc/libcontainer/nsenter" // namespaces, before Go starts
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"github.com/steppe-project/steppe/drivers/shim"
@@ -84,6 +86,10 @@ func Main(args []string) (handled bool) {
 // launch is the launcher's whole life.
 func launch() int {
 	report := shim.NewReport()
+	// Its words would end in the task's log otherwise.
+	logrus.SetLevel(logrus.WarnLevel)
+	logrus.SetFormatter(&logrus.TextFormatter{DisableColors: true, DisableTimestamp: true})
+	logrus.SetOutput(warner{report})
 	var spec Spec
 	if err := json.NewDecoder(os.Stdin).Decode(&spec); err != nil {
 		report.Failed(fmt.Errorf("the container launcher cannot read its task: %w", err))
@@ -98,6 +104,14 @@ func launch() int {
 		return 1
 	}
 	return 0
+}
+
+// warner makes events of the task out of what libcontainer logs.
+type warner struct{ report *shim.Report }
+
+func (w warner) Write(p []byte) (int, error) {
+	w.report.Warn(strings.TrimSpace(string(p)))
+	return len(p), nil
 }
 
 // start runs the container and returns the process id of its init.

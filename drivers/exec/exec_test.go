@@ -137,7 +137,11 @@ func run(t testing.TB, d *Driver, c *plugins.TaskConfig) (*plugins.ExitResult, s
 
 func TestInside(t *testing.T) {
 	d := newDriver(t, map[string]any{})
-	c := task(t, sh(`pwd; id -un; echo $COLOR $HOME; echo $$; ls /; ls /private; cat /etc/shadow; cat /etc/passwd | head -1;
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		t.Fatal(err)
+	}
+	c := task(t, sh(`ulimit -Sn; ulimit -Hn; pwd; id -un; echo $COLOR $HOME; echo $$; ls /; ls /private; cat /etc/shadow; cat /etc/passwd | head -1;
 		touch /usr/x 2>/dev/null && echo writable; touch /local/x /alloc/y /tmp/z && echo ok;
 		grep -E 'NoNewPrivs|Seccomp:|CapEff|CapBnd' /proc/self/status; exit 4`))
 	e, out := run(t, d, c)
@@ -145,7 +149,7 @@ func TestInside(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	want := []string{
-		"/\nnobody\nblue /nonexistent\n1\nalloc\nbin\ndev\netc\n", "local\n", "root:x:0:0:root:/root:/bin/bash\nok\n",
+		fmt.Sprintf("\n%d\n/\nnobody\nblue /nonexistent\n1\nalloc\nbin\ndev\netc\n", files.Max), "local\n", "root:x:0:0:root:/root:/bin/bash\nok\n",
 		"CapEff:\t0000000000000000\nCapBnd:\t", "NoNewPrivs:\t1\nSeccomp:\t2\n",
 	}
 	for _, w := range want {
