@@ -109,11 +109,20 @@ func TestDamagedArchives(t *testing.T) {
 	for n := range archive {
 		refused(t, fmt.Sprintf("cut at %d of %d", n, len(archive)), archive[:n])
 	}
+	var state bytes.Buffer
+	meta, err := readArchive(bytes.NewReader(archive), &state)
+	if err != nil {
+		t.Fatal(err)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		data := bytes.Clone(archive)
-		at := rapid.IntRange(10, len(data)-1).Draw(t, "at") // gzip's header has bytes without meaning
+		at := rapid.IntRange(0, len(data)-1).Draw(t, "at")
 		data[at] ^= byte(1 << rapid.IntRange(0, 7).Draw(t, "bit"))
-		refused(t, fmt.Sprintf("bit flipped in byte %d", at), data)
+		// A few bits of gzip mean nothing; then nothing may have changed.
+		var got bytes.Buffer
+		if m, err := readArchive(bytes.NewReader(data), &got); err == nil && (m != meta || !bytes.Equal(got.Bytes(), state.Bytes())) {
+			t.Fatalf("bit flipped in byte %d: accepted something else", at)
+		}
 	})
 }
 

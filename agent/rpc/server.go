@@ -89,12 +89,28 @@ func (s *Server) lookup(name string) (*handler, error) {
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	defer s.running.wait()
 	defer s.end()
-	return s.serve(ctx, ln, []grpc.ServerOption{
+	return s.serve(ctx, lingering{ln, ctx}, []grpc.ServerOption{
 		grpc.ReadBufferSize(16 << 10),
 		grpc.WriteBufferSize(16 << 10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	})
+}
+
+// lingering is a listener that, when its port is closed first, accepts nothing
+// more but does not fail until ctx ends: what is connected is served that long.
+type lingering struct {
+	net.Listener
+	ctx context.Context
+}
+
+// Accept implements net.Listener.
+func (l lingering) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if errors.Is(err, net.ErrClosed) {
+		<-l.ctx.Done()
+	}
+	return c, err
 }
 
 // serve runs a gRPC server on ln until ctx ends or ln fails.
@@ -116,6 +132,9 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, opts []grpc.ServerO
 	select {
 	case err := <-served:
 		gs.Stop()
+		if ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
+			return nil
+		}
 		return err
 	case <-ctx.Done():
 	}

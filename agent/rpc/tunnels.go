@@ -51,7 +51,6 @@ const maxWhere = 100_000
 // tunnel is one registered node.
 type tunnel struct {
 	caller   Caller
-	raw      *conn   // the tunnel; nil when attached
 	attached *Server // the agent in this process; nil when tunnelled
 	close    func()  // ends it
 }
@@ -159,18 +158,10 @@ func (t *Tunnels) serve(ctx context.Context, st *Stream[tunnelFrame, tunnelFrame
 		return err
 	}
 	tc := newTunnelConn(st, nil, owner)
-	var once sync.Once
-	raw, err := newConn("node "+hello.nodeID, true, func(context.Context) (net.Conn, error) {
-		err := error(net.ErrClosed)
-		once.Do(func() { err = nil })
-		return tc, err
-	})
-	if err != nil {
-		return err
-	}
-	tn := &tunnel{caller: raw, raw: raw, close: func() { _ = tc.Close() }}
+	lazy := &lazyConn{name: "node " + hello.nodeID, nc: tc}
+	tn := &tunnel{caller: lazy, close: func() { _ = tc.Close() }}
 	t.add(hello.nodeID, tn)
-	defer raw.close()
+	defer lazy.close()
 	defer t.remove(hello.nodeID, tn)
 	defer tn.close()
 	select {
@@ -184,6 +175,67 @@ func (t *Tunnels) serve(ctx context.Context, st *Stream[tunnelFrame, tunnelFrame
 		}
 		return tc.end
 	}
+}
+
+// lazyConn is the gRPC client of a tunnel, made when first used: most tunnels of
+// a large fleet idle, and a client costs several goroutines.
+type lazyConn struct {
+	name string
+	nc   net.Conn
+
+	mu     sync.Mutex
+	conn   *conn
+	closed bool
+}
+
+// get returns the client.
+func (l *lazyConn) get() (*conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, &notSent{cause: model.Errorf(model.CodeUnavailable, "%s has disconnected", l.name)}
+	case l.conn != nil:
+		return l.conn, nil
+	}
+	var once sync.Once
+	c, err := newConn(l.name, true, func(context.Context) (net.Conn, error) {
+		err := error(net.ErrClosed) // the tunnel is one connection, once
+		once.Do(func() { err = nil })
+		return l.nc, err
+	})
+	if err != nil {
+		return nil, &notSent{cause: model.Errorf(model.CodeInternal, "%w", err)}
+	}
+	l.conn = c
+	return c, nil
+}
+
+func (l *lazyConn) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	if l.conn != nil {
+		l.conn.close()
+	}
+}
+
+// Invoke implements Caller.
+func (l *lazyConn) Invoke(ctx context.Context, spec Spec, req Message, resp func() Message) (Message, error) {
+	c, err := l.get()
+	if err != nil {
+		return nil, err
+	}
+	return c.Invoke(ctx, spec, req, resp)
+}
+
+// Open implements Caller.
+func (l *lazyConn) Open(ctx context.Context, spec Spec) (Wire, error) {
+	c, err := l.get()
+	if err != nil {
+		return nil, err
+	}
+	return c.Open(ctx, spec)
 }
 
 // Node returns the way to a client agent, whichever server holds its tunnel:
@@ -265,13 +317,18 @@ func (s *Server) passToNode(st grpc.ServerStream, nodeID, name string) error {
 	s.cfg.Tunnels.mu.Lock()
 	tn := s.cfg.Tunnels.byNode[nodeID]
 	s.cfg.Tunnels.mu.Unlock()
-	switch {
-	case tn == nil:
+	if tn == nil {
 		return errNotHere
-	case tn.raw == nil:
+	}
+	lazy, tunnelled := tn.caller.(*lazyConn)
+	if !tunnelled {
 		return tn.attached.handle(st, name, nil)
 	}
-	out, err := tn.raw.open(st.Context(), methodPrefix+name)
+	c, err := lazy.get()
+	if err != nil {
+		return err
+	}
+	out, err := c.open(st.Context(), methodPrefix+name)
 	if err != nil {
 		return err
 	}
