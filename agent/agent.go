@@ -237,6 +237,9 @@ func (a *Agent) Leave(ctx context.Context) error {
 			a.log.Warn("leadership was not handed over", "error", err)
 		}
 	}
+	if err := a.gossip.Leave(ctx); err != nil {
+		a.log.Warn("not all agents were told of the leaving", "error", err)
+	}
 	close(a.leave)
 	return nil
 }

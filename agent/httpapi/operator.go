@@ -2,9 +2,12 @@ package httpapi
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -215,6 +218,8 @@ func (s *Server) autopilotHealth(q *request) (any, error) {
 	return reply, nil
 }
 
+// saveSnapshot spools the archive first: clients want its digest as a header, and
+// a fault on the way becomes an answer instead of half a file.
 func (s *Server) saveSnapshot(q *request) (any, error) {
 	ctx, cancel := context.WithCancel(q.r.Context())
 	defer cancel()
@@ -230,29 +235,47 @@ func (s *Server) saveSnapshot(q *request) (any, error) {
 		return nil, err
 	}
 	_ = st.CloseSend()
-	for started := false; ; {
-		c, err := st.Recv()
+	spool, err := os.CreateTemp("", "steppe-snapshot-")
+	if err != nil {
+		return nil, model.Errorf(model.CodeInternal, "no room to prepare the snapshot: %w", err)
+	}
+	defer spool.Close()
+	if err := os.Remove(spool.Name()); err != nil { // it lives as long as it is open
+		return nil, err
+	}
+	sum := sha256.New()
+	size, err := spoolChunks(io.MultiWriter(spool, sum), st.Recv)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	h := q.w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Length", strconv.FormatInt(size, 10))
+	h.Set("Digest", "sha-256="+base64.StdEncoding.EncodeToString(sum.Sum(nil)))
+	_, _ = io.Copy(q.w, spool) // a reader that is gone needs no answer
+	return nil, errDone
+}
+
+func spoolChunks(w io.Writer, recv func() (*msg.Chunk, error)) (size int64, err error) {
+	for {
+		c, err := recv()
 		switch {
-		case err != nil && !started:
-			return nil, err
 		case errors.Is(err, io.EOF):
-			return nil, errDone
+			return size, nil
 		case err != nil:
-			// The archive's checksum shows that it is cut; end it visibly too.
-			panic(http.ErrAbortHandler)
+			return 0, err
+		case c.Err != "":
+			return 0, model.Errorf(model.CodeInternal, "%s", c.Err)
 		}
-		if c.Err != "" {
-			if !started {
-				return nil, model.Errorf(model.CodeInternal, "%s", c.Err)
-			}
-			panic(http.ErrAbortHandler)
+		n, err := w.Write(c.Data)
+		if err != nil {
+			return 0, model.Errorf(model.CodeInternal, "no room to prepare the snapshot: %w", err)
 		}
-		if !started {
-			started = true
-			q.w.Header().Set("Content-Type", "application/octet-stream")
-		}
-		if q.flushed(c.Data) != nil || c.Done {
-			return nil, errDone
+		if size += int64(n); c.Done {
+			return size, nil
 		}
 	}
 }

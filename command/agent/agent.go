@@ -7,7 +7,9 @@ import (
 	"flag"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/steppe-project/steppe/agent"
 	"github.com/steppe-project/steppe/agent/config"
@@ -93,7 +95,32 @@ func (r *run) Run(ctx context.Context, o *base.IO, args []string) error {
 		return err
 	}
 	o.Say("Steppe v%s agent: region %s, datacenter %s, roles %s", version.Number, cfg.Region, cfg.Datacenter, roles(cfg))
-	return a.Run(ctx)
+	return untilSignal(ctx, a, cfg, logs)
+}
+
+// untilSignal runs the agent until SIGINT or SIGTERM, which ends it, or has it
+// leave for good where the configuration says so. A second one does not wait.
+func untilSignal(ctx context.Context, a *agent.Agent, cfg *config.Config, logs *agent.Logs) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case s := <-signals:
+			leave := s == os.Interrupt && cfg.LeaveOnInterrupt || s == syscall.SIGTERM && cfg.LeaveOnTerminate
+			logs.Logger().Info("signal received", "signal", s.String(), "leave", leave)
+			if leave && a.Leave(ctx) == nil {
+				continue
+			}
+			cancel()
+		}
+	}
 }
 
 func roles(cfg *config.Config) string {

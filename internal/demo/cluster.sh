@@ -20,21 +20,32 @@ declare -A pid addr
 say() { printf '\n== %s\n' "$*"; }
 die() { echo "cluster: $*" >&2; for h in "${hosts[@]}"; do echo "--- $h" >&2; tail -n 8 "$dir/$h.log" >&2 || true; done; exit 1; }
 
+# stop_hosts HOST...: interrupts agents, waits, and kills what does not end.
+stop_hosts() {
+  local h
+  for h in "$@"; do [ -n "${pid[$h]:-}" ] && kill -INT "${pid[$h]}" 2>/dev/null || true; done
+  for _ in $(seq 150); do
+    local alive=0
+    for h in "$@"; do [ -n "${pid[$h]:-}" ] && kill -0 "${pid[$h]}" 2>/dev/null && alive=1; done
+    [ $alive -eq 0 ] && return 0
+    sleep 0.1
+  done
+  for h in "$@"; do [ -n "${pid[$h]:-}" ] && kill -KILL "${pid[$h]}" 2>/dev/null || true; done
+}
+
 clean() {
   trap - EXIT INT TERM
   say "Stopping everything."
-  for h in c1 c2 c3 s1 s2 s3; do
-    [ -n "${pid[$h]:-}" ] && kill -INT "${pid[$h]}" 2>/dev/null || true
+  # Tasks outlive agents by design. Clients leave for good on SIGINT here, which
+  # ends their tasks; one that was killed is started again for that.
+  for h in c1 c2 c3; do
+    if [ -n "${pid[$h]:-}" ] && ! kill -0 "${pid[$h]}" 2>/dev/null; then
+      start "$h"
+      sleep 1
+    fi
   done
-  for _ in $(seq 100); do
-    local alive=0
-    for h in "${hosts[@]}"; do [ -n "${pid[$h]:-}" ] && kill -0 "${pid[$h]}" 2>/dev/null && alive=1; done
-    [ $alive -eq 0 ] && break
-    sleep 0.1
-  done
-  for h in "${hosts[@]}"; do [ -n "${pid[$h]:-}" ] && kill -KILL "${pid[$h]}" 2>/dev/null || true; done
-  # Tasks outlive agents by design: end those of this cluster, found by their directories.
-  for h in c1 c2 c3; do "$steppe" agent -reap "$dir/$h" >/dev/null 2>&1 || true; done
+  stop_hosts c1 c2 c3
+  stop_hosts s1 s2 s3
   if [ $spaces -eq 1 ]; then
     for h in "${hosts[@]}"; do ip netns del "$tag-$h" 2>/dev/null || true; done
     ip link del "$tag-br" 2>/dev/null || true
@@ -79,8 +90,8 @@ configure() {
         printf 'server {\n  enabled = true\n  bootstrap_expect = 3\n  retry_join = ["%s", "%s", "%s"]\n  retry_interval = "1s"\n}\n' \
           "${addr[s1]}" "${addr[s2]}" "${addr[s3]}"
       else
-        printf 'client {\n  enabled = true\n  servers = ["%s"]\n  options { driver.raw_exec.enable = "1" }\n}\n' "${addr[s1]}" |
-          sed 's/options {.*}/options = { "driver.raw_exec.enable" = "1" }/'
+        echo 'leave_on_interrupt = true'
+        printf 'client {\n  enabled = true\n  servers = ["%s"]\n  options = { "driver.raw_exec.enable" = "1" }\n}\n' "${addr[s1]}"
       fi
     } >"$dir/$h.hcl"
   done
@@ -92,6 +103,7 @@ start() {
   [ $spaces -eq 1 ] && in=(nsenter "--net=/run/netns/$tag-$h")
   setsid "${in[@]}" "$steppe" agent -config "$dir/$h.hcl" >>"$dir/$h.log" 2>&1 &
   pid[$h]=$!
+  disown "${pid[$h]}"
 }
 
 # until SECONDS COMMAND...: waits for it to succeed.
