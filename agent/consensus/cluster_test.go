@@ -177,6 +177,28 @@ func TestClusterLosesNothing(t *testing.T) {
 		}
 	}
 	t.Logf("%d acknowledged", len(w.acked))
+	restartAll(t, live())
+}
+
+// restartAll stops all servers and starts them again: everything is still there.
+func restartAll(t *testing.T, members []*member) {
+	t.Helper()
+	want := members[0].all()
+	var back []*member
+	for _, m := range members {
+		if err := m.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range members {
+		back = append(back, start(t, &member{id: m.id, addr: m.addr, dir: m.dir}))
+	}
+	began := time.Now()
+	leader := waitLeader(t, back...)
+	t.Logf("leader after a restart of all: %s", time.Since(began))
+	if got := leader.all(); !slices.Equal(got, want) {
+		t.Errorf("%d commands after a restart of all, %d before", len(got), len(want))
+	}
 }
 
 func TestReadsAndTransfer(t *testing.T) {

@@ -360,3 +360,13 @@ func TestLongErrorTextIsClipped(t *testing.T) {
 		t.Errorf("clipped to %d bytes ending %q", len(got), got[len(got)-8:])
 	}
 }
+
+// handleWho makes a answer who asks.
+func handleWho(a *agent, m Method[note, note]) {
+	Handle(a.Server, m, func(ctx context.Context, _ *note) (*note, error) {
+		if p := PeerOf(ctx); !p.Local {
+			return &note{Text: p.Name}, nil
+		}
+		return &note{Text: "local"}, nil
+	})
+}
