@@ -87,12 +87,3 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	return fmt.Errorf("rpc: cannot decode into %T", v)
 }
-
-// encodeFrame encodes m for a call that may be sent more than once.
-func encodeFrame(m Message) (*frame, error) {
-	s, err := marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	return &frame{buf: s[0]}, nil
-}

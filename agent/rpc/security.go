@@ -2,30 +2,23 @@ package rpc
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/steppe-project/steppe/agent/rpc/authority"
 	"github.com/steppe-project/steppe/model"
 )
 
-// KeyBytes is the length of a cluster key (gossip's AES-256).
-const KeyBytes = 32
+// KeyBytes is the length of a cluster key.
+const KeyBytes = authority.KeyBytes
 
 // Security encrypts and authenticates connections between agents, both ways:
 //
@@ -70,82 +63,24 @@ func FromKey(key []byte, agentID string) (*Security, error) {
 // stand are not touched. Only for a Security made by FromKey.
 func (s *Security) SetKeys(primary []byte, others ...[]byte) error {
 	roots := x509.NewCertPool()
-	ca, caKey, err := deriveCA(primary)
+	ca, err := authority.Derive(primary)
 	if err != nil {
 		return err
 	}
-	roots.AddCert(ca)
+	roots.AddCert(ca.Cert)
 	for _, k := range others {
-		other, _, err := deriveCA(k)
+		other, err := authority.Derive(k)
 		if err != nil {
 			return err
 		}
-		roots.AddCert(other)
+		roots.AddCert(other.Cert)
 	}
-	leaf, err := mintLeaf(ca, caKey, s.agentID)
+	leaf, err := ca.Mint(s.agentID)
 	if err != nil {
-		return fmt.Errorf("rpc: make certificate: %w", err)
+		return err
 	}
 	s.material.Store(newMaterial(leaf, roots, "", "belongs to another cluster: its encrypt key differs"))
 	return nil
-}
-
-// validity of derived certificates: the key is the secret and the certificates
-// live as long as the process, so clocks that are wrong must not matter.
-var (
-	validFrom  = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	validUntil = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
-)
-
-// deriveCA makes the authority of a cluster key: the same bytes on every agent.
-func deriveCA(key []byte) (*x509.Certificate, ed25519.PrivateKey, error) {
-	if len(key) != KeyBytes {
-		return nil, nil, model.Errorf(model.CodeInvalid, "encrypt key has %d bytes, %d are needed", len(key), KeyBytes)
-	}
-	seed, err := hkdf.Key(sha256.New, key, nil, "steppe agent authority v1", ed25519.SeedSize)
-	if err != nil {
-		return nil, nil, fmt.Errorf("rpc: derive authority: %w", err)
-	}
-	priv := ed25519.NewKeyFromSeed(seed)
-	pub := priv.Public().(ed25519.PublicKey)
-	mark := sha256.Sum256(pub)
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "steppe cluster " + hex.EncodeToString(mark[:4])},
-		NotBefore:    validFrom, NotAfter: validUntil,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(nil, tmpl, tmpl, pub, priv)
-	if err != nil {
-		return nil, nil, fmt.Errorf("rpc: make authority: %w", err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, nil, fmt.Errorf("rpc: read authority back: %w", err)
-	}
-	return cert, priv, nil
-}
-
-// mintLeaf makes this process's certificate; its private key is in memory only.
-func mintLeaf(ca *x509.Certificate, caKey ed25519.PrivateKey, name string) (tls.Certificate, error) {
-	pub, priv, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
-		NotBefore: validFrom, NotAfter: validUntil, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca, pub, caKey)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: priv}, nil
 }
 
 // Files are an operator's certificates, PEM.
