@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/steppe-project/steppe/model"
 )
@@ -89,13 +90,13 @@ func openStore(cfg *Config, logger hclog.Logger) (store, error) {
 func explainOpen(dir string, err error) error {
 	hint := ""
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		hint = ": another process has it open"
 	case errors.Is(err, os.ErrPermission):
 		hint = ": no permission"
 	case errors.Is(err, syscall.ENOSPC):
 		hint = ": the disk is full"
-	case errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrVersionMismatch):
+	case errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch):
 		hint = ": the log is damaged; restore this server from the others by starting it with an empty data directory"
 	}
 	return model.Errorf(model.CodeInvalid, "cannot open the server's log in %s%s: %w", dir, hint, err)

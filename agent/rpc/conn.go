@@ -70,7 +70,6 @@ func newConn(addr string, tunnel bool, dial func(context.Context) (net.Conn, err
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableHealthCheck(),
 		grpc.WithNoProxy(),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithUserAgent("steppe"),
 	}
 	if tunnel {

@@ -49,23 +49,23 @@ var grpcCodes = map[model.Code]codes.Code{
 }
 
 // toStatus is the gRPC form of a handler's error, with the trailer to set.
-func toStatus(err error) (error, metadata.MD) {
+func toStatus(err error) (metadata.MD, error) {
 	switch {
 	case err == nil:
 		return nil, nil
 	case errors.Is(err, errNotHere):
-		return status.Error(codes.NotFound, err.Error()), metadata.Pairs(codeKey, codeNotHere)
+		return metadata.Pairs(codeKey, codeNotHere), status.Error(codes.NotFound, err.Error())
 	case isPlain(err, context.Canceled):
-		return status.Error(codes.Canceled, "canceled"), nil
+		return nil, status.Error(codes.Canceled, "canceled")
 	case isPlain(err, context.DeadlineExceeded):
-		return status.Error(codes.DeadlineExceeded, "deadline exceeded"), nil
+		return nil, status.Error(codes.DeadlineExceeded, "deadline exceeded")
 	}
 	code := model.CodeOf(err)
 	gc, ok := grpcCodes[code]
 	if !ok {
 		gc = codes.Internal
 	}
-	return status.Error(gc, clip(err.Error())), metadata.Pairs(codeKey, string(code))
+	return metadata.Pairs(codeKey, string(code)), status.Error(gc, clip(err.Error()))
 }
 
 // isPlain reports whether err is target without a model.Error around it.

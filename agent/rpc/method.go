@@ -60,7 +60,7 @@ type Method[Req, Resp any] struct {
 
 // Spec returns the method without its types.
 func (m Method[Req, Resp]) Spec() Spec {
-	return Spec{Name: m.Name, Forward: m.Forward, Idempotent: m.Idempotent}
+	return Spec(m)
 }
 
 // Call sends req through c and waits for the response. The error, if any, is

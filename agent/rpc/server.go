@@ -123,7 +123,6 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, opts []grpc.ServerO
 		grpc.MaxConcurrentStreams(maxStreamsPerConn),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.ConnectionTimeout(helloTimeout),
-		grpc.SharedWriteBuffer(true),
 		grpc.WaitForHandlers(true),
 		grpc.Creds(connCredentials{}),
 	)...)
@@ -154,7 +153,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, opts []grpc.ServerO
 
 // serveStream handles every call and stream that arrives over the network.
 func (s *Server) serveStream(_ any, st grpc.ServerStream) error {
-	err, trailer := toStatus(s.dispatch(st))
+	trailer, err := toStatus(s.dispatch(st))
 	if trailer != nil {
 		st.SetTrailer(trailer)
 	}
