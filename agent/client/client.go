@@ -31,6 +31,8 @@ const (
 	// parallelStarts bounds the tasks being started at a time: enough to hide
 	// waiting for the disk and the drivers, few enough not to trample each other.
 	parallelStarts = 16
+	// rememberTimeout bounds a write to a disk that is stuck.
+	rememberTimeout = 10 * time.Second
 	// devStopTimeout bounds ending everything in dev mode.
 	devStopTimeout = 20 * time.Second
 )
@@ -155,13 +157,16 @@ func (c *Client) assembleDrivers(ctx context.Context, topology *plugins.Topology
 	return nil
 }
 
-// remember keeps how to reach a driver's process.
+// remember keeps how to reach a driver's process, durably: a process that nobody
+// can find again would stay for ever.
 func (c *Client) remember(name string, data []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), rememberTimeout)
+	defer cancel()
 	op := db.PutDriver(name, data)
 	if data == nil {
 		op = db.DeleteDriver(name)
 	}
-	return c.store.WriteLater(context.Background(), op)
+	return c.store.Write(ctx, op)
 }
 
 // blocks are the plugin blocks with what other settings say about drivers.

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +22,9 @@ import (
 func TestMain(m *testing.M) {
 	if driverset.Main(os.Args) {
 		return
+	}
+	if dir := os.Getenv(childEnv); dir != "" {
+		childAgent(dir)
 	}
 	os.Exit(m.Run())
 }
@@ -295,136 +297,6 @@ func TestRawExec(t *testing.T) {
 	want := "hello sh on n1\n" + filepath.Join(a.cfg.AllocDir, good.Alloc.ID, "sh/local") + "\n"
 	if got := a.read(t, good.Alloc.ID); got != want {
 		t.Errorf("log %q, want %q", got, want)
-	}
-}
-
-// pid is the process that a task wrote down.
-func pid(t *testing.T, a *agent, id string) int {
-	t.Helper()
-	var n int
-	deadline := time.Now().Add(patience)
-	for n == 0 && time.Now().Before(deadline) {
-		data, err := os.ReadFile(filepath.Join(a.cfg.AllocDir, id, "alloc/data/pid"))
-		if err == nil {
-			_, err = fmt.Sscan(string(data), &n)
-		}
-		if err != nil {
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
-	if n == 0 {
-		t.Fatal("the task has not started")
-	}
-	return n
-}
-
-func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
-
-const stays = `echo $$ > $NOMAD_ALLOC_DIR/data/pid; exec sleep 1000`
-
-// TestRestart: tasks keep their processes while the agent is away, and what
-// ended meanwhile has its true exit code. The state file may be lost as well.
-func TestRestart(t *testing.T) {
-	for _, lose := range []string{"nothing", "state file", "state file damaged"} {
-		t.Run(lose, func(t *testing.T) {
-			c, dir := newCluster(t), t.TempDir()
-			a := start(t, config(t, c, dir))
-			long, short := shell(1, model.JobTypeService, stays), shell(2, model.JobTypeBatch, `echo $$ > $NOMAD_ALLOC_DIR/data/pid; while ! test -e $NOMAD_ALLOC_DIR/data/go; do sleep 0.01; done; exit 7`)
-			c.assign(long, short)
-			c.await(long.Alloc.ID, model.ClientRunning)
-			c.await(short.Alloc.ID, model.ClientRunning)
-			longPID, shortPID := pid(t, a, long.Alloc.ID), pid(t, a, short.Alloc.ID)
-			if err := a.stop(); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(a.cfg.AllocDir, short.Alloc.ID, "alloc/data/go"), nil, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			c.eventually("the short task ends", func() bool { return !alive(shortPID) })
-			state := filepath.Join(a.cfg.StateDir, stateFile)
-			var err error
-			switch lose {
-			case "state file":
-				err = os.Remove(state)
-			case "state file damaged":
-				err = os.WriteFile(state, []byte(strings.Repeat("damage", 10_000)), 0o600)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			a = start(t, config(t, c, dir))
-			if u := c.await(short.Alloc.ID, model.ClientFailed); !strings.Contains(words(u), "Exit Code: 7") {
-				t.Error(words(u))
-			}
-			if !alive(longPID) {
-				t.Fatal("the agent's restart ended a task")
-			}
-			c.stop(long.Alloc.ID)
-			c.await(long.Alloc.ID, model.ClientComplete)
-			if alive(longPID) {
-				t.Error("it still runs")
-			}
-		})
-	}
-}
-
-// driverPID is the process of a built-in driver that this process started.
-func driverPID(t *testing.T) int {
-	t.Helper()
-	dirs, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range dirs {
-		data, err := os.ReadFile(path)
-		if err != nil || !strings.Contains(string(data), "\x00__driver\x00raw_exec") {
-			continue
-		}
-		var n, parent int
-		var name, state string
-		stat, err := os.ReadFile(filepath.Join(filepath.Dir(path), "stat"))
-		if err != nil {
-			continue
-		}
-		if _, err := fmt.Sscan(string(stat), &n, &name, &state, &parent); err == nil && parent == os.Getpid() {
-			return n
-		}
-	}
-	return 0
-}
-
-// TestDriverKilled: kill -9 of the driver's process; its tasks keep running and
-// are managed again within two seconds.
-func TestDriverKilled(t *testing.T) {
-	c := newCluster(t)
-	a := start(t, config(t, c, t.TempDir()))
-	as := shell(1, model.JobTypeService, stays)
-	c.assign(as)
-	c.await(as.Alloc.ID, model.ClientRunning)
-	taskPID, victim := pid(t, a, as.Alloc.ID), driverPID(t)
-	if victim == 0 {
-		t.Fatal("no driver process")
-	}
-	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	begun := time.Now()
-	c.eventually("another driver process", func() bool { n := driverPID(t); return n != 0 && n != victim })
-	if !alive(taskPID) {
-		t.Fatal("the task died with its driver")
-	}
-	_, err := msg.ClientAllocSignal.Call(t.Context(), a.rpc.Caller(), &msg.AllocSignalRequest{AllocID: as.Alloc.ID, Task: "sh", Signal: "SIGTERM"})
-	for err != nil && time.Since(begun) < patience {
-		time.Sleep(5 * time.Millisecond)
-		_, err = msg.ClientAllocSignal.Call(t.Context(), a.rpc.Caller(), &msg.AllocSignalRequest{AllocID: as.Alloc.ID, Task: "sh", Signal: "SIGTERM"})
-	}
-	took := time.Since(begun)
-	if u := c.await(as.Alloc.ID, model.ClientFailed); !strings.Contains(words(u), "Signal: 15") {
-		t.Error(words(u))
-	}
-	t.Logf("managed again after %v", took)
-	if took > 2*time.Second {
-		t.Errorf("managed again only after %v", took)
 	}
 }
 

@@ -236,6 +236,7 @@ func (r *Runner) run(ctx context.Context) {
 func (r *Runner) loop(ctx context.Context) {
 	if r.haveState {
 		r.restore(ctx)
+		r.report(true) // the servers may not have heard the last word
 	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
