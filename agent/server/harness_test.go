@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/steppe-project/steppe/agent/consensus"
 	"github.com/steppe-project/steppe/agent/gossip"
@@ -24,83 +29,153 @@ import (
 // patience is how long anything may take before a test fails.
 const patience = 30 * time.Second
 
-// cluster is one server on a real, durable log, with simulated nodes.
+// cluster is one server on a real, durable log, with simulated nodes. A region
+// of several has one for each server.
 type cluster struct {
-	t     testing.TB
-	store *state.Store
-	host  *consensus.Host
-	rpc   *rpc.Server
-	call  rpc.Caller
-
-	mu   sync.Mutex
-	dead map[string]bool // nodes that gossip is sure of
+	t      testing.TB
+	id     string
+	addr   string
+	store  *state.Store
+	host   *consensus.Host
+	rpc    *rpc.Server
+	call   rpc.Caller
+	region *region
+	stop   func() // ends it as a crash does: nobody is told
 }
 
-// router sends calls to the one server.
-type router struct{ host *consensus.Host }
+// region is what all servers share: what gossip would know.
+type region struct {
+	mu      sync.Mutex
+	members map[string]gossip.Member
+}
+
+func (r *region) set(m gossip.Member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.members[m.ID] = m
+}
+
+func (r *region) list() []gossip.Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.members))
+}
+
+// fail has gossip be sure that a member is gone, or back.
+func (r *region) fail(id string, gone bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.members[id]
+	m.ID, m.Status = id, gossip.StatusAlive
+	if gone {
+		m.Status = gossip.StatusFailed
+	}
+	r.members[id] = m
+}
+
+// router sends calls where they belong.
+type router struct{ c *cluster }
 
 func (r router) Leader() (string, bool, <-chan struct{}) {
-	l := r.host.Leadership()
+	l := r.c.host.Leadership()
 	return l.Addr, l.Self, l.Changed
 }
 
-func (r router) Servers() []string { return nil }
+func (r router) Servers() []string {
+	var out []string
+	for _, m := range r.c.region.list() {
+		if m.Meta.Server && m.ID != r.c.id && m.Status == gossip.StatusAlive {
+			out = append(out, m.Meta.RPCAddr)
+		}
+	}
+	return out
+}
 
-func start(t testing.TB, cfg server.Config) *cluster {
+// start runs one server and waits until it leads.
+func start(t testing.TB, cfg server.Config) *cluster { return startMany(t, 1, cfg)[0] }
+
+// startMany runs a region of n servers and waits until one leads.
+func startMany(t testing.TB, n int, cfg server.Config) []*cluster {
+	t.Helper()
+	if cfg.Region == "" {
+		cfg.Region = model.DefaultRegion
+	}
+	r := &region{members: map[string]gossip.Member{}}
+	var all []*cluster
+	var peers []consensus.Peer
+	for range n {
+		c := launch(t, r, cfg)
+		all = append(all, c)
+		peers = append(peers, consensus.Peer{ID: c.id, Addr: c.addr, Expect: n})
+	}
+	for _, c := range all {
+		if _, err := c.host.Bootstrap(peers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all[0].until("a leader", func() bool { return leader(all) != nil })
+	return all
+}
+
+// leader is the server that leads, nil for none.
+func leader(all []*cluster) *cluster {
+	for _, c := range all {
+		if c.host.Leadership().Self {
+			return c
+		}
+	}
+	return nil
+}
+
+// launch runs one server of a region.
+func launch(t testing.TB, r *region, cfg server.Config) *cluster {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
-	c := &cluster{t: t, store: state.New(), dead: map[string]bool{}}
-	id := ident.New()
-	var err error
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{t: t, id: ident.New(), addr: ln.Addr().String(), store: state.New(), region: r}
+	listener := rpc.NewListener(rpc.ListenerConfig{Listener: ln, Security: rpc.Plaintext(), Logger: log})
 	c.host, err = consensus.Open(consensus.Config{
-		ID: id, Addr: "127.0.0.1:4647", Dir: t.TempDir(), Machine: fsm.New(c.store), Logger: log,
+		ID: c.id, Addr: c.addr, Dir: t.TempDir(), Streams: listener.Raft(), Machine: fsm.New(c.store), Logger: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tunnels := rpc.NewTunnels(rpc.TunnelsConfig{Logger: log})
-	c.rpc = rpc.NewServer(rpc.Config{
-		Router: router{c.host}, Pool: rpc.NewPool(nil, log), Tunnels: tunnels, Logger: log,
-	})
+	pool := rpc.NewPool(rpc.Plaintext(), log)
+	tunnels := rpc.NewTunnels(rpc.TunnelsConfig{Authorize: server.AuthorizeTunnel(c.store), Logger: log})
+	c.rpc = rpc.NewServer(rpc.Config{Router: router{c}, Pool: pool, Tunnels: tunnels, Logger: log})
 	c.call = c.rpc.Caller()
-	cfg.ID, cfg.Addr = id, "127.0.0.1:4647"
-	if cfg.Region == "" {
-		cfg.Region = model.DefaultRegion
-	}
+	cfg.ID, cfg.Addr = c.id, c.addr
 	srv, err := server.New(cfg, server.Deps{
-		Store: c.store, Host: c.host, RPC: c.rpc, Tunnels: tunnels, Members: c.members, Logger: log,
+		Store: c.store, Host: c.host, RPC: c.rpc, Tunnels: tunnels, Pool: pool, Members: r.list, Logger: log,
+		Metrics: prometheus.NewPedanticRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.set(gossip.Member{ID: c.id, Status: gossip.StatusAlive, Meta: gossip.Meta{
+		Name: "s" + c.id[:4], Region: cfg.Region, Server: true, RPCAddr: c.addr,
+	}})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{c.host.Run, srv.Run} {
+	for name, run := range map[string]func(context.Context) error{
+		"listener": listener.Run, "raft": c.host.Run, "server": srv.Run,
+		"rpc": func(ctx context.Context) error { return c.rpc.Run(ctx, listener.RPC()) },
+	} {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-				t.Errorf("run: %v", err)
+				t.Errorf("%s: %v", name, err)
 			}
 		})
 	}
-	t.Cleanup(func() { cancel(); wg.Wait() })
-	if _, err := c.host.Bootstrap([]consensus.Peer{{ID: id, Addr: "127.0.0.1:4647", Expect: 1}}); err != nil {
-		t.Fatal(err)
-	}
-	c.until("a leader", func() bool { return c.host.Leadership().Self })
+	c.stop = sync.OnceFunc(func() { cancel(); wg.Wait(); pool.Close() })
+	t.Cleanup(c.stop)
 	return c
-}
-
-func (c *cluster) members() []gossip.Member {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []gossip.Member
-	for id := range c.dead {
-		out = append(out, gossip.Member{ID: id, Status: gossip.StatusFailed, Meta: gossip.Meta{Client: true}})
-	}
-	return out
 }
 
 // until polls for a condition.
@@ -109,9 +184,29 @@ func (c *cluster) until(what string, ok func() bool) {
 	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
+			c.dump()
 			c.t.Fatalf("no %s after %s", what, patience)
 		}
 		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// dump tells where things stand, for a test that failed.
+func (c *cluster) dump() {
+	snap := c.store.Snapshot()
+	c.t.Logf("index %d, leading %v", snap.Index(), c.host.Leadership().Self)
+	for n := range snap.Nodes(state.Range{}) {
+		c.t.Logf("node %s %s %s: %s", n.Name, n.Status, n.SchedulingEligibility, n.StatusDescription)
+	}
+	for j := range snap.Jobs(state.Range{}) {
+		c.t.Logf("job %s version %d %s", j.ID, j.Version, j.Status)
+	}
+	for e := range snap.Evals(state.Range{}) {
+		c.t.Logf("eval %s of %s by %s: %s (%s), attempts %d, index %d to %d, seen %d",
+			e.ID, e.JobID, e.TriggeredBy, e.Status, e.StatusDescription, e.Attempts, e.CreateIndex, e.ModifyIndex, e.SnapshotIndex)
+	}
+	for a := range snap.Allocs(state.Range{}) {
+		c.t.Logf("alloc %s on %s: %s, %s", a.Name, a.NodeName, a.DesiredStatus, a.ClientStatus)
 	}
 }
 

@@ -130,9 +130,7 @@ func TestNodeLost(t *testing.T) {
 	c.connect(newNode("n2"))
 	c.register(job("web", 4))
 	c.until("four running", func() bool { return c.settled("web", 4) })
-	c.mu.Lock()
-	c.dead[lost.ID] = true
-	c.mu.Unlock()
+	c.region.fail(lost.ID, true)
 	lost.stop()
 	began := time.Now()
 	c.until("four on the other node", func() bool { return c.settled("web", 4) && c.running("web")["n2"] == 4 })
@@ -140,9 +138,7 @@ func TestNodeLost(t *testing.T) {
 	if n := c.store.Snapshot().Node(lost.ID); n.Status != model.NodeStatusDown {
 		t.Errorf("the node is %s", n.Status)
 	}
-	c.mu.Lock()
-	delete(c.dead, lost.ID)
-	c.mu.Unlock()
+	c.region.fail(lost.ID, false)
 	back := c.connect(lost.Node)
 	c.until("the node ready", func() bool { return c.store.Snapshot().Node(lost.ID).Status == model.NodeStatusReady })
 	back.mu.Lock()

@@ -134,11 +134,7 @@ func (v *View) At(ctx context.Context, index uint64) (*Basis, error) {
 // advance brings snapshot and fleet to the newest entry.
 func (v *View) advance() {
 	snap := v.store.Snapshot()
-	if snap.Index() == v.snap.Index() {
-		return
-	}
-	if snap.Index() < v.snap.Index() {
-		v.rebuild() // a restore went back
+	if snap == v.snap {
 		return
 	}
 	changes := v.early
