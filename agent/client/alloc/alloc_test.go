@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -340,6 +341,38 @@ func TestRemovedKeepsDirectory(t *testing.T) {
 	a.eventually("it ended", func() bool { _, ended := a.set.Count(); return len(ended) == 1 })
 	if !a.dir(as.Alloc.ID).Exists() || a.m.count() != 0 {
 		t.Error("directory or task is wrong")
+	}
+}
+
+// TestForeignDriver: a driver that writes into pipes has its output kept, also
+// over a restart of the agent.
+func TestForeignDriver(t *testing.T) {
+	a := newAgent(t)
+	a.m.crash()
+	a.m.foreign = true
+	a.m.boot()
+	as := allocation(1, model.JobTypeBatch, plainTask("talks"))
+	a.assign(as, nil)
+	a.await(as.Alloc.ID, model.ClientRunning)
+	a.stop()
+	a.start()
+	config := a.m.running("talks").config
+	if config.Logs != nil || !strings.HasSuffix(config.StdoutPath, ".talks.stdout.fifo") {
+		t.Errorf("%+v", config)
+	}
+	a.eventually("the pipe is read again", func() bool {
+		f, err := os.OpenFile(config.StdoutPath, os.O_WRONLY|syscall.O_NONBLOCK, 0) // fails while nobody reads
+		if err != nil {
+			return false
+		}
+		_, err = f.WriteString("and again\n")
+		return errors.Join(err, f.Close()) == nil
+	})
+	a.m.end("talks", plugins.ExitResult{})
+	a.await(as.Alloc.ID, model.ClientComplete)
+	log, err := os.ReadFile(a.dir(as.Alloc.ID).LogPath() + "/talks.stdout.0")
+	if err != nil || string(log) != "hello from talks\nand again\n" {
+		t.Errorf("%q %v", log, err)
 	}
 }
 

@@ -33,7 +33,9 @@ type Deps struct {
 	// ParallelStarts bounds how many tasks are being started at a time.
 	ParallelStarts int
 	// Sweep ends what is left of a task that no driver knows, by its labels.
-	Sweep  func(allocID, task string) error
+	Sweep func(allocID, task string) error
+	// Place makes the control groups that drivers of others expect.
+	Place  func(allocID, task string, reserved bool) error
 	Logger *slog.Logger
 
 	starts chan struct{} // holds one element for each start under way

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type machine struct {
 	starts   []string             // task names in order of their starts
 	startErr map[string]error     // by task name
 	block    chan struct{}        // starts wait for it, when set
+	foreign  bool                 // the driver writes into pipes
 	driver   *driverset.Driver    // the process that lives now
 	gone     chan struct{}
 	up       chan struct{} // closed while a process lives
@@ -48,7 +50,7 @@ func (m *machine) boot() {
 	m.gone = make(chan struct{})
 	m.driver = &driverset.Driver{
 		Driver: &fakeDriver{m: m, known: map[string]bool{}, gone: m.gone}, Name: "fake",
-		Caps: &plugins.Capabilities{SendSignals: true, RotatesLogs: true}, Schema: decoder, Gone: m.gone,
+		Caps: &plugins.Capabilities{SendSignals: true, RotatesLogs: !m.foreign}, Schema: decoder, Gone: m.gone,
 	}
 	if m.up != nil {
 		close(m.up)
@@ -186,6 +188,11 @@ func (d *fakeDriver) StartTask(ctx context.Context, c *plugins.TaskConfig) (*plu
 	d.m.starts = append(d.m.starts, c.Name)
 	d.m.tasks[c.ID] = &fakeTask{config: c, done: make(chan struct{})}
 	d.known[c.ID] = true
+	if d.m.foreign {
+		if err := os.WriteFile(c.StdoutPath, []byte("hello from "+c.Name+"\n"), 0); err != nil {
+			return nil, nil, err
+		}
+	}
 	return &plugins.TaskHandle{Version: 1, Config: c, State: plugins.StateRunning}, nil, nil
 }
 

@@ -32,7 +32,9 @@ func (r *Runner) retake(ctx context.Context, t *taskRun) {
 	if t.status.Phase == task.Starting { // it has started; only nobody could say so
 		t.status.Phase, t.status.Started, t.status.StartedAt = task.Running, true, time.Now()
 	}
-	t.running = &instance{id: rec.Handle.Config.ID, handle: rec.Handle, ended: make(chan struct{})}
+	t.running = &instance{
+		id: rec.Handle.Config.ID, handle: rec.Handle, pump: r.resumeOutput(t, rec.Handle), ended: make(chan struct{}),
+	}
 	t.gone = make(chan struct{})
 	r.follow(t.index, t.task.Driver, t.running, true)
 	if t.status.Phase == task.Killing {

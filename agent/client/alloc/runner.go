@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-project/steppe/agent/client/allocdir"
 	"github.com/steppe-project/steppe/agent/client/db"
+	"github.com/steppe-project/steppe/agent/client/logpump"
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
@@ -80,6 +81,7 @@ type taskRun struct {
 type instance struct {
 	id     string
 	handle *plugins.TaskHandle
+	pump   *logpump.Pump // of its output; nil when its driver needs none
 	ended  chan struct{} // closed by the loop when its end was seen
 }
 

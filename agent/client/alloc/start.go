@@ -73,8 +73,15 @@ func (p *startPlan) run(wait, call context.Context) {
 		p.fail(task.SetupFailed, err)
 		return
 	}
-	handle, _, err := driver.StartTask(call, config)
+	pump, err := p.accommodate(driver, config)
 	if err != nil {
+		p.fail(task.SetupFailed, plugins.Recoverable(err))
+		return
+	}
+	in := &instance{id: p.id, pump: pump, ended: make(chan struct{})}
+	in.handle, _, err = driver.StartTask(call, config)
+	if err != nil {
+		in.hush(true)
 		if !answers(call, driver, err) {
 			err = plugins.Recoverable(fmt.Errorf("the driver's process ended during the start: %w", err))
 		}
@@ -83,14 +90,15 @@ func (p *startPlan) run(wait, call context.Context) {
 		return
 	}
 	started := time.Now()
-	if err := p.keep(call, handle); err != nil {
+	if err := p.keep(call, in.handle); err != nil {
 		p.abandon(call, driver)
+		in.hush(true)
 		p.fail(task.StartFailed, plugins.Recoverable(fmt.Errorf("the started task could not be recorded and was ended: %w", err)))
 		return
 	}
 	p.r.post(event{
 		task: p.index, seen: task.Observed{Kind: task.Started, At: started},
-		apply: func() { p.r.watch(p.index, p.id, handle) },
+		apply: func() { p.r.watch(p.index, in) },
 	})
 }
 
@@ -219,9 +227,8 @@ func (p *startPlan) fail(kind task.Kind, err error) {
 }
 
 // watch follows a started task until its end. Called on the loop.
-func (r *Runner) watch(index int, id string, handle *plugins.TaskHandle) {
+func (r *Runner) watch(index int, in *instance) {
 	t := r.tasks[index]
-	in := &instance{id: id, handle: handle, ended: make(chan struct{})}
 	t.running = in
 	t.gone = make(chan struct{})
 	r.follow(index, t.task.Driver, in, false)

@@ -32,12 +32,14 @@ func (r *Runner) follow(index int, driver string, in *instance, recover bool) {
 }
 
 func (f *follower) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	for {
 		seen, over := f.once(ctx)
 		if ctx.Err() != nil {
+			f.in.hush(false)
 			return
 		}
 		if over {
+			f.in.hush(true)
 			f.r.post(event{task: f.index, seen: seen})
 			return
 		}
@@ -247,6 +249,9 @@ func (r *Runner) destroy(ctx context.Context, driver, name, id string) {
 	d, err := r.deps.Drivers.Get(ctx, driver)
 	if err == nil {
 		err = d.DestroyTask(ctx, id, true)
+		if !d.Caps.RotatesLogs {
+			r.sweep(name) // the control groups are of the agent's making
+		}
 	}
 	if err != nil && !errors.Is(err, plugins.ErrTaskNotFound) && ctx.Err() == nil {
 		r.log.Warn("cannot clean up an ended task", "task", name, "error", err)

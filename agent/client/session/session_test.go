@@ -1,0 +1,279 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/client/report"
+	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/model"
+)
+
+// server is one server that nodes may talk to.
+type server struct {
+	name string
+	rpc  *rpc.Server
+
+	mu      sync.Mutex
+	refuse  error // registrations are refused with it
+	deaf    bool  // leases and reports are not confirmed
+	ups     []*msg.NodeUp
+	cut     context.CancelCauseFunc
+	servers []string
+}
+
+func newServer(name string) *server {
+	s := &server{name: name, rpc: rpc.NewServer(rpc.Config{})}
+	rpc.HandleStream(s.rpc, msg.NodeSession, s.serve)
+	return s
+}
+
+func (s *server) serve(ctx context.Context, st *rpc.Stream[msg.NodeDown, msg.NodeUp]) error {
+	first, err := st.Recv()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.mu.Lock()
+	refuse, servers := s.refuse, s.servers
+	s.cut = cancel
+	s.ups = append(s.ups, first)
+	s.mu.Unlock()
+	if refuse != nil {
+		return refuse
+	}
+	if err := st.Send(&msg.NodeDown{Registered: &msg.NodeRegistered{LeaseTTL: 3 * time.Second, Servers: servers}}); err != nil {
+		return err
+	}
+	if err := st.Send(&msg.NodeDown{Assign: &msg.NodeAssign{Full: true}}); err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, st.Close)
+	errs := make(chan error, 1)
+	go func() { errs <- s.listen(st) }()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case err := <-errs:
+		return err
+	}
+}
+
+func (s *server) listen(st *rpc.Stream[msg.NodeDown, msg.NodeUp]) error {
+	for {
+		m, err := st.Recv()
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.ups = append(s.ups, m)
+		deaf := s.deaf
+		s.mu.Unlock()
+		if deaf {
+			continue
+		}
+		switch {
+		case m.Renew != nil:
+			err = st.Send(&msg.NodeDown{Renewed: &msg.NodeRenewed{Seq: m.Renew.Seq}})
+		case m.Report != nil:
+			err = st.Send(&msg.NodeDown{Reported: &msg.NodeReported{Seq: m.Report.Seq}})
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// count is how many messages of a kind the server got.
+func (s *server) count(kind func(*msg.NodeUp) bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, m := range s.ups {
+		if kind(m) {
+			n++
+		}
+	}
+	return n
+}
+
+func isRegister(m *msg.NodeUp) bool { return m.Register != nil }
+func isReport(m *msg.NodeUp) bool   { return m.Report != nil }
+func isUpdate(m *msg.NodeUp) bool   { return m.Update != nil }
+func isRenew(m *msg.NodeUp) bool    { return m.Renew != nil }
+
+// known implements Servers.
+type known []*server
+
+func (k known) Addrs() []string {
+	var out []string
+	for _, s := range k {
+		out = append(out, s.name)
+	}
+	return out
+}
+
+func (k known) At(addr string) rpc.Caller {
+	for _, s := range k {
+		if s.name == addr {
+			return s.rpc.Caller()
+		}
+	}
+	return newServer("nobody").rpc.Caller()
+}
+
+// node is the session under test with what it connects.
+type node struct {
+	*Session
+	reports   *report.Queue
+	mu        sync.Mutex
+	changed   chan struct{}
+	applied   int
+	confirmed []*model.AllocUpdate
+}
+
+func open(t *testing.T, servers Servers) *node {
+	n := &node{reports: report.New(), changed: make(chan struct{})}
+	n.Session = New(Config{
+		Servers: servers, Reports: n.reports, Logger: slog.New(slog.DiscardHandler),
+		Node: func() (*model.Node, <-chan struct{}) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return &model.Node{ID: "node", SecretID: "secret"}, n.changed
+		},
+		Apply: func(context.Context, *msg.NodeAssign) error {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.applied++
+			return nil
+		},
+		Confirmed: func(u []*model.AllocUpdate) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.confirmed = append(n.confirmed, u...)
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// counts compares how many assignments were applied (-1 = any) and statuses
+// confirmed.
+func (n *node) counts(applied, confirmed int) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return (applied < 0 || n.applied == applied) && len(n.confirmed) == confirmed
+}
+
+func expect(t *testing.T, what string, ok bool) {
+	t.Helper()
+	if !ok {
+		t.Errorf("not so: %s", what)
+	}
+}
+
+func TestSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer("a")
+		n := open(t, known{s})
+		time.Sleep(time.Second / 2)
+		expect(t, "registered and assigned", s.count(isRegister) == 1 && n.counts(1, 0) && n.Server() == "a")
+		n.reports.Put(&model.AllocUpdate{ID: "x", ClientStatus: model.ClientRunning}, true)
+		time.Sleep(time.Second / 2)
+		expect(t, "reported and confirmed", s.count(isReport) == 1 && n.counts(-1, 1))
+		n.mu.Lock()
+		close(n.changed)
+		n.changed = make(chan struct{})
+		n.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		expect(t, "described again", s.count(isUpdate) == 1)
+		expect(t, "renewed each second", s.count(isRenew) >= 9 && s.count(isRenew) <= 12)
+		expect(t, "one session", s.count(isRegister) == 1)
+	})
+}
+
+// TestReconnect: a session that breaks comes back, and reports that were not
+// confirmed are sent again.
+func TestReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer("a")
+		s.deaf = true
+		n := open(t, known{s})
+		n.reports.Put(&model.AllocUpdate{ID: "x"}, true)
+		time.Sleep(time.Second)
+		expect(t, "sent once, unconfirmed", s.count(isReport) == 1 && n.counts(-1, 0))
+		s.mu.Lock()
+		s.deaf = false
+		s.cut(errors.New("the server ends"))
+		s.mu.Unlock()
+		time.Sleep(time.Second)
+		expect(t, "a new session", s.count(isRegister) == 2)
+		expect(t, "sent again, confirmed", s.count(isReport) == 2 && n.counts(-1, 1))
+	})
+}
+
+// TestMoves: a server that does not confirm leases is left for another, a lone
+// one is not.
+func TestMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newServer("a"), newServer("b")
+		a.deaf = true
+		a.servers = []string{"a", "b"} // the node learns of b by a
+		n := open(t, first{known{a, b}})
+		time.Sleep(20 * time.Second)
+		expect(t, "with b", n.Server() == "b" && b.count(isRegister) == 1 && a.count(isRegister) == 1)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		a := newServer("a")
+		a.deaf = true
+		n := open(t, known{a})
+		time.Sleep(20 * time.Second)
+		expect(t, "still with a", n.Server() == "a" && a.count(isRegister) == 1)
+	})
+}
+
+// first knows only the first server by name, but reaches all.
+type first struct{ known }
+
+func (f first) Addrs() []string { return f.known[:1].Addrs() }
+
+// TestRefused: refused registrations are repeated with growing pauses.
+func TestRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer("a")
+		s.refuse = model.Errorf(model.CodeDenied, "another node has this id")
+		n := open(t, known{s})
+		time.Sleep(time.Minute)
+		tries := s.count(isRegister)
+		expect(t, "some tries, not many", tries >= 10 && tries <= 30)
+		s.mu.Lock()
+		s.refuse = nil
+		s.mu.Unlock()
+		time.Sleep(2 * pauseMax)
+		expect(t, "registered in the end", n.Server() == "a")
+	})
+}
+
+// TestNoServers: a node without servers waits for some.
+func TestNoServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := open(t, known{})
+		time.Sleep(time.Minute)
+		expect(t, "no session", n.Server() == "" && n.counts(0, 0))
+	})
+}
