@@ -39,21 +39,23 @@ const (
 
 // Client is the node agent of one machine.
 type Client struct {
-	cfg     Config
-	log     *slog.Logger
-	board   *board
-	store   *db.DB
-	drivers *driverset.Set
-	allocs  *alloc.Set
-	reports *report.Queue
-	session *session.Session
-	gc      *gc.Collector
-	host    *stats.Host
-	tasks   *stats.Tasks
-	streams chan struct{} // one element for each stream under way
-	started chan struct{} // closed when the first session stands
-	startup sync.Once
-	retired atomic.Bool
+	cfg   Config
+	log   *slog.Logger
+	board *board
+	// describing orders the changes of board.
+	describing sync.Mutex
+	store      *db.DB
+	drivers    *driverset.Set
+	allocs     *alloc.Set
+	reports    *report.Queue
+	session    *session.Session
+	gc         *gc.Collector
+	host       *stats.Host
+	tasks      *stats.Tasks
+	streams    chan struct{} // one element for each stream under way
+	started    chan struct{} // closed when the first session stands
+	startup    sync.Once
+	retired    atomic.Bool
 }
 
 // Retire makes the end of Run stop and remove everything, as in dev mode: the
@@ -200,7 +202,11 @@ func (c *Config) deniedEnv() []string {
 }
 
 // describe puts what the drivers can do on the board.
-func (c *Client) describe() { c.board.drivers(c.drivers.Infos()) }
+func (c *Client) describe() {
+	c.describing.Lock() // an older look must not come last
+	defer c.describing.Unlock()
+	c.board.drivers(c.drivers.Infos())
+}
 
 // Node is the node as it is now; it must not be changed.
 func (c *Client) Node() *model.Node { return c.board.current() }

@@ -63,7 +63,8 @@ type Config struct {
 	Sources []Source
 	// Absent are drivers that this node knows and does not offer, with the reason.
 	Absent map[string]string
-	// Changed is called after health or attributes of a driver changed.
+	// Changed is called after health or attributes of a driver changed, from any
+	// goroutine.
 	Changed func()
 	// Event takes the messages of drivers on their tasks.
 	Event  func(*plugins.TaskEvent)
