@@ -72,7 +72,7 @@ func TestRestart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a = start(t, config(t, c, dir))
+			start(t, config(t, c, dir))
 			if u := c.await(short.Alloc.ID, model.ClientFailed); !strings.Contains(words(u), "Exit Code: 7") {
 				t.Error(words(u))
 			}

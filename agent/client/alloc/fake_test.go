@@ -273,3 +273,6 @@ func (d *fakeDriver) SignalTask(_ context.Context, id, signal string) error {
 	t.signal = signal
 	return nil
 }
+
+// exitedWell is exit code 0.
+var exitedWell = &plugins.ExitResult{}

@@ -107,10 +107,10 @@ func (s *source) Instance(ctx context.Context) (plugins.Driver, <-chan struct{},
 	}
 }
 
-func (s *source) Failure() (error, <-chan struct{}) {
+func (s *source) Failure() (<-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.failure, s.changed
+	return s.changed, s.failure
 }
 
 func run(t *testing.T, s *source) (*Set, *atomic.Int32) {

@@ -53,7 +53,7 @@ type Source interface {
 	Instance(ctx context.Context) (d plugins.Driver, done <-chan struct{}, err error)
 	// Failure is why there is no process now, nil when there is one or none was
 	// tried yet; changed closes when that may have changed.
-	Failure() (err error, changed <-chan struct{})
+	Failure() (changed <-chan struct{}, err error)
 	// Stop ends the process for good, after Run has returned. Tasks go on.
 	Stop(ctx context.Context) error
 }

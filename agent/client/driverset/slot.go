@@ -157,11 +157,11 @@ func (sl *slot) learn(ctx context.Context, driver plugins.Driver, done <-chan st
 // complain tells the servers of a driver that does not start, or stays away.
 func (sl *slot) complain(ctx context.Context) {
 	for ctx.Err() == nil {
-		failure, changed := sl.source.Failure()
+		changed, failure := sl.source.Failure()
 		if failure != nil {
 			if sl.info().Healthy {
 				rest(ctx, healthGrace)
-				failure, changed = sl.source.Failure()
+				changed, failure = sl.source.Failure()
 			}
 			if failure != nil && ctx.Err() == nil {
 				sl.move(func() {

@@ -70,13 +70,13 @@ func (s *supervised) Instance(ctx context.Context) (plugins.Driver, <-chan struc
 }
 
 // Failure implements Source.
-func (s *supervised) Failure() (error, <-chan struct{}) {
+func (s *supervised) Failure() (<-chan struct{}, error) {
 	changed := s.supervisor.Changed()
 	status := s.supervisor.Status()
 	if status.Up {
-		return nil, changed
+		return changed, nil
 	}
-	return status.Err, changed
+	return changed, status.Err
 }
 
 // Stop implements Source: the process was left running by the supervisor.
@@ -126,9 +126,9 @@ func (p *InProcess) Instance(context.Context) (plugins.Driver, <-chan struct{}, 
 }
 
 // Failure implements Source.
-func (p *InProcess) Failure() (error, <-chan struct{}) {
+func (p *InProcess) Failure() (<-chan struct{}, error) {
 	p.init()
-	return nil, p.done
+	return p.done, nil
 }
 
 // Stop implements Source.
