@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# make bench: measures what bench/README.md lists. `bench/run.sh -quick` measures
+# less of everything. Figures of a busy machine mean nothing: the load is printed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+quick=
+benchtime=3s
+if [ "${1:-}" = -quick ]; then
+  quick=-quick
+  benchtime=1x
+fi
+export GOFLAGS="${GOFLAGS:--buildvcs=false -tags=seccomp,netgo,osusergo}"
+
+echo "## Machine"
+echo "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown), $(go version | cut -d' ' -f3-), $(uname -sr), $(nproc) cores ($(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo)), load $(cut -d' ' -f1-3 /proc/loadavg)"
+
+echo
+echo "## A dev agent"
+go run ./bench/agentbench -steppe bin/steppe $quick
+
+# one PACKAGE PATTERN: a package's Go benchmarks, one core unless they say otherwise.
+one() {
+  echo
+  echo "## $1"
+  go test -run '^$' -bench "$2" -benchtime "$benchtime" -benchmem "$1" | grep -E '^(Benchmark|FAIL|---)' || true
+}
+export GOMAXPROCS=1
+one ./sched 'BenchmarkProcess|BenchmarkVerify'
+one ./sched/place 'BenchmarkPlace'
+one ./fsm 'BenchmarkApplyPlan|BenchmarkCodec'
+unset GOMAXPROCS
+one ./agent/consensus 'BenchmarkPropose'
+one ./agent/server 'BenchmarkPlacements'
+one ./drivers/shim 'BenchmarkStart'
+one ./plugins/host 'BenchmarkLaunch'
