@@ -146,7 +146,8 @@ func (s *Set) apply(ctx context.Context, a *msg.NodeAssign) {
 	}
 }
 
-// admit takes one assignment in. The runner is returned when it is new, changed
+// admit takes one assignment in. An index is compared for equality alone: after
+// the servers were restored from a snapshot it may have gone back. The runner is returned when it is new, changed
 // tells whether the assignment has to be written.
 func (s *Set) admit(a *msg.AssignedAlloc) (fresh *Runner, changed bool, err error) {
 	r := s.runners[a.Alloc.ID]
@@ -158,7 +159,7 @@ func (s *Set) admit(a *msg.AssignedAlloc) (fresh *Runner, changed bool, err erro
 		fresh, err := newRunner(&s.deps, a, records)
 		return fresh, err == nil, err
 	}
-	if was := r.Assigned().Alloc; a.Alloc.AllocModifyIndex <= was.AllocModifyIndex && a.Alloc.DesiredStatus == was.DesiredStatus {
+	if was := r.Assigned().Alloc; a.Alloc.AllocModifyIndex == was.AllocModifyIndex && a.Alloc.DesiredStatus == was.DesiredStatus {
 		return nil, false, nil
 	}
 	if groupOf(a) == nil {

@@ -9,8 +9,10 @@
 //   - Everything happens inside <base>/<allocation id>: ids and task names that
 //     could lead out of it are refused, and files are opened through os.Root.
 //   - secrets belongs to the task's user alone; private to the agent alone. What
-//     tasks share is open to all of them; the directories above can be passed
-//     but not listed by other users.
+//     tasks share is open to all of them. A task's directory, which is where it
+//     starts, and alloc are open to any user too, with the sticky bit, so that
+//     nobody can put something else in the place of private or logs; the
+//     allocation's directory above them can be passed but not listed.
 //   - Remove never follows a mount: what is still mounted below is unmounted
 //     first, or nothing is removed.
 //
@@ -93,7 +95,7 @@ func (d *Dir) Open() (*os.Root, error) {
 // Build creates the shared part. It may be called again.
 func (d *Dir) Build() error {
 	return build(d.path, []entry{
-		{"", 0o711}, {Shared, 0o755}, {Shared + "/data", 0o777}, {Shared + "/" + Logs, 0o777}, {Shared + "/" + Temp, 0o777 | os.ModeSticky},
+		{"", 0o711}, {Shared, 0o777 | os.ModeSticky}, {Shared + "/data", 0o777}, {Shared + "/" + Logs, 0o777}, {Shared + "/" + Temp, 0o777 | os.ModeSticky},
 	})
 }
 
@@ -118,7 +120,7 @@ func (d *Dir) BuildTask(task string, owner Owner) error {
 		secrets = 0o777
 	}
 	err := build(d.TaskPath(task), []entry{
-		{"", 0o711}, {Local, 0o777}, {Secrets, secrets}, {Private, 0o700}, {Temp, 0o777 | os.ModeSticky},
+		{"", 0o777 | os.ModeSticky}, {Local, 0o777}, {Secrets, secrets}, {Private, 0o700}, {Temp, 0o777 | os.ModeSticky},
 	})
 	if err != nil || !known {
 		return err

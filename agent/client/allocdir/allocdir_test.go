@@ -39,8 +39,8 @@ func TestLayout(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]os.FileMode{
-		"": 0o711, "alloc": 0o755, "alloc/data": 0o777, "alloc/logs": 0o777, "alloc/tmp": 0o777 | os.ModeSticky,
-		"web": 0o711, "web/local": 0o777, "web/secrets": 0o700, "web/private": 0o700, "web/tmp": 0o777 | os.ModeSticky,
+		"": 0o711, "alloc": 0o777 | os.ModeSticky, "alloc/data": 0o777, "alloc/logs": 0o777, "alloc/tmp": 0o777 | os.ModeSticky,
+		"web": 0o777 | os.ModeSticky, "web/local": 0o777, "web/secrets": 0o700, "web/private": 0o700, "web/tmp": 0o777 | os.ModeSticky,
 	} {
 		info, err := os.Stat(filepath.Join(d.Path(), name))
 		if err != nil || info.Mode()&(os.ModePerm|os.ModeSticky) != want {
