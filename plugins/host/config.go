@@ -38,7 +38,7 @@ func (e *ConfigError) Error() string {
 			lines[i] = p.Path + ": " + p.Message
 		}
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(lines, "; ") // one line: task events are
 }
 
 func problem(path, format string, args ...any) *ConfigError {

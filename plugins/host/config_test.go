@@ -171,6 +171,9 @@ func TestDecodeConfigErrors(t *testing.T) {
 					t.Errorf("%q lacks %q", err, want)
 				}
 			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q is more than a line, which a task event cannot show", err)
+			}
 			if strings.Contains(err.Error(), "config:1") {
 				t.Errorf("%q shows a place in generated JSON", err)
 			}
