@@ -14,6 +14,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,6 +39,9 @@ type Config struct {
 	Namespace string
 	Token     string
 	TLS       TLSConfig
+	// Dial opens connections, nil = directly. It serves agents that are reached
+	// through a tunnel or in another network namespace.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // TLSConfig names the files of an https address.
@@ -90,6 +94,9 @@ func New(cfg Config) (*Client, error) {
 	t := &http.Transport{
 		MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second,
 		DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, Proxy: http.ProxyFromEnvironment,
+	}
+	if cfg.Dial != nil {
+		t.DialContext, t.Proxy = cfg.Dial, nil
 	}
 	switch u.Scheme {
 	case "http":
@@ -226,6 +233,10 @@ func (c *Client) Do(ctx context.Context, method, path string, q *Query, body io.
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		var cause *url.Error
+		if errors.As(err, &cause) {
+			err = cause.Err // without the method and the URL
+		}
 		return nil, model.Errorf(model.CodeUnavailable, "no agent answers at %s: %w", c.cfg.Address, err)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
@@ -280,9 +291,23 @@ func (c *Client) call(ctx context.Context, method, path string, q *Query, in, ou
 		return meta, err
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil && err != io.EOF {
-		return meta, model.Errorf(model.CodeInternal, "the answer of %s is not what was expected: %w", path, err)
+		return meta, answerFault(ctx, path, err)
 	}
 	return meta, nil
+}
+
+// answerFault tells an answer that is not what it should be from one that was
+// cut off.
+func answerFault(ctx context.Context, path string, err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &syntax) || errors.As(err, &kind):
+		return model.Errorf(model.CodeInternal, "the answer of %s is not what was expected: %w", path, err)
+	}
+	return model.Errorf(model.CodeUnavailable, "the answer of %s was cut off: %w", path, err)
 }
 
 func metaOf(h http.Header) Meta {
