@@ -108,6 +108,8 @@ func (p *process) block() {
 	blocked.Status = model.EvalBlocked
 	blocked.StatusDescription = "waits for nodes or resources that let the rest be placed"
 	blocked.WaitUntil = time.Time{}
+	// It answers why it waits; the evaluation it came from may be collected first.
+	blocked.FailedTGAllocs, blocked.QueuedAllocations = p.eval.FailedTGAllocs, p.eval.QueuedAllocations
 	blocked.SnapshotIndex = p.state.Index()
 	blocked.ModifyTime = p.env.Now.UnixNano()
 	blocked.ClassEligibility = make(map[string]bool)

@@ -2,9 +2,31 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
+	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
 )
+
+// emptyList answers a list that has nothing in it yet. It blocks as other lists
+// do: a client that watches it would else come back without a pause.
+func (q *request) emptyList() (any, error) {
+	if q.query.MinIndex >= 1 {
+		wait := q.query.MaxWait
+		if wait == 0 {
+			wait = MaxWait
+		}
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-q.r.Context().Done():
+			return nil, q.r.Context().Err()
+		}
+	}
+	q.meta(msg.QueryMeta{Index: 1, KnownLeader: true})
+	return []any{}, nil
+}
 
 // absentRoutes answers what clients ask for in passing and this version does not
 // have, in the way that they tolerate.
@@ -13,7 +35,7 @@ func (s *Server) absentRoutes() []Route {
 		return nil, &statusError{http.StatusNotImplemented, "Nomad Enterprise only endpoint"}
 	}
 	noACL := func(*request) (any, error) { return nil, bad("ACL support disabled") }
-	empty := func(*request) (any, error) { return []any{}, nil }
+	empty := (*request).emptyList
 	later := func(what string) Handler {
 		return func(*request) (any, error) {
 			return nil, &statusError{http.StatusNotImplemented, what + " is not supported by this version"}

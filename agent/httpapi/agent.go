@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -199,7 +200,7 @@ func metricsJSON(families []*dto.MetricFamily) any {
 		Points    []any
 		Counters  []sample
 		Samples   []sample
-	}{Gauges: []gauge{}, Points: []any{}, Counters: []sample{}, Samples: []sample{}}
+	}{Timestamp: time.Now().UTC().Format("2006-01-02 15:04:05 -0700 MST"), Gauges: []gauge{}, Points: []any{}, Counters: []sample{}, Samples: []sample{}}
 	for _, f := range families {
 		name := strings.ReplaceAll(f.GetName(), "_", ".")
 		for _, m := range f.GetMetric() {

@@ -123,6 +123,26 @@ func TestErrorsBecomeStatuses(t *testing.T) {
 	if resp, body := do(t, "PUT", h.URL+"/v1/jobs", `{"Job":{"ID":"x"}}`); resp.StatusCode != 500 || !strings.Contains(body, "Missing job task groups") {
 		t.Errorf("job validation: %d %q", resp.StatusCode, body)
 	}
+	fail = model.Errorf(model.CodeConflict, "Enforcing job modify index 3: job does not exist")
+	if resp, body := do(t, "PUT", h.URL+"/v1/jobs", `{"Job":{"ID":"x"}}`); resp.StatusCode != 500 || body != fail.Error() {
+		t.Errorf("enforced index: %d %q", resp.StatusCode, body)
+	}
+}
+
+// TestListsOfLaterVersions: what is empty yet has the headers of other lists and
+// waits as they do, for clients that watch it.
+func TestListsOfLaterVersions(t *testing.T) {
+	h := serverOn(t, func(*rpc.Server) {})
+	for _, path := range []string{"/v1/services", "/v1/service/x", "/v1/volumes", "/v1/plugins", "/v1/scaling/policies", "/v1/vars"} {
+		resp, body := do(t, "GET", h.URL+path, "")
+		if resp.StatusCode != 200 || body != "[]" || resp.Header.Get("X-Nomad-Index") != "1" || resp.Header.Get("X-Nomad-Knownleader") != "true" {
+			t.Errorf("%s: %d %q %v", path, resp.StatusCode, body, resp.Header)
+		}
+	}
+	begin := time.Now()
+	if resp, body := do(t, "GET", h.URL+"/v1/services?index=1&wait=20ms", ""); resp.StatusCode != 200 || body != "[]" || time.Since(begin) < 20*time.Millisecond {
+		t.Errorf("a blocking query came back after %s: %d %q", time.Since(begin), resp.StatusCode, body)
+	}
 }
 
 func TestBodiesAreCheckedAndBounded(t *testing.T) {

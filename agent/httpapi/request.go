@@ -200,6 +200,9 @@ func (q *request) writeError(err error) {
 			status = http.StatusNotFound
 		case model.CodeConflict:
 			status = http.StatusConflict
+			if q.route.FaultStatus != 0 {
+				status = q.route.FaultStatus
+			}
 		case model.CodeDenied:
 			status = http.StatusForbidden
 		}

@@ -15,8 +15,8 @@ type Route struct {
 	Path    string // net/http pattern without method
 	Methods map[string]Handler
 	Doc     string // a sentence for the reference
-	// FaultStatus answers invalid writes where clients expect another status
-	// than 400 (job validation: 500).
+	// FaultStatus answers invalid and conflicting writes where clients expect
+	// another status than 400 and 409 (jobs: 500).
 	FaultStatus int
 	// Stream marks answers that are not one JSON body.
 	Stream bool

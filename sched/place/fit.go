@@ -119,8 +119,8 @@ func chooseCores(info *nodeInfo, used []coreUse, n int) []uint16 {
 }
 
 // assignPorts chooses address and number of each port: static ones as asked on
-// the first address of their host network where they are free, then dynamic
-// ones from where pick says. Without pick nothing is chosen that need not be:
+// the first address of their host network, if all of it has them free, then
+// dynamic ones from where pick says. Without pick nothing is chosen that need not be:
 // the mappings are then meaningless. lack names what is missing, or is "".
 func assignPorts(info *nodeInfo, used []portUse, asks []PortAsk, pick func(n int) int) (out []model.PortMapping, lack string) {
 	if pick != nil {
@@ -168,12 +168,12 @@ func mapping(p *PortAsk, ip string, port int) model.PortMapping {
 }
 
 func staticPort(info *nodeInfo, used []portUse, taken []model.PortMapping, p *PortAsk) (string, int) {
-	for _, ip := range info.networks[networkOf(p)] {
-		if p.IgnoreCollision {
-			return ip, p.Value
-		}
-		_, inUse := findPort(used, ip, p.Value)
-		if !inUse && !info.isReserved(ip, p.Value) && !isTaken(taken, ip, p.Value) {
+	ips := info.networks[networkOf(p)]
+	if !p.IgnoreCollision && !isFree(used, taken, ips, p.Value) {
+		return "", 0
+	}
+	for _, ip := range ips {
+		if p.IgnoreCollision || !info.isReserved(ip, p.Value) {
 			return ip, p.Value
 		}
 	}
@@ -185,20 +185,32 @@ func dynamicPort(info *nodeInfo, used []portUse, taken []model.PortMapping, p *P
 	if span <= 0 {
 		return "", 0
 	}
-	for _, ip := range info.networks[networkOf(p)] {
+	ips := info.networks[networkOf(p)]
+	for _, ip := range ips {
 		start := 0
 		if pick != nil {
 			start = pick(span)
 		}
 		for k := range span {
 			port := info.minPort + (start+k)%span
-			_, inUse := findPort(used, ip, port)
-			if !inUse && !info.isReserved(ip, port) && !isTaken(taken, ip, port) {
+			if !info.isReserved(ip, port) && isFree(used, taken, ips, port) {
 				return ip, port
 			}
 		}
 	}
 	return "", 0
+}
+
+// isFree tells whether nobody has the port on any address of a host network.
+// One address would not do: a task that listens on all addresses, as most do,
+// would take the port from an instance on another one.
+func isFree(used []portUse, taken []model.PortMapping, ips []string, port int) bool {
+	for _, ip := range ips {
+		if _, inUse := findPort(used, ip, port); inUse || isTaken(taken, ip, port) {
+			return false
+		}
+	}
+	return true
 }
 
 func networkOf(p *PortAsk) string {
