@@ -87,7 +87,7 @@ type FileInfo struct {
 	ContentType string
 }
 
-// List lists a directory of an allocation.
+// ListFiles lists a directory of an allocation.
 func (a Allocations) ListFiles(ctx context.Context, id, path string) ([]FileInfo, error) {
 	var out []FileInfo
 	_, err := a.c.Get(ctx, "/v1/client/fs/ls/"+esc(id), params("path", path), &out)
@@ -104,6 +104,13 @@ func (a Allocations) StatFile(ctx context.Context, id, path string) (FileInfo, e
 // ReadFile opens a file of an allocation; the caller closes it.
 func (a Allocations) ReadFile(ctx context.Context, id, path string) (io.ReadCloser, error) {
 	return a.c.Stream(ctx, "/v1/client/fs/cat/"+esc(id), params("path", path))
+}
+
+// ReadFileAt opens a part of a file of an allocation, of at most limit bytes; the
+// caller closes it.
+func (a Allocations) ReadFileAt(ctx context.Context, id, path string, offset, limit int64) (io.ReadCloser, error) {
+	return a.c.Stream(ctx, "/v1/client/fs/readat/"+esc(id), params(
+		"path", path, "offset", strconv.FormatInt(offset, 10), "limit", strconv.FormatInt(limit, 10)))
 }
 
 // FollowFile streams a file of an allocation as it grows; the caller closes it.
@@ -170,6 +177,22 @@ func (n Nodes) SetEligibility(ctx context.Context, id string, eligible bool) err
 	}
 	_, err := n.c.Put(ctx, "/v1/node/"+esc(id)+"/eligibility", nil, map[string]string{"NodeID": id, "Eligibility": e}, nil)
 	return err
+}
+
+// NodeUsage is what is in use of a machine: bytes, and percent of each core.
+type NodeUsage struct {
+	Memory struct{ Total, Used uint64 }
+	CPU    []struct {
+		CPU          string
+		TotalPercent float64
+	}
+}
+
+// Stats reads what is in use of a node's machine.
+func (n Nodes) Stats(ctx context.Context, id string) (*NodeUsage, error) {
+	var out NodeUsage
+	_, err := n.c.Get(ctx, "/v1/client/stats", params("node_id", id), &out)
+	return &out, err
 }
 
 // Purge forgets a node.
@@ -317,6 +340,56 @@ func (c Cluster) SetSchedulerConfig(ctx context.Context, conf *model.SchedulerCo
 	var out struct{ Updated bool }
 	_, err := c.c.Put(ctx, "/v1/operator/scheduler/configuration", q, conf, &out)
 	return out.Updated, err
+}
+
+// AutopilotConfiguration is how autopilot looks after the servers. Durations are
+// texts such as "200ms".
+type AutopilotConfiguration struct {
+	CleanupDeadServers      bool
+	LastContactThreshold    string
+	MaxTrailingLogs         uint64
+	MinQuorum               uint
+	ServerStabilizationTime string
+	CreateIndex             uint64
+	ModifyIndex             uint64
+}
+
+const autopilotPath = "/v1/operator/autopilot/configuration"
+
+// AutopilotConfig reads the autopilot configuration.
+func (c Cluster) AutopilotConfig(ctx context.Context) (*AutopilotConfiguration, error) {
+	var out AutopilotConfiguration
+	_, err := c.c.Get(ctx, autopilotPath, nil, &out)
+	return &out, err
+}
+
+// SetAutopilotConfig sets it, if its ModifyIndex is still conf's; it tells
+// whether it did.
+func (c Cluster) SetAutopilotConfig(ctx context.Context, conf *AutopilotConfiguration) (bool, error) {
+	var updated bool
+	_, err := c.c.Put(ctx, autopilotPath, params("cas", strconv.FormatUint(conf.ModifyIndex, 10)), conf, &updated)
+	return updated, err
+}
+
+// AutopilotHealth is the health of the servers as the leader sees it.
+type AutopilotHealth struct {
+	Healthy          bool
+	FailureTolerance int
+	Servers          []ServerHealth
+}
+
+// ServerHealth is one server's part of AutopilotHealth.
+type ServerHealth struct {
+	ID, Name, Address, SerfStatus, Version, LastContact string
+	Leader, Healthy, Voter                              bool
+	LastIndex                                           uint64
+}
+
+// AutopilotHealth reads the health of the servers.
+func (c Cluster) AutopilotHealth(ctx context.Context) (*AutopilotHealth, error) {
+	var out AutopilotHealth
+	_, err := c.c.Get(ctx, "/v1/operator/autopilot/health", nil, &out)
+	return &out, err
 }
 
 // SaveSnapshot streams the state's archive; the caller closes it.

@@ -1,10 +1,16 @@
 // Package command is the command line: the tree of verbs and the way into it.
+//
+//	os.Exit(command.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+//
+// Invariants: every verb is in Tree, with a synopsis and an example; all but
+// "agent" talk to the HTTP API only; the manual under website/docs/cli is
+// written from the tree.
 package command
 
 import (
 	"fmt"
 	"io"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/steppe-project/steppe/command/agent"
@@ -18,10 +24,10 @@ import (
 	"github.com/steppe-project/steppe/command/system"
 )
 
-// Tree lists every command.
+// Tree lists every command by name.
 func Tree() []*base.Command {
 	list := []*base.Command{
-		agent.Agent,
+		agent.Agent, completion,
 		job.Run, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.Eval, job.Allocs, job.Init,
 		alloc.Status, alloc.Logs, alloc.Stop, alloc.Restart, alloc.Signal, alloc.FS,
 		node.Status, node.Eligibility,
@@ -30,12 +36,11 @@ func Tree() []*base.Command {
 		operator.RaftList, operator.RaftRemove, operator.RaftTransfer, operator.SnapshotSave, operator.SnapshotRestore,
 		operator.SnapshotInspect, operator.SchedulerGet, operator.SchedulerSet, operator.AutopilotGet, operator.AutopilotSet,
 		operator.AutopilotHealth, operator.API, operator.KeyGenerate,
-		system.GC, system.Monitor, system.EventStream, system.Version,
-		short("run", job.Run), short("status", job.Status), short("stop", job.Stop), short("validate", job.Validate),
-		short("init", job.Init), short("logs", alloc.Logs),
+		system.GC, system.Monitor, system.EventStream, system.Version, system.Status,
+		short("run", job.Run), short("stop", job.Stop), short("validate", job.Validate), short("init", job.Init),
+		short("logs", alloc.Logs),
 	}
-	list = append(list, completionCommand)
-	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	slices.SortFunc(list, func(a, b *base.Command) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
@@ -58,26 +63,37 @@ func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 	case "-version", "--version", "-v":
 		args = []string{"version"}
 	case "-h", "-help", "--help":
-		args = append([]string{"help"}, args[1:]...)
+		args[0] = "help"
 	}
 	if args[0] == "help" {
 		return help(tree, args[1:], out, errOut)
 	}
-	cmd, rest := find(tree, args)
-	if cmd != nil {
+	if strings.HasPrefix(args[0], "-") {
+		fmt.Fprintf(errOut, "Options come after the command: steppe COMMAND %s ...\nFor a list of commands: steppe help\n", base.Clean(args[0]))
+		return base.ExitUnknown
+	}
+	if cmd, rest := find(tree, args); cmd != nil {
 		return cmd.Run(rest, in, out, errOut)
 	}
 	prefix := deepest(tree, args)
-	if len(rest) > 0 && strings.HasPrefix(rest[0], "-h") || len(rest) > 0 && rest[0] == "--help" {
+	rest := args[len(strings.Fields(prefix)):]
+	if prefix != "" && len(rest) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, rest[0]) {
 		fmt.Fprint(out, overview(tree, prefix))
 		return base.ExitOK
+	}
+	if prefix != "" && len(rest) == 0 {
+		fmt.Fprint(errOut, overview(tree, prefix))
+		return base.ExitUnknown
 	}
 	return unknown(tree, args, prefix, errOut)
 }
 
+// mostWords is how many words a command's name has at most.
+const mostWords = 4
+
 // find matches the longest command name at the beginning of args.
 func find(tree []*base.Command, args []string) (*base.Command, []string) {
-	for n := min(len(args), 4); n > 0; n-- {
+	for n := min(len(args), mostWords); n > 0; n-- {
 		name := strings.Join(args[:n], " ")
 		for _, c := range tree {
 			if c.Name == name {
@@ -85,27 +101,16 @@ func find(tree []*base.Command, args []string) (*base.Command, []string) {
 			}
 		}
 	}
-	n := 0
-	for n < len(args) && !strings.HasPrefix(args[n], "-") && isPrefix(tree, strings.Join(args[:n+1], " ")) {
-		n++
-	}
-	return nil, args[n:]
+	return nil, args
 }
 
-func isPrefix(tree []*base.Command, name string) bool {
-	for _, c := range tree {
-		if strings.HasPrefix(c.Name, name+" ") {
-			return true
-		}
-	}
-	return false
-}
-
+// deepest is the longest beginning of args that commands begin with: "job",
+// "operator raft"; "" when there is none.
 func deepest(tree []*base.Command, args []string) string {
 	best := ""
 	for n := 1; n <= len(args); n++ {
 		name := strings.Join(args[:n], " ")
-		if !isPrefix(tree, name) {
+		if !slices.ContainsFunc(tree, func(c *base.Command) bool { return strings.HasPrefix(c.Name, name+" ") }) {
 			break
 		}
 		best = name
@@ -114,60 +119,52 @@ func deepest(tree []*base.Command, args []string) string {
 }
 
 func help(tree []*base.Command, args []string, out, errOut io.Writer) int {
-	if len(args) == 0 {
-		fmt.Fprint(out, overview(tree, ""))
-		return base.ExitOK
-	}
 	if len(args) == 1 && args[0] == "exit-codes" {
-		fmt.Fprint(out, exitCodes)
+		fmt.Fprint(out, ExitCodes)
 		return base.ExitOK
 	}
 	if c, rest := find(tree, args); c != nil && len(rest) == 0 {
 		fmt.Fprint(out, c.Help())
 		return base.ExitOK
 	}
-	if p := deepest(tree, args); p == strings.Join(args, " ") {
-		fmt.Fprint(out, overview(tree, p))
+	prefix := deepest(tree, args)
+	if prefix == strings.Join(args, " ") {
+		fmt.Fprint(out, overview(tree, prefix))
 		return base.ExitOK
 	}
-	return unknown(tree, args, deepest(tree, args), errOut)
+	return unknown(tree, args, prefix, errOut)
 }
 
-const exitCodes = `Exit codes:
+// ExitCodes is the text of `steppe help exit-codes`.
+const ExitCodes = `Exit codes:
 
-  0    it worked; for job run and job scale: the tasks run
-  1    an error, or tasks that failed
-  2    the request was right but not everything could be placed
-  127  no such command
-  130  interrupted
+  0    It worked. job run, scale, eval, alloc stop: the tasks run, or a batch job's have
+       completed. job stop: they have ended.
+  1    An error, or tasks failed.
+  2    Nothing is wrong with the request, but not everything could be placed; what is
+       missing is placed as soon as that is possible.
+  127  No such command.
+  130  Interrupted. A job that was followed goes on.
 `
 
+// unknown says that there is no such command, and which was meant.
 func unknown(tree []*base.Command, args []string, prefix string, errOut io.Writer) int {
-	said := strings.Join(args, " ")
-	if prefix != "" && said == prefix {
-		fmt.Fprint(errOut, overview(tree, prefix))
-		return base.ExitUnknown
-	}
 	var names []string
 	for _, c := range tree {
-		names = append(names, c.Name)
-		if first, _, ok := strings.Cut(c.Name, " "); ok {
-			names = append(names, first)
+		words := strings.Fields(c.Name)
+		for n := 1; n <= len(words); n++ {
+			names = append(names, strings.Join(words[:n], " "))
 		}
 	}
 	words := args
-	for i, a := range words {
-		if strings.HasPrefix(a, "-") {
-			words = words[:i]
-			break
-		}
+	if i := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }); i >= 0 {
+		words = args[:i]
 	}
+	// What follows the command's name may be its arguments.
+	words = words[:min(len(words), len(strings.Fields(prefix))+1)]
 	fmt.Fprintf(errOut, "No such command: steppe %s", base.Clean(strings.Join(words, " ")))
-	for n := len(words); n > 0; n-- {
-		if c := base.Closest(strings.Join(words[:n], " "), names); c != "" {
-			fmt.Fprintf(errOut, " (did you mean steppe %s?)", c)
-			break
-		}
+	if c := base.Closest(strings.Join(words, " "), names); c != "" {
+		fmt.Fprintf(errOut, " (did you mean steppe %s?)", c)
 	}
 	fmt.Fprintf(errOut, "\nFor a list: steppe %s\n", strings.TrimSpace("help "+prefix))
 	return base.ExitUnknown
@@ -178,14 +175,13 @@ func overview(tree []*base.Command, prefix string) string {
 	var b strings.Builder
 	b.WriteString("Usage: steppe " + strings.TrimSpace(prefix+" COMMAND [options] [arguments]") + "\n\n")
 	if prefix == "" {
-		b.WriteString("Steppe runs jobs on machines. Start with: steppe agent -dev\n\n")
+		b.WriteString("Steppe runs jobs on machines. To begin: steppe agent -dev\n\n")
 	}
 	var rows [][]string
 	for _, c := range tree {
-		if c.Hidden || prefix != "" && !strings.HasPrefix(c.Name, prefix+" ") {
-			continue
+		if prefix == "" || strings.HasPrefix(c.Name, prefix+" ") {
+			rows = append(rows, []string{"  " + c.Name, c.Synopsis})
 		}
-		rows = append(rows, []string{"  " + c.Name, c.Synopsis})
 	}
 	base.WriteTable(&b, nil, rows)
 	b.WriteString("\nFor help on one: steppe COMMAND -help. Exit codes: steppe help exit-codes\n")

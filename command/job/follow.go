@@ -3,9 +3,8 @@ package job
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sort"
-	"strings"
+	"flag"
+	"sync"
 	"time"
 
 	"github.com/steppe-project/steppe/api"
@@ -13,343 +12,267 @@ import (
 	"github.com/steppe-project/steppe/model"
 )
 
-// followWait is one blocking query's wait: long, since changes wake it.
-const followWait = 30 * time.Second
+const (
+	// followWait is one blocking query's wait: long, since changes wake it.
+	followWait = 60 * time.Second
+	// settle is how long new instances must have run before that is called a
+	// success: what fails at once fails within it.
+	settle = time.Second
+	// quietAfter is when a follower without a terminal says what it waits for.
+	quietAfter = 15 * time.Second
+	// redraw is how often a terminal's clock moves.
+	redraw = time.Second
+	// pace is the least time between two blocking queries of the same list, so
+	// that a job of a thousand instances is not read for every one of them.
+	pace = 30 * time.Millisecond
+	// firstRetry, lastRetry and giveUp bound how a server that does not answer is
+	// asked again.
+	firstRetry = 250 * time.Millisecond
+	lastRetry  = 2 * time.Second
+	giveUp     = 5 * time.Minute
+	// quietRetry is for how long that is not worth a word.
+	quietRetry = 3 * time.Second
+	// maxReads bounds the attempts to read a moment in which nothing changes.
+	maxReads = 5
+)
 
-// quietAfter is when a follower says again what it waits for.
-const quietAfter = 15 * time.Second
+// following are the options of commands that cause an evaluation and follow it.
+type following struct{ detach, verbose bool }
 
-// follower follows an evaluation and what it leads to, until the job's tasks run
-// or cannot.
-type follower struct {
-	o         *base.IO
-	evalID    string
-	jobID     string
-	namespace string
-	verbose   bool
-
-	seen    map[string]string // allocation → last line said of it
-	drawn   int               // lines of the live table on the screen
-	started time.Time
+func (f *following) Flags(fs *flag.FlagSet) {
+	fs.BoolVar(&f.detach, "detach", false, "Return at once with the evaluation's id.")
+	fs.BoolVar(&f.verbose, "verbose", false, "Print whole ids.")
 }
 
-func (f *follower) query() *api.Query { return &api.Query{Namespace: f.namespace} }
-
-func (f *follower) run(ctx context.Context) error {
-	f.seen, f.started = map[string]string{}, time.Now()
-	f.o.Say("%s Evaluation %s of job %q", f.stamp(), base.ShortID(f.evalID, f.verbose), f.jobID)
-	eval, err := f.evaluation(ctx)
-	if err != nil {
-		return f.interrupted(err)
-	}
-	job, _, err := f.o.Client.Jobs().Get(ctx, f.jobID, f.query())
-	if model.CodeOf(err) == model.CodeNotFound {
-		f.o.Say("%s Job %q is purged", f.stamp(), f.jobID)
+// end follows what was registered, or prints its evaluation's id.
+func (f *following) end(ctx context.Context, o *base.IO, out *api.Registered, jobID, namespace string) error {
+	if out.EvalID == "" {
+		o.Say("Job %q is registered; there is nothing to place now.", base.Clean(jobID))
 		return nil
 	}
-	if err != nil {
-		return f.interrupted(err)
+	if f.detach {
+		o.Print("Evaluation ID: %s", out.EvalID)
+		return nil
 	}
-	return f.interrupted(f.allocations(ctx, job, eval))
+	return Follow(ctx, o, jobID, namespace, out.EvalID, f.verbose)
 }
 
-func (f *follower) stamp() string {
-	return fmt.Sprintf("%6.2fs", time.Since(f.started).Seconds())
+// Follow follows a job from an evaluation on, until its tasks run (batch: have
+// completed) or cannot. It returns an Exit that says which.
+func Follow(ctx context.Context, o *base.IO, jobID, namespace, evalID string, verbose bool) error {
+	f := &follower{o: o, evalID: evalID, jobID: jobID, namespace: namespace, display: newDisplay(o, verbose)}
+	return f.run(ctx)
 }
 
-func (f *follower) interrupted(err error) error {
+// follower follows one evaluation's job.
+type follower struct {
+	o                        *base.IO
+	evalID, jobID, namespace string
+	display                  *display
+
+	restarts map[string]uint64 // of tasks that ran before
+	since    time.Time         // when all were first seen to run
+	total    uint64            // restarts at that time
+}
+
+func (f *follower) run(ctx context.Context) error {
+	watched, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	wake := make(chan struct{}, 1)
+	for _, read := range []func(context.Context, *api.Query) (api.Meta, error){f.readAllocs, f.readEvals} {
+		group.Go(func() { f.watch(watched, wake, read) })
+	}
+	err := f.loop(ctx, wake)
 	if errors.Is(err, context.Canceled) {
 		f.o.Say("Following has ended; the job goes on. See: steppe job status %s", f.jobID)
 	}
 	return err
 }
 
-// evaluation waits until the scheduler has decided; retries and roll-overs of the
-// same job are followed.
-func (f *follower) evaluation(ctx context.Context) (*model.Evaluation, error) {
+// loop looks at the job whenever something has changed, until following ends.
+func (f *follower) loop(ctx context.Context, wake <-chan struct{}) error {
+	f.display.begin(f.jobID, f.evalID)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var v *view
+	for look := true; ; {
+		if look {
+			next, err := f.look(ctx)
+			if err != nil {
+				return err
+			}
+			v = next
+		}
+		p := measure(v)
+		rest := f.settling(p, v)
+		if rest > 0 {
+			p.outcome = waiting
+		}
+		f.display.show(p)
+		if p.outcome != waiting {
+			return f.conclude(ctx, v, p)
+		}
+		timer.Reset(f.pause(rest))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wake:
+			look = true
+		case <-timer.C:
+			look = rest > 0
+		}
+	}
+}
+
+// settling is how long new instances that run have yet to do so.
+func (f *follower) settling(p *progress, v *view) time.Duration {
+	n := total(v.allocs)
+	if p.outcome != reached || batch(v.job) || !p.fresh {
+		f.since = time.Time{}
+		return 0
+	}
+	if f.since.IsZero() || n != f.total {
+		f.since, f.total = time.Now(), n
+	}
+	return max(settle-time.Since(f.since), 0)
+}
+
+// pause is when to look or draw again though nothing has changed.
+func (f *follower) pause(rest time.Duration) time.Duration {
+	d := quietAfter
+	if f.o.Live {
+		d = redraw
+	}
+	if rest > 0 {
+		d = min(d, rest)
+	}
+	return d
+}
+
+func (f *follower) query() *api.Query { return &api.Query{Namespace: f.namespace} }
+
+func (f *follower) readAllocs(ctx context.Context, q *api.Query) (api.Meta, error) {
+	_, meta, err := f.o.Client.Jobs().Allocations(ctx, f.jobID, false, q)
+	return meta, err
+}
+
+func (f *follower) readEvals(ctx context.Context, q *api.Query) (api.Meta, error) {
+	_, meta, err := f.o.Client.Jobs().Evaluations(ctx, f.jobID, q)
+	return meta, err
+}
+
+// watch wakes the loop when the answer of read changes, and when there is none,
+// which the loop then finds out itself.
+func (f *follower) watch(ctx context.Context, wake chan<- struct{}, read func(context.Context, *api.Query) (api.Meta, error)) {
 	var index uint64
+	for ctx.Err() == nil {
+		q := f.query()
+		q.Index, q.Wait = index, followWait
+		meta, err := read(ctx, q)
+		wait := pace
+		if err != nil {
+			meta.Index, wait = 0, lastRetry
+		}
+		if err != nil || meta.Index != index {
+			select {
+			case wake <- struct{}{}:
+			default: // it is awake
+			}
+		}
+		index = meta.Index
+		sleep(ctx, wait)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// look reads the job's present state, and asks again while no server answers.
+func (f *follower) look(ctx context.Context) (*view, error) {
+	began, wait, said := time.Now(), firstRetry, false
 	for {
-		eval, meta, err := f.o.Client.Evaluations().Get(ctx, f.evalID, &api.Query{Index: index, Wait: followWait, Namespace: f.namespace})
+		v, err := f.read(ctx)
+		if err == nil || !passing(err) || time.Since(began) > giveUp {
+			if err == nil && said {
+				f.display.say("It answers again.")
+			}
+			return v, err
+		}
+		if !said && time.Since(began) > quietRetry {
+			said = true
+			f.display.say("No answer from %s, asking again: %s", f.o.Client.Config().Address, base.Clean(err.Error()))
+		}
+		sleep(ctx, wait)
+		wait = min(2*wait, lastRetry)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// passing tells whether the same question may be answered later.
+func passing(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	switch model.CodeOf(err) {
+	case model.CodeUnavailable, model.CodeNotLeader, model.CodeInternal:
+		return true
+	}
+	return false
+}
+
+// read reads everything of one moment: evaluations before and after the
+// allocations must be the same, else what one says has not come to the other.
+func (f *follower) read(ctx context.Context) (*view, error) {
+	jobs := f.o.Client.Jobs()
+	evals, before, err := jobs.Evaluations(ctx, f.jobID, f.query())
+	if err != nil {
+		return nil, err
+	}
+	v := &view{}
+	for range maxReads {
+		v.job, _, err = jobs.Get(ctx, f.jobID, f.query())
+		if model.CodeOf(err) == model.CodeNotFound {
+			v.job, err = nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}
-		switch eval.Status {
-		case model.EvalComplete:
-			return eval, nil
-		case model.EvalFailed:
-			return nil, &base.Exit{Code: base.ExitError, Text: "The evaluation failed: " + eval.StatusDescription}
-		case model.EvalCancelled:
-			if eval.NextEval == "" {
-				return eval, nil
-			}
-			f.evalID, index = eval.NextEval, 0
-			continue
+		if v.allocs, _, err = jobs.Allocations(ctx, f.jobID, v.job == nil, f.query()); err != nil {
+			return nil, err
 		}
-		if index == meta.Index {
-			f.o.Say("%s Still %s: %s", f.stamp(), eval.Status, base.Dash(eval.StatusDescription))
+		var after api.Meta
+		if evals, after, err = jobs.Evaluations(ctx, f.jobID, f.query()); err != nil {
+			return nil, err
 		}
-		index = meta.Index
+		if before.Index == after.Index {
+			break
+		}
+		before = after
 	}
-}
-
-// goal is how far a job has come.
-type goal struct {
-	desired, running, done, failed, starting int
-	lines                                    []string
-	lastFailed                               *model.AllocListStub
-}
-
-func (f *follower) allocations(ctx context.Context, job *model.Job, eval *model.Evaluation) error {
-	var index uint64
-	quiet := time.Now()
-	for {
-		allocs, meta, err := f.o.Client.Jobs().Allocations(ctx, f.jobID, false, &api.Query{Index: index, Wait: f.wait(eval), Namespace: f.namespace})
-		if err != nil {
-			return err
-		}
-		g := f.measure(job, allocs)
-		if f.draw(g) {
-			quiet = time.Now()
-		}
-		unplaced := len(eval.FailedTGAllocs) > 0
-		switch {
-		case job.Stop && g.running+g.starting == 0:
-			f.o.Say("%s Job %q is stopped", f.stamp(), f.jobID)
-			return nil
-		case job.Stop:
-		case unplaced && g.starting == 0:
-			return f.unplaced(ctx, job, eval)
-		case g.starting == 0 && g.failed > 0 && g.running+g.done < g.desired:
-			return f.failed(ctx, g)
-		case g.starting == 0 && g.running+g.done >= g.desired:
-			f.o.Say("%s %s", f.stamp(), f.success(job, g))
-			return nil
-		case time.Since(quiet) > quietAfter:
-			quiet = time.Now()
-			f.o.Say("%s Waiting: %d of %d run, %d start. See: steppe job status %s", f.stamp(), g.running, g.desired, g.starting, f.jobID)
-		}
-		index = meta.Index
-		if eval, err = f.refresh(ctx, eval); err != nil {
-			return err
+	v.evals = evals
+	for _, e := range evals {
+		if e.ID == f.evalID {
+			v.eval = e
 		}
 	}
-}
-
-func (f *follower) wait(*model.Evaluation) time.Duration { return quietAfter }
-
-// refresh follows rolling updates: the newest evaluation tells what is not placed.
-func (f *follower) refresh(ctx context.Context, eval *model.Evaluation) (*model.Evaluation, error) {
-	if eval.NextEval == "" {
-		return eval, nil
-	}
-	next, _, err := f.o.Client.Evaluations().Get(ctx, eval.NextEval, f.query())
-	if err != nil || !next.Terminal() {
-		return eval, ignoreNotFound(err)
-	}
-	return next, nil
-}
-
-func ignoreNotFound(err error) error {
-	if model.CodeOf(err) == model.CodeNotFound {
-		return nil
-	}
-	return err
-}
-
-func (f *follower) success(job *model.Job, g goal) string {
-	if g.done > 0 && g.running == 0 {
-		return fmt.Sprintf("Job %q is complete: %d of %d ended well", f.jobID, g.done, g.desired)
-	}
-	text := fmt.Sprintf("Job %q runs: %d of %d", f.jobID, g.running+g.done, g.desired)
-	if job.Version > 0 {
-		text += fmt.Sprintf(", version %d", job.Version)
-	}
-	return text
-}
-
-func (f *follower) measure(job *model.Job, allocs []*model.AllocListStub) goal {
-	var g goal
-	perNode := job.Type == model.JobTypeSystem || job.Type == model.JobTypeSysbatch
-	if !perNode {
-		for _, tg := range job.TaskGroups {
-			g.desired += tg.Count
+	if v.eval == nil {
+		if v.eval, _, err = f.o.Client.Evaluations().Get(ctx, f.evalID, f.query()); err != nil {
+			return nil, err
 		}
 	}
-	sort.Slice(allocs, func(i, j int) bool { return allocs[i].Name < allocs[j].Name })
-	for _, a := range allocs {
-		current := a.JobVersion == job.Version
-		line := fmt.Sprintf("%s  %-20s  %-14s  %s", base.ShortID(a.ID, f.verbose), base.Clean(a.Name), base.Clean(a.NodeName), f.state(a))
-		if a.DesiredStatus != model.DesiredRun {
-			if a.ClientStatus == model.ClientRunning || a.ClientStatus == model.ClientPending {
-				g.starting++ // is being stopped: not at the goal yet
-				g.lines = append(g.lines, line+" (stopping)")
-			}
-			continue
-		}
-		g.lines = append(g.lines, line)
-		if perNode && a.ClientStatus != model.ClientLost {
-			g.desired++
-		}
-		switch a.ClientStatus {
-		case model.ClientRunning:
-			if !current && job.Type == model.JobTypeService {
-				g.starting++ // an older version that is still to be replaced
-				continue
-			}
-			g.running++
-		case model.ClientComplete:
-			g.done++
-		case model.ClientFailed:
-			if a.NextAllocation == "" && a.FollowupEvalID == "" {
-				g.failed++
-				g.lastFailed = a
-			}
-		case model.ClientPending:
-			g.starting++
-		}
+	if f.restarts == nil {
+		f.restarts = restartCounts(v.allocs, v.eval.CreateIndex)
 	}
-	return g
-}
-
-// state is an allocation's status, with its last event when it is in trouble.
-func (f *follower) state(a *model.AllocListStub) string {
-	s := a.ClientStatus
-	if a.ClientStatus != model.ClientPending && a.ClientStatus != model.ClientFailed {
-		return s
-	}
-	if e := lastEvent(a.TaskStates); e != "" {
-		s += ": " + base.Clean(e)
-	}
-	return s
-}
-
-func lastEvent(states map[string]*model.TaskState) string {
-	var newest *model.TaskEvent
-	for _, st := range states {
-		for _, e := range st.Events {
-			if newest == nil || e.Time > newest.Time {
-				newest = e
-			}
-		}
-	}
-	if newest == nil {
-		return ""
-	}
-	return newest.DisplayMessage
-}
-
-// draw shows the table: in place on a terminal, else a line for every change. It
-// tells whether anything was new.
-func (f *follower) draw(g goal) bool {
-	changed := false
-	for _, l := range g.lines {
-		id := l[:8]
-		if f.seen[id] != l {
-			f.seen[id], changed = l, true
-			if !f.o.Live {
-				f.o.Say("%s %s", f.stamp(), l)
-			}
-		}
-	}
-	if f.o.Live && changed {
-		if f.drawn > 0 {
-			fmt.Fprintf(f.o.Err, "\x1b[%dA\x1b[J", f.drawn)
-		}
-		lines := g.lines
-		const most = 20 // a screen's worth
-		if len(lines) > most {
-			lines = append(lines[:most:most], fmt.Sprintf("... and %d more: %d run, %d start", len(lines)-most, g.running, g.starting))
-		}
-		for _, l := range lines {
-			f.o.Say("        %s", l)
-		}
-		f.drawn = len(lines)
-	}
-	return changed
-}
-
-// unplaced says why not everything runs, and what would help.
-func (f *follower) unplaced(ctx context.Context, job *model.Job, eval *model.Evaluation) error {
-	groups := make([]string, 0, len(eval.FailedTGAllocs))
-	for g := range eval.FailedTGAllocs {
-		groups = append(groups, g)
-	}
-	sort.Strings(groups)
-	for _, g := range groups {
-		m := eval.FailedTGAllocs[g]
-		f.o.Say("\nGroup %q: %d of its instances could not be placed.", g, 1+m.CoalescedFailures)
-		for _, l := range Reasons(m) {
-			f.o.Say("  * %s", l)
-		}
-		if len(m.Remedies) > 0 {
-			f.o.Say("What would help:")
-			for _, r := range m.Remedies {
-				f.o.Say("  - %s", r)
-			}
-		}
-	}
-	if eval.BlockedEval != "" {
-		f.o.Say("\nEvaluation %s waits and places the rest as soon as that is possible.", base.ShortID(eval.BlockedEval, f.verbose))
-	}
-	return &base.Exit{Code: base.ExitPlacement}
-}
-
-// Reasons are the lines that tell why a placement failed.
-func Reasons(m *model.AllocationMetric) []string {
-	var out []string
-	if m.NodesEvaluated == 0 && m.NodesInPool == 0 {
-		out = append(out, fmt.Sprintf("No node is in pool %q.", base.Dash(m.NodePool)))
-	}
-	for _, dc := range sortedKeys(m.NodesAvailable) {
-		if m.NodesAvailable[dc] == 0 {
-			out = append(out, fmt.Sprintf("No nodes are available in datacenter %q.", dc))
-		}
-	}
-	if m.NodesEvaluated == 0 && len(out) == 0 {
-		out = append(out, "No nodes were eligible for evaluation.")
-	}
-	for _, c := range sortedKeys(m.ConstraintFiltered) {
-		out = append(out, fmt.Sprintf("Constraint %q: %d nodes excluded by filter.", c, m.ConstraintFiltered[c]))
-	}
-	for _, c := range sortedKeys(m.ClassFiltered) {
-		out = append(out, fmt.Sprintf("Class %q: %d nodes excluded by filter.", c, m.ClassFiltered[c]))
-	}
-	for _, d := range sortedKeys(m.DimensionExhausted) {
-		out = append(out, fmt.Sprintf("Dimension %q exhausted on %d nodes.", d, m.DimensionExhausted[d]))
-	}
-	for _, q := range m.QuotaExhausted {
-		out = append(out, fmt.Sprintf("Quota limit hit %q.", q))
-	}
-	return out
-}
-
-func sortedKeys(m map[string]int) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
-// failed says how the last allocation failed and where to look.
-func (f *follower) failed(ctx context.Context, g goal) error {
-	a := g.lastFailed
-	f.o.Say("\nAllocation %s failed:", base.ShortID(a.ID, f.verbose))
-	tasks := make([]string, 0, len(a.TaskStates))
-	for t := range a.TaskStates {
-		tasks = append(tasks, t)
-	}
-	sort.Strings(tasks)
-	for _, t := range tasks {
-		events := a.TaskStates[t].Events
-		var lines []string
-		for _, e := range events[max(0, len(events)-3):] {
-			lines = append(lines, fmt.Sprintf("    %s: %s", e.Type, base.Clean(e.DisplayMessage)))
-		}
-		f.o.Say("  task %q\n%s", t, strings.Join(lines, "\n"))
-	}
-	id := base.ShortID(a.ID, false)
-	f.o.Say("Look at: steppe alloc status %s, steppe logs -stderr %s", id, id)
-	return &base.Exit{Code: base.ExitError}
+	v.restarts = f.restarts
+	return v, nil
 }

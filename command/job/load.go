@@ -1,13 +1,29 @@
-// Package job holds the verbs on jobs.
+// Package job holds the verbs on jobs. The verbs that change a job follow what
+// becomes of it:
+//
+//	read   watchers wake, then evaluations, job and allocations of one moment are read
+//	 │
+//	measure   pure: what each instance is on its way to the goal, and whether to go on
+//	 │
+//	display   in place on a terminal, else a line for every change
+//	 │
+//	conclude  why it ended, what would help, the exit code
+//
+// Invariants: what is shown is never older than what was concluded from it;
+// servers that do not answer for a while end nothing; following never changes
+// the job.
 package job
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/steppe-project/steppe/api/jobspec"
 	"github.com/steppe-project/steppe/command/base"
@@ -22,10 +38,10 @@ type fileOptions struct {
 }
 
 func (f *fileOptions) register(fs *flag.FlagSet) {
-	fs.Var(&f.vars, "var", "`name=value` of a variable; may be given many times. Wins over files and environment (STEPPE_VAR_name).")
+	fs.Var(&f.vars, "var", "`name=value` of a variable; may be given many times. Wins over files, and these over the environment (STEPPE_VAR_name).")
 	fs.Var(&f.varFiles, "var-file", "`file` with name = value lines; may be given many times, later ones win.")
-	fs.BoolVar(&f.json, "json", false, "The file is the API's JSON: a job, or {\"Job\": ...}.")
-	fs.BoolVar(&f.strict, "hcl2-strict", true, "A value for a variable that the file does not declare is an error.")
+	fs.BoolVar(&f.json, "json", false, "The file is the API's JSON: a job, or {\"Job\": ...}. Without the option it is recognised too.")
+	fs.BoolVar(&f.strict, "hcl2-strict", true, "A value for a variable that the file does not declare is an error; =false makes it a warning.")
 }
 
 // loaded is a job read from a file.
@@ -38,26 +54,26 @@ type loaded struct {
 
 // load reads the job file at path ("-" = standard input).
 func (f *fileOptions) load(in io.Reader, path string) (*loaded, error) {
-	src, err := read(in, path)
+	name := path
+	if path == "-" {
+		name = "stdin"
+	}
+	src, err := readSource(in, path, name)
 	if err != nil {
 		return nil, err
 	}
-	if f.json {
-		return fromJSON(src)
+	if f.json || isAPIJSON(src) {
+		return fromJSON(name, src)
 	}
 	opts := jobspec.Options{Vars: f.vars, Env: os.Environ(), AllowFS: true, Strict: f.strict}
 	var texts []string
 	for _, v := range f.varFiles {
-		data, err := read(nil, v)
+		data, err := readSource(nil, v, v)
 		if err != nil {
 			return nil, err
 		}
 		opts.VarFiles = append(opts.VarFiles, jobspec.Source{Name: v, Data: data})
 		texts = append(texts, string(data))
-	}
-	name := path
-	if path == "-" {
-		name = "stdin"
 	}
 	parsed, err := jobspec.Parse(name, src, opts)
 	if err != nil {
@@ -68,33 +84,50 @@ func (f *fileOptions) load(in io.Reader, path string) (*loaded, error) {
 		k, val, _ := strings.Cut(v, "=")
 		flags[k] = val
 	}
-	l := &loaded{job: parsed.Job, file: parsed, warnings: parsed.Warnings}
-	l.submission = &model.JobSubmission{Source: string(src), Format: "hcl2", VariableFlags: flags, Variables: strings.Join(texts, "\n")}
-	l.job.Canonicalize()
-	return l, nil
+	parsed.Job.Canonicalize()
+	return &loaded{
+		job: parsed.Job, file: parsed, warnings: parsed.Warnings,
+		submission: &model.JobSubmission{Source: string(src), Format: "hcl2", VariableFlags: flags, Variables: strings.Join(texts, "\n")},
+	}, nil
 }
 
-func read(in io.Reader, path string) ([]byte, error) {
-	if path == "-" {
-		src, err := io.ReadAll(io.LimitReader(in, jobspec.MaxSourceBytes+1))
+// readSource reads a file, or standard input for "-", up to what a job file may
+// have; the rest of a larger one is not even read.
+func readSource(in io.Reader, path, name string) ([]byte, error) {
+	if path != "-" {
+		f, err := os.Open(filepath.Clean(path))
 		if err != nil {
-			return nil, model.Errorf(model.CodeInvalid, "reading standard input: %w", err)
+			return nil, model.Errorf(model.CodeInvalid, "%w", err)
 		}
-		return src, nil
+		defer f.Close()
+		in = f
 	}
-	f, err := os.Open(filepath.Clean(path))
+	src, err := io.ReadAll(io.LimitReader(in, jobspec.MaxSourceBytes+1))
 	if err != nil {
-		return nil, model.Errorf(model.CodeInvalid, "%w", err)
+		return nil, model.Errorf(model.CodeInvalid, "reading %s: %w", name, err)
 	}
-	defer f.Close()
-	src, err := io.ReadAll(io.LimitReader(f, jobspec.MaxSourceBytes+1))
-	if err != nil {
-		return nil, model.Errorf(model.CodeInvalid, "%w", err)
+	if len(src) > jobspec.MaxSourceBytes {
+		return nil, model.Errorf(model.CodeInvalid, "%s is too large: a job file has at most %s", name, humanize.IBytes(jobspec.MaxSourceBytes))
 	}
 	return src, nil
 }
 
-func fromJSON(src []byte) (*loaded, error) {
+// isAPIJSON tells the API's JSON from a job file in HCL's JSON form, which has a
+// "job" at its top.
+func isAPIJSON(src []byte) bool {
+	if !bytes.HasPrefix(bytes.TrimSpace(src), []byte("{")) {
+		return false
+	}
+	var top map[string]json.RawMessage
+	if json.Unmarshal(src, &top) != nil {
+		return false
+	}
+	_, wrapped := top["Job"]
+	_, groups := top["TaskGroups"]
+	return wrapped || groups
+}
+
+func fromJSON(name string, src []byte) (*loaded, error) {
 	var wrapped struct{ Job json.RawMessage }
 	body := src
 	if err := json.Unmarshal(src, &wrapped); err == nil && len(wrapped.Job) > 0 {
@@ -102,14 +135,18 @@ func fromJSON(src []byte) (*loaded, error) {
 	}
 	job, warnings, err := model.DecodeJob(body)
 	if err != nil {
-		return nil, err
+		return nil, model.Errorf(model.CodeOf(err), "%s: %w", name, err)
 	}
 	job.Canonicalize()
 	return &loaded{job: job, warnings: warnings, submission: &model.JobSubmission{Source: string(src), Format: "json"}}, nil
 }
 
-// check finds what would be refused, with places in the file.
-func (l *loaded) check() error {
+// check says the warnings, and finds what would be refused, with places in the
+// file.
+func (l *loaded) check(o *base.IO) error {
+	for _, w := range l.warnings {
+		o.Say("%s %s", o.Paint(base.Yellow, "Warning:"), w)
+	}
 	problems := append(model.Validate(l.job), model.Unsupported(l.job)...)
 	if len(problems) == 0 {
 		return nil

@@ -97,12 +97,7 @@ func (s *status) details(ctx context.Context, o *base.IO, job *model.Job) error 
 	}
 	o.Title("Summary")
 	var rows [][]string
-	groups := make([]string, 0, len(summary.Summary))
-	for g := range summary.Summary {
-		groups = append(groups, g)
-	}
-	sort.Strings(groups)
-	for _, g := range groups {
+	for _, g := range base.Keys(summary.Summary) {
 		c := summary.Summary[g]
 		rows = append(rows, []string{
 			g, fmt.Sprint(c.Queued), fmt.Sprint(c.Starting), fmt.Sprint(c.Running), fmt.Sprint(c.Failed), fmt.Sprint(c.Complete),
@@ -142,18 +137,10 @@ func (s *status) evaluations(o *base.IO, evals []*model.Evaluation) {
 			continue
 		}
 		o.Title("Placement Failure")
-		groups := make([]string, 0, len(e.FailedTGAllocs))
-		for g := range e.FailedTGAllocs {
-			groups = append(groups, g)
-		}
-		sort.Strings(groups)
-		for _, g := range groups {
-			o.Print("Task Group %q:", g)
-			for _, r := range Reasons(e.FailedTGAllocs[g]) {
-				o.Print("  * %s", r)
-			}
-			for _, r := range e.FailedTGAllocs[g].Remedies {
-				o.Print("  - what would help: %s", r)
+		for _, g := range base.Keys(e.FailedTGAllocs) {
+			o.Print("Task Group %q:", base.Clean(g))
+			for _, l := range Explain(e.FailedTGAllocs[g]) {
+				o.Print("  %s", base.Clean(l))
 			}
 		}
 		return

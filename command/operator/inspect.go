@@ -23,8 +23,10 @@ import (
 // SnapshotInspect is "operator snapshot inspect".
 var SnapshotInspect = &base.Command{
 	Name: "operator snapshot inspect", Synopsis: "Describe a saved state and verify its checksums", Args: "FILE", MinArgs: 1, MaxArgs: 1,
-	Offline: true, Example: "steppe operator snapshot inspect backup.snap",
-	New: func() base.Runner { return &snapshotInspect{} },
+	Offline: true,
+	Long:    "Reads the file only; no agent is needed.",
+	Example: "steppe operator snapshot inspect backup.snap",
+	New:     func() base.Runner { return &snapshotInspect{} },
 }
 
 type snapshotInspect struct{ base.DataOptions }

@@ -1,0 +1,76 @@
+package job
+
+import (
+	"context"
+	"flag"
+	"strconv"
+
+	"github.com/steppe-project/steppe/api"
+	"github.com/steppe-project/steppe/command/base"
+	"github.com/steppe-project/steppe/model"
+)
+
+// History is "job history".
+var History = &base.Command{
+	Name: "job history", Synopsis: "List a job's versions", Args: "JOB", MinArgs: 1, MaxArgs: 1,
+	Long:    "Newest first. With -full or -json the versions are printed whole.",
+	Example: "steppe job history web\nsteppe job history -full -version 3 web",
+	New:     func() base.Runner { return &history{} },
+}
+
+type history struct {
+	base.DataOptions
+	version int
+	full    bool
+}
+
+func (h *history) Flags(fs *flag.FlagSet) {
+	h.DataFlags(fs)
+	fs.IntVar(&h.version, "version", -1, "Show only this version, a `number`.")
+	fs.BoolVar(&h.full, "full", false, "Print the versions whole, as JSON.")
+}
+
+func (h *history) Run(ctx context.Context, o *base.IO, args []string) error {
+	job, err := o.Job(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	all, _, err := o.Client.Jobs().Versions(ctx, job.ID, &api.Query{Namespace: job.Namespace})
+	if err != nil {
+		return err
+	}
+	if h.version >= 0 {
+		v, err := pick(job.ID, all, uint64(h.version))
+		if err != nil {
+			return err
+		}
+		all = []*model.Job{v}
+	}
+	h.JSON = h.JSON || h.full
+	if done, err := o.Data(h.DataOptions, all); done {
+		return err
+	}
+	var rows [][]string
+	for _, v := range all {
+		groups := ""
+		for i, g := range v.TaskGroups {
+			if i > 0 {
+				groups += " "
+			}
+			groups += g.Name + "=" + strconv.Itoa(g.Count)
+		}
+		rows = append(rows, []string{strconv.FormatUint(v.Version, 10), base.YesNo(v.Stable), base.Ago(v.SubmitTime), groups, base.YesNo(v.Stop)})
+	}
+	o.Table([]string{"Version", "Stable", "Submitted", "Groups", "Stopped"}, rows)
+	return nil
+}
+
+// pick finds a version of a job.
+func pick(id string, all []*model.Job, n uint64) (*model.Job, error) {
+	for _, v := range all {
+		if v.Version == n {
+			return v, nil
+		}
+	}
+	return nil, model.Errorf(model.CodeNotFound, "job %q has no version %d, or no more", id, n)
+}

@@ -1,0 +1,88 @@
+package operator
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strconv"
+
+	"github.com/steppe-project/steppe/command/base"
+	"github.com/steppe-project/steppe/model"
+)
+
+// SchedulerGet is "operator scheduler get-config".
+var SchedulerGet = &base.Command{
+	Name: "operator scheduler get-config", Synopsis: "Show the scheduler configuration",
+	Long:    "It is the same for the whole region.",
+	Example: "steppe operator scheduler get-config",
+	New:     func() base.Runner { return &schedulerGet{} },
+}
+
+type schedulerGet struct{ base.DataOptions }
+
+func (s *schedulerGet) Flags(fs *flag.FlagSet) { s.DataFlags(fs) }
+
+func (s *schedulerGet) Run(ctx context.Context, o *base.IO, _ []string) error {
+	c, _, err := o.Client.Cluster().SchedulerConfig(ctx)
+	if err != nil {
+		return err
+	}
+	if done, err := o.Data(s.DataOptions, c); done {
+		return err
+	}
+	o.Fields(
+		"Scheduler Algorithm", c.SchedulerAlgorithm, "Memory Oversubscription", base.YesNo(c.MemoryOversubscriptionEnabled),
+		"Reject Job Registration", base.YesNo(c.RejectJobRegistration), "Pause Eval Broker", base.YesNo(c.PauseEvalBroker),
+		"Modify Index", fmt.Sprint(c.ModifyIndex),
+	)
+	return nil
+}
+
+// SchedulerSet is "operator scheduler set-config".
+var SchedulerSet = &base.Command{
+	Name: "operator scheduler set-config", Synopsis: "Change the scheduler configuration",
+	Long:    "Only what is given is changed.",
+	Example: "steppe operator scheduler set-config -scheduler-algorithm spread -memory-oversubscription true",
+	New:     func() base.Runner { return &schedulerSet{} },
+}
+
+type schedulerSet struct {
+	algorithm, checkIndex           string
+	oversubscription, reject, pause *bool
+}
+
+func (s *schedulerSet) Flags(fs *flag.FlagSet) {
+	fs.StringVar(&s.algorithm, "scheduler-algorithm", "", "Where instances go first: `binpack or spread`.")
+	choice(fs, &s.oversubscription, "memory-oversubscription", "whether memory_max counts.")
+	choice(fs, &s.reject, "reject-job-registration", "whether new jobs are refused.")
+	choice(fs, &s.pause, "pause-eval-broker", "whether scheduling stands still.")
+	fs.StringVar(&s.checkIndex, "check-index", "", "Change only if the configuration's modify `index` is still this.")
+}
+
+func (s *schedulerSet) Run(ctx context.Context, o *base.IO, _ []string) error {
+	c, _, err := o.Client.Cluster().SchedulerConfig(ctx)
+	if err != nil {
+		return err
+	}
+	index := c.ModifyIndex
+	if s.checkIndex != "" {
+		if index, err = strconv.ParseUint(s.checkIndex, 10, 64); err != nil {
+			return model.Errorf(model.CodeInvalid, "-check-index %q is not an index: a number, 0 or more", s.checkIndex)
+		}
+	}
+	if s.algorithm != "" {
+		c.SchedulerAlgorithm = s.algorithm
+	}
+	assign(&c.MemoryOversubscriptionEnabled, s.oversubscription)
+	assign(&c.RejectJobRegistration, s.reject)
+	assign(&c.PauseEvalBroker, s.pause)
+	updated, err := o.Client.Cluster().SetSchedulerConfig(ctx, c, &index)
+	if err != nil {
+		return err
+	}
+	if !updated {
+		return errChanged()
+	}
+	o.Say("Scheduler configuration updated")
+	return nil
+}
