@@ -248,6 +248,41 @@ func TestLocal(t *testing.T) {
 	}
 }
 
+// TestMemory: how a driver's process is reached is known after the client's
+// state is lost; else the process would run on without an owner.
+func TestMemory(t *testing.T) {
+	l := Local{
+		SocketDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Remember: func(string, []byte) error { return nil },
+	}
+	expect := func(when, want string) func([]byte) error {
+		t.Helper()
+		saved, remember, err := l.memory("exec")
+		if err != nil || string(saved) != want {
+			t.Fatalf("%s: %q %v, want %q", when, saved, err, want)
+		}
+		return remember
+	}
+	put := func(remember func([]byte) error, data []byte) {
+		t.Helper()
+		if err := remember(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remember := expect("at first", "")
+	put(remember, []byte(`{"pid":7}`))
+	expect("state lost", `{"pid":7}`)
+	l.Saved = map[string][]byte{"exec": []byte(`{"pid":8}`)}
+	expect("state there", `{"pid":8}`)
+	l.Saved, l.Attached = nil, true
+	expect("ended with its agent", "")
+	l.Attached = false
+	put(remember, nil)
+	expect("forgotten", "")
+	put(remember, nil)
+	put(remember, []byte("damage"))
+	expect("damaged", "")
+}
+
 // TestSweep: processes are found and ended by the label of their group alone.
 func TestSweep(t *testing.T) {
 	tree := cgroup.Detect()

@@ -3,6 +3,7 @@ package driverset
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -41,7 +42,8 @@ type Local struct {
 	// Blocks are plugin blocks by name of the built-in driver or of the program.
 	Blocks    map[string]Block
 	PluginDir string
-	// SocketDir is where driver processes listen.
+	// SocketDir is where driver processes listen, and where records say how they
+	// are reached in case that Saved is lost.
 	SocketDir string
 	// Attached processes end with the agent, however it ends.
 	Attached bool
@@ -94,7 +96,31 @@ func (l *Local) Sources(ctx context.Context) (sources []Source, absent map[strin
 func (l *Local) source(name string, c host.SupervisorConfig) (Source, error) {
 	c.Options.Log, c.Options.Detach, c.Options.SocketDir = l.Logger, !l.Attached, l.SocketDir
 	c.MinPort, c.MaxPort, c.Topology = l.MinPort, l.MaxPort, l.Topology
-	return newSupervised(name, c, l.Saved[name], func(data []byte) error { return l.Remember(name, data) })
+	saved, remember, err := l.memory(name)
+	if err != nil {
+		return nil, err
+	}
+	return newSupervised(name, c, saved, remember)
+}
+
+// memory is how the driver's process was last reached, and what keeps that: in
+// the client's state, and beside the sockets in case that the state is lost.
+func (l *Local) memory(name string) (saved []byte, remember func([]byte) error, err error) {
+	dir := l.SocketDir
+	if l.Attached { // it has ended with its agent
+		dir = ""
+	}
+	beside, saved := recordOf(dir, name), l.Saved[name]
+	if saved == nil {
+		if saved, err = beside.read(); err != nil {
+			return nil, nil, err
+		}
+		if saved != nil && json.Unmarshal(saved, new(host.Reattach)) != nil {
+			l.Logger.Warn("the record of a driver's process is damaged, a new process is started", "driver", name)
+			saved = nil
+		}
+	}
+	return saved, func(data []byte) error { return errors.Join(beside.write(data), l.Remember(name, data)) }, nil
 }
 
 // off is why a built-in driver is not offered, "" when it is.
