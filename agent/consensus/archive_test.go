@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +88,32 @@ func TestRestoreRefusesStateThatCannotBeLoaded(t *testing.T) {
 	_, err := m.RestoreSnapshot(testCtx(t), bytes.NewReader(archive))
 	if model.CodeOf(err) != model.CodeInvalid || !strings.Contains(err.Error(), "its state cannot be loaded: no thanks") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestRestartAfterRestore: a restore leaves a gap between the log's old entries
+// and the snapshot's index.
+func TestRestartAfterRestore(t *testing.T) {
+	archive, meta := archiveOf(t, 40)
+	dir := filepath.Join(t.TempDir(), "raft")
+	m := startAlone(t, dir)
+	if _, err := m.Propose(testCtx(t), command("before")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.RestoreSnapshot(testCtx(t), bytes.NewReader(archive)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := m.stop(); err != nil {
+			t.Fatal(err)
+		}
+		m = startAlone(t, dir)
+		if _, err := m.Propose(testCtx(t), command("after")); err != nil {
+			t.Fatalf("after a restart on a snapshot of index %d: %v", meta.Index, err)
+		}
+	}
+	if got := len(m.all()); got != 42 {
+		t.Errorf("%d commands, want the 40 restored and two more", got)
 	}
 }
 

@@ -119,28 +119,35 @@ func (s *store) solitude(id raft.ServerID) (alone, fresh bool, err error) {
 	return alone && voters == 1, len(conf.Servers) == 0, nil
 }
 
-// configuration is the latest one in log or snapshots.
+// configuration is the latest one in log or snapshots. Only the log after the
+// newest snapshot counts, as for raft itself: a restored or received snapshot
+// leaves a gap between it and the older entries that are kept.
 func (s *store) configuration() (raft.Configuration, error) {
+	var conf raft.Configuration
+	snaps, err := s.snapshots.List()
+	if err != nil {
+		return conf, err
+	}
 	first, err := s.logs.FirstIndex()
 	if err != nil {
-		return raft.Configuration{}, err
+		return conf, err
+	}
+	if len(snaps) > 0 {
+		conf = snaps[0].Configuration
+		first = max(first, snaps[0].Index+1)
 	}
 	last, err := s.logs.LastIndex()
 	if err != nil {
-		return raft.Configuration{}, err
+		return conf, err
 	}
 	for i := last; i >= first && i > 0; i-- {
 		var l raft.Log
 		if err := s.logs.GetLog(i, &l); err != nil {
-			return raft.Configuration{}, err
+			return conf, err
 		}
 		if l.Type == raft.LogConfiguration {
 			return raft.DecodeConfiguration(l.Data), nil
 		}
 	}
-	snaps, err := s.snapshots.List()
-	if err != nil || len(snaps) == 0 {
-		return raft.Configuration{}, err
-	}
-	return snaps[0].Configuration, nil
+	return conf, nil
 }
