@@ -5,8 +5,8 @@
 # machine, checks what must happen, and ends. Leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-steppe=$PWD/bin/steppe
-dir=$(mktemp -d /tmp/steppe-cluster.XXXXXX)
+steppe=${STEPPE_BIN:-$PWD/bin/steppe}
+dir=$(mktemp -d "${TMPDIR:-/tmp}/steppe-cluster.XXXXXX")
 hosts=(s1 s2 s3 c1 c2 c3)
 tag=stp$((RANDOM % 900 + 100))
 net=10.213.$((RANDOM % 200 + 20))

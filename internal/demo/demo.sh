@@ -3,8 +3,8 @@
 # by itself and fails when anything did not work. Leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-steppe=$PWD/bin/steppe
-dir=$(mktemp -d /tmp/steppe-demo.XXXXXX)
+steppe=${STEPPE_BIN:-$PWD/bin/steppe}
+dir=$(mktemp -d "${TMPDIR:-/tmp}/steppe-demo.XXXXXX")
 log=$dir/agent.log
 agent=
 

@@ -3,6 +3,8 @@ package faults
 import (
 	"os"
 	"testing"
+
+	"github.com/steppe-project/steppe/api"
 )
 
 func TestMain(m *testing.M) { os.Exit(Main(m)) }
@@ -43,3 +45,5 @@ func each(prefix string) []string {
 	}
 	return out
 }
+
+var staleRead = &api.Query{Stale: true}

@@ -131,9 +131,9 @@ func (s *Site) makeHub() {
 	}
 	for _, args := range [][]string{
 		{"-n", hub, "link", "set", "lo", "up"},
-		{"-n", hub, "link", "add", "br", "type", "bridge"},
-		{"-n", hub, "addr", "add", subnet + "1/24", "dev", "br"},
-		{"-n", hub, "link", "set", "br", "up"},
+		{"-n", hub, "link", "add", "br0", "type", "bridge"},
+		{"-n", hub, "addr", "add", subnet + "1/24", "dev", "br0"},
+		{"-n", hub, "link", "set", "br0", "up"},
 	} {
 		if err := s.ip(args...); err != nil {
 			s.t.Fatal(err)
@@ -148,7 +148,7 @@ func (s *Site) plug(name, addr string) {
 	for _, args := range [][]string{
 		{"netns", "add", own},
 		{"-n", hub, "link", "add", "v" + name, "type", "veth", "peer", "name", "eth0", "netns", own},
-		{"-n", hub, "link", "set", "v" + name, "master", "br", "up"},
+		{"-n", hub, "link", "set", "v" + name, "master", "br0", "up"},
 		{"-n", own, "addr", "add", addr + "/24", "dev", "eth0"},
 		{"-n", own, "link", "set", "eth0", "up"},
 		{"-n", own, "link", "set", "lo", "up"},
