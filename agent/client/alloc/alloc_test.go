@@ -312,6 +312,12 @@ func TestControl(t *testing.T) {
 	if err := a.set.StopAll(ctx); err != nil || a.m.count() != 0 {
 		t.Errorf("stop all: %v", err)
 	}
+	// The servers' replacement comes before the node is gone.
+	late := allocation(2, model.JobTypeService, plainTask("late"))
+	a.assign(late, nil)
+	if _, err := a.set.Get(late.Alloc.ID); model.CodeOf(err) != model.CodeNotFound {
+		t.Errorf("a client that leaves took in a replacement: %v", err)
+	}
 }
 
 // TestStopWhileStarting: a start that hangs in its driver is ended when it

@@ -27,6 +27,8 @@ type Set struct {
 	// strays are tasks found beside a lost state file, until the servers say
 	// whether they should run.
 	strays map[string]*stray
+	// closed: StopAll was called, and nothing new is taken in.
+	closed bool
 	wg     sync.WaitGroup
 }
 
@@ -154,6 +156,10 @@ func (s *Set) admit(a *msg.AssignedAlloc) (fresh *Runner, changed bool, err erro
 	if r == nil {
 		if a.Alloc.ClientTerminal() && s.strays[a.Alloc.ID] == nil {
 			return nil, false, nil // over, and nothing of it is here
+		}
+		if s.closed {
+			s.deps.Logger.Info("allocation not started: the client leaves", "alloc_id", a.Alloc.ID)
+			return nil, false, nil
 		}
 		records := s.adoptStray(a)
 		fresh, err := newRunner(&s.deps, a, records)
@@ -332,6 +338,8 @@ func (s *Set) Remove(ctx context.Context, id string) error {
 // all that is its own.
 func (s *Set) StopAll(ctx context.Context) error {
 	s.mu.Lock()
+	// The servers replace what ends here, on this node too until it is gone.
+	s.closed = true
 	runners := make([]*Runner, 0, len(s.runners))
 	for _, r := range s.runners {
 		runners = append(runners, r)
