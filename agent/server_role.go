@@ -76,7 +76,10 @@ func (a *Agent) newServer() error {
 		Store: s.store, Host: s.host, RPC: s.rpc, Tunnels: s.tunnels, Pool: a.pool, Members: a.members, Forget: a.forget,
 		Logger: a.log, Metrics: a.registry,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return a.registry.Register(newJobCollector(s.store, func() bool { return s.host.Leadership().Self }))
 }
 
 // checkState loads a state into nowhere: a snapshot that cannot be loaded is
