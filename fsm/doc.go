@@ -22,6 +22,6 @@
 //	result := out.Value.(*fsm.JobResult)
 package fsm
 
-//go:generate go tool msgp -file . -o codec_gen.go -tests=false -io=false
+//go:generate bash ../internal/check/msgp.sh
 
 //msgp:ignore Kind Command Entry Outcome FatalError FSM tx kind planApply entryReader

@@ -1,8 +1,9 @@
-package fsm
+package fsm_test
 
 import (
 	"testing"
 
+	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 )
@@ -10,23 +11,23 @@ import (
 // A plan that was under way while an operator restored an older state must not
 // be applied to that state.
 func TestPlanOfAVanishedEvaluationIsRefused(t *testing.T) {
-	f := New(state.New())
-	run := func(index uint64, body Body) Outcome {
+	f := fsm.New(state.New())
+	run := func(index uint64, body fsm.Body) fsm.Outcome {
 		t.Helper()
-		cmd, err := NewCommand(body)
+		cmd, err := fsm.NewCommand(body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return f.Apply(Entry{Index: index, Term: 1, Time: int64(index), Commands: []Command{cmd}})[0]
+		return f.Apply(fsm.Entry{Index: index, Term: 1, Time: int64(index), Commands: []fsm.Command{cmd}})[0]
 	}
-	plan := func(snapshot uint64) *ApplyPlan {
-		return &ApplyPlan{Plan: &model.Plan{EvalID: "e", Namespace: model.DefaultNamespace, JobID: "j", SnapshotIndex: snapshot}}
+	plan := func(snapshot uint64) *fsm.ApplyPlan {
+		return &fsm.ApplyPlan{Plan: &model.Plan{EvalID: "e", Namespace: model.DefaultNamespace, JobID: "j", SnapshotIndex: snapshot}}
 	}
 	if out := run(1, plan(7)); model.CodeOf(out.Err) != model.CodeConflict {
 		t.Fatalf("a plan without its evaluation: %v", out.Err)
 	}
 	eval := &model.Evaluation{ID: "e", Namespace: model.DefaultNamespace, JobID: "j", Type: model.JobTypeService, Status: model.EvalPending}
-	if out := run(2, &UpsertEvals{Evals: []*model.Evaluation{eval}}); out.Err != nil {
+	if out := run(2, &fsm.UpsertEvals{Evals: []*model.Evaluation{eval}}); out.Err != nil {
 		t.Fatal(out.Err)
 	}
 	if out := run(3, plan(2)); out.Err != nil {
@@ -34,7 +35,7 @@ func TestPlanOfAVanishedEvaluationIsRefused(t *testing.T) {
 	}
 	done := *eval
 	done.Status = model.EvalComplete
-	if out := run(4, &UpsertEvals{Evals: []*model.Evaluation{&done}}); out.Err != nil {
+	if out := run(4, &fsm.UpsertEvals{Evals: []*model.Evaluation{&done}}); out.Err != nil {
 		t.Fatal(out.Err)
 	}
 	if out := run(5, plan(4)); model.CodeOf(out.Err) != model.CodeConflict {
