@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/agext/levenshtein"
 	"github.com/dustin/go-humanize"
@@ -19,7 +20,11 @@ func Clean(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		if isControl(r) {
-			fmt.Fprintf(&b, "\\x%02x", r)
+			if r < 0x100 {
+				fmt.Fprintf(&b, "\\x%02x", r)
+			} else {
+				fmt.Fprintf(&b, "\\u%04x", r)
+			}
 		} else {
 			b.WriteRune(r)
 		}
@@ -27,7 +32,9 @@ func Clean(s string) string {
 	return b.String()
 }
 
-func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
+// isControl: also what changes the direction of a line, and other characters
+// that show nothing.
+func isControl(r rune) bool { return !unicode.IsPrint(r) }
 
 // ShortID is the first 8 characters, or the whole id when verbose.
 func ShortID(id string, verbose bool) string {

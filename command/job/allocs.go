@@ -13,6 +13,7 @@ import (
 // Allocs is "job allocs".
 var Allocs = &base.Command{
 	Name: "job allocs", Synopsis: "List a job's allocations", Args: "JOB", MinArgs: 1, MaxArgs: 1,
+	Long:    "Newest first. To see one of them, use alloc status.",
 	Example: "steppe job allocs web",
 	New:     func() base.Runner { return &allocs{} },
 }

@@ -16,7 +16,8 @@ import (
 // Status is "job status".
 var Status = &base.Command{
 	Name: "job status", Synopsis: "List jobs, or show one", Args: "[JOB]", MaxArgs: 1,
-	Example: "steppe job status web",
+	Long:    "A job is shown with the counts of its groups, its allocations, and why some are not placed.",
+	Example: "steppe job status\nsteppe job status -evals web",
 	New:     func() base.Runner { return &status{} },
 }
 

@@ -108,6 +108,9 @@ func inspectArchive(r io.Reader) (*archiveMeta, error) {
 		}
 		sums[h.Name] = hex.EncodeToString(sum.Sum(nil))
 	}
+	if _, err := io.Copy(io.Discard, zr); err != nil { // up to gzip's own checksum
+		return nil, err
+	}
 	if want == "" || sums["meta.json"] == "" || sums["state.bin"] == "" {
 		return nil, errors.New("parts are missing")
 	}
