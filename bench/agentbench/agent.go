@@ -112,7 +112,10 @@ func (a *agent) driver(ctx context.Context, name string) (bool, error) {
 
 // stop ends the agent and removes what it was started from.
 func (a *agent) stop() error {
-	err := a.cmd.Process.Signal(os.Interrupt)
+	if err := a.cmd.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	var err error
 	select {
 	case err = <-a.done:
 	case <-time.After(startPatience):

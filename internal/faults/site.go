@@ -160,8 +160,10 @@ func (s *Site) plug(name, addr string) {
 	}
 }
 
-// Cut pulls the cable of an agent's machine; Heal puts it back.
-func (s *Site) Cut(a *Agent)  { s.cable(a, "down") }
+// Cut pulls the cable of an agent's machine.
+func (s *Site) Cut(a *Agent) { s.cable(a, "down") }
+
+// Heal puts the cable back.
 func (s *Site) Heal(a *Agent) { s.cable(a, "up") }
 
 func (s *Site) cable(a *Agent, state string) {
