@@ -47,7 +47,7 @@ func Tree() []*base.Command {
 // short is another, shorter name of a command.
 func short(name string, c *base.Command) *base.Command {
 	alias := *c
-	alias.Name = name
+	alias.Name, alias.Alias = name, c.Name
 	alias.Long = strings.TrimSpace("The same as: steppe " + c.Name + ".\n\n" + c.Long)
 	return &alias
 }

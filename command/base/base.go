@@ -61,7 +61,9 @@ type Command struct {
 	MaxArgs  int // -1: any
 	// Offline commands need no agent: they have no options of the client.
 	Offline bool
-	New     func() Runner
+	// Alias is the name of the command that this one is a shorter form of.
+	Alias string
+	New   func() Runner
 }
 
 // Runner is one execution of a command: its options are its fields.

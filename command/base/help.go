@@ -31,7 +31,7 @@ func flagText(f *flag.Flag) (form, usage string) {
 	form = "-" + f.Name
 	if value != "" {
 		form += "=<" + value + ">"
-		usage = strings.ToUpper(usage[:1]) + usage[1:]
+		usage = strings.ToUpper(usage[:1]) + usage[1:] // it may begin with the value
 	}
 	switch f.DefValue {
 	case "", "false", "0", "-1", "0s":
@@ -85,7 +85,7 @@ func (c *Command) Markdown() string {
 	own, _ := c.lists()
 	fmt.Fprintf(&b, "## steppe %s\n\n%s.\n\n    %s\n", c.Name, c.Synopsis, c.Usage())
 	if c.Long != "" {
-		fmt.Fprintf(&b, "\n%s\n", strings.ReplaceAll(strings.ReplaceAll(c.Long, "\n\n", "\n"), "\n", "\n\n"))
+		fmt.Fprintf(&b, "\n%s\n", strings.NewReplacer("\n\n", "\n\n", "\n", "\n\n", "*", `\*`).Replace(c.Long))
 	}
 	fmt.Fprintf(&b, "\nExample:\n\n    %s\n", strings.ReplaceAll(c.Example, "\n", "\n    "))
 	if len(own) > 0 {

@@ -38,8 +38,8 @@ type fileOptions struct {
 }
 
 func (f *fileOptions) register(fs *flag.FlagSet) {
-	fs.Var(&f.vars, "var", "`name=value` of a variable; may be given many times. Wins over files, and these over the environment (STEPPE_VAR_name).")
-	fs.Var(&f.varFiles, "var-file", "`file` with name = value lines; may be given many times, later ones win.")
+	fs.Var(&f.vars, "var", "A variable's `name=value`; may be given many times. Wins over files, and these over the environment (STEPPE_VAR_name).")
+	fs.Var(&f.varFiles, "var-file", "A `file` with name = value lines; may be given many times, later ones win.")
 	fs.BoolVar(&f.json, "json", false, "The file is the API's JSON: a job, or {\"Job\": ...}. Without the option it is recognised too.")
 	fs.BoolVar(&f.strict, "hcl2-strict", true, "A value for a variable that the file does not declare is an error; =false makes it a warning.")
 }
