@@ -27,6 +27,8 @@ type Agent struct {
 	// DataDir keeps its state over restarts.
 	DataDir string
 	API     *api.Client
+	// UID is the user it runs as, 0 = the test's.
+	UID uint32
 
 	site *Site
 	bin  string // the site's own link to the binary
@@ -104,6 +106,9 @@ func (a *Agent) Start(args ...string) {
 	a.cmd = a.command(true, append([]string{"agent", "-config", a.conf}, args...)...)
 	a.cmd.Stdout, a.cmd.Stderr = log, log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if a.UID != 0 {
+		a.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.UID, Gid: a.UID}
+	}
 	a.cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Join(a.site.dir, a.Name))
 	if err := a.cmd.Start(); err != nil {
 		a.site.t.Fatal(err)
