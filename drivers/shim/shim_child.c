@@ -39,17 +39,28 @@ static int write_file(const char *path, const char *text)
 	return w < 0 ? -1 : 0;
 }
 
+/* The kernel's form of a default disposition: all zero. The C library's sigaction
+   refuses the signals that it keeps for itself (32, 33), and those are inherited
+   ignored from some parents. */
+struct default_action {
+	void *handler;
+	unsigned long flags;
+	void *restorer;
+	unsigned long mask;
+};
+
+/* last_signal is the kernel's highest. */
+enum { last_signal = 64 };
+
 static void reset_signals(void)
 {
-	struct sigaction def;
+	struct default_action def;
 	memset(&def, 0, sizeof def);
-	def.sa_handler = SIG_DFL;
-	for (int s = 1; s < NSIG; s++)
+	for (int s = 1; s <= last_signal; s++)
 		if (s != SIGKILL && s != SIGSTOP)
-			sigaction(s, &def, NULL);
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+			syscall(SYS_rt_sigaction, s, &def, NULL, sizeof def.mask);
+	unsigned long none = 0;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
 static void set_oom(const struct shim_config *c, int notes)
