@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # make test: every package once, those with goroutine shells under the race
-# detector, and the module of compatibility tests.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
+# detector, and the module of compatibility tests. All parts run, whatever fails.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
 timeout=${1:-15m}
 racy='/(agent|plugins|fsm)(/|$)'
-all=$(go list ./...)
-race=$(grep -E "$racy" <<<"$all" || true)
-plain=$(grep -vE "$racy" <<<"$all" || true)
-go test -timeout "$timeout" $plain
-if [ -n "$race" ]; then go test -race -timeout "$timeout" $race; fi
-if [ -f compat/go.mod ]; then (cd compat && GOFLAGS=-buildvcs=false go test -timeout "$timeout" ./...); fi
+all=$(go list ./...) || exit 1
+race=$(grep -E "$racy" <<<"$all")
+plain=$(grep -vE "$racy" <<<"$all")
+status=0
+# shellcheck disable=SC2086 # lists of packages
+go test -timeout "$timeout" $plain || status=1
+# shellcheck disable=SC2086
+go test -race -timeout "$timeout" $race || status=1
+(cd compat && GOFLAGS=-buildvcs=false go test -timeout "$timeout" ./...) || status=1
+exit $status
