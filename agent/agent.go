@@ -154,7 +154,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	parts := []*part{{name: "gossip", run: a.gossip.Run}}
+	parts := []*part{{name: "gossip", run: a.gossip.Run}, a.peersPart()}
 	if a.srv != nil {
 		parts = append(parts, a.serverParts()...)
 	}

@@ -68,7 +68,9 @@ func (a *Agent) announceBootstrapped() {
 	}
 }
 
-// joinAddrs are the configured addresses of other agents, with gossip's port.
+// joinAddrs are the configured addresses of other agents, with gossip's port, and
+// with them those remembered from the last run. An agent that was told of nobody
+// is found by the others.
 func (a *Agent) joinAddrs() []string {
 	c, s := a.cfg.Client, a.cfg.Server
 	var out []string
@@ -76,6 +78,9 @@ func (a *Agent) joinAddrs() []string {
 		for _, addr := range list {
 			out = append(out, withDefaultPort(addr))
 		}
+	}
+	if len(out) > 0 {
+		out = append(out, a.rememberedPeers()...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

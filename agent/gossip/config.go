@@ -91,8 +91,8 @@ type Config struct {
 	// understood, too.
 	Key     []byte
 	OldKeys [][]byte
-	// RetryJoin are addresses (host:port, names allowed) tried while this agent
-	// is alone.
+	// RetryJoin are addresses (host:port, names allowed) tried until one has
+	// answered, and again while this agent is alone.
 	RetryJoin []string
 	// Timing may be left zero.
 	Timing Timing

@@ -145,13 +145,35 @@ func explainJoin(addrs []string, err error) error {
 	return model.Errorf(model.CodeUnavailable, "cannot join %s%s: %w", strings.Join(addrs, ", "), hint, err)
 }
 
-// Run keeps the membership until ctx ends: it joins RetryJoin while alone, tries
-// failed members again and forgets those long gone. It closes the pool.
+// joinAny contacts agents all at once, so that those that do not answer hold
+// nobody up, and returns when the first has answered, or none has.
+func (p *Pool) joinAny(ctx context.Context, addrs []string) error {
+	outcomes := make(chan error, len(addrs))
+	for _, addr := range addrs {
+		p.joins.Go(func() {
+			_, err := p.Join(ctx, []string{addr})
+			outcomes <- err
+		})
+	}
+	var errs []error
+	for range addrs {
+		err := <-outcomes
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Run keeps the membership until ctx ends: it joins RetryJoin until one has
+// answered and again while alone, tries failed members again and forgets those
+// long gone. It closes the pool.
 func (p *Pool) Run(ctx context.Context) error {
 	defer func() { _ = p.Close() }() // repeated below with its error
 	retry := time.NewTimer(0)
 	defer retry.Stop()
-	backoff := retryMin
+	backoff, joined := retryMin, false
 	tick := time.NewTicker(p.cfg.Timing.Rejoin)
 	defer tick.Stop()
 	for {
@@ -162,8 +184,10 @@ func (p *Pool) Run(ctx context.Context) error {
 			if len(p.cfg.RetryJoin) == 0 {
 				continue
 			}
-			if p.alone() && !p.leaving.Load() {
-				p.retryJoin(ctx, backoff)
+			// Others may have made themselves known before anyone was asked: that is
+			// some news, not the whole picture.
+			if (!joined || p.alone()) && !p.leaving.Load() {
+				joined = p.retryJoin(ctx, backoff)
 				backoff = min(2*backoff, retryMax)
 			} else {
 				backoff = retryMin
@@ -181,18 +205,21 @@ func (p *Pool) Run(ctx context.Context) error {
 // alone reports whether no other member lives.
 func (p *Pool) alone() bool { return p.members.Load() <= 1 }
 
-func (p *Pool) retryJoin(ctx context.Context, again time.Duration) {
+// retryJoin reports whether an agent has answered, or there is none to ask.
+func (p *Pool) retryJoin(ctx context.Context, again time.Duration) bool {
 	addrs := slices.DeleteFunc(slices.Clone(p.cfg.RetryJoin), p.isSelf)
 	if len(addrs) == 0 {
-		return
+		return true
 	}
-	n, err := p.Join(ctx, addrs)
+	err := p.joinAny(ctx, addrs)
 	switch {
 	case err == nil:
-		p.cfg.Logger.Info("joined the cluster", "agents_contacted", n)
+		p.cfg.Logger.Info("joined the cluster")
+		return true
 	case ctx.Err() == nil:
 		p.cfg.Logger.Warn("cannot join the cluster yet", "error", err, "retry_in", again)
 	}
+	return false
 }
 
 // isSelf reports whether addr is plainly this agent's own.

@@ -219,6 +219,27 @@ func TestRetryJoinUntilItWorks(t *testing.T) {
 	waitFor(t, "joined", func() bool { return a.status("b") == StatusAlive })
 }
 
+// TestRetryJoinInCompany: having been found by somebody is not having joined.
+func TestRetryJoinInCompany(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a := start(t, "a", func(c *Config) { c.RetryJoin = []string{addr} })
+	b := start(t, "b")
+	if _, err := b.Join(testCtx(t), []string{a.Addr()}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "company", func() bool { return a.status("b") == StatusAlive })
+	start(t, "c", func(c *Config) { c.Bind = addr })
+	waitFor(t, "joined", func() bool { return a.status("c") == StatusAlive && b.status("c") == StatusAlive })
+}
+
 func TestStrangersAreRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
