@@ -3,6 +3,7 @@ package driverset
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -53,7 +54,7 @@ func Sweep(allocID, task string) error {
 }
 
 // RemoveGroups removes the groups that all tasks' groups are made in, where no
-// task of anyone is in them.
+// task of anyone is in them. Another user's stay.
 func RemoveGroups() error {
 	var errs []error
 	for _, pattern := range []string{
@@ -64,7 +65,7 @@ func RemoveGroups() error {
 		errs = append(errs, err)
 		for _, dir := range dirs {
 			err := syscall.Rmdir(dir)
-			if err != nil && !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.ENOENT) {
+			if err != nil && !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.ENOENT) && !errors.Is(err, os.ErrPermission) {
 				errs = append(errs, fmt.Errorf("remove control group %s: %w", dir, err))
 			}
 		}
