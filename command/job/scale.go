@@ -26,7 +26,7 @@ type scale struct {
 
 func (s *scale) Flags(fs *flag.FlagSet) {
 	s.following.Flags(fs)
-	fs.StringVar(&s.message, "message", "scaled from the command line", "A `text` for the record.")
+	fs.StringVar(&s.message, "message", "", "A `text` for the record; this version answers that it does not keep it.")
 }
 
 func (s *scale) Run(ctx context.Context, o *base.IO, args []string) error {

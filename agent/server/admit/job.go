@@ -240,8 +240,8 @@ func (d *Desk) jobScale(ctx context.Context, r *msg.JobScaleRequest) (*msg.JobRe
 		return nil, err
 	}
 	resp := registered(out)
-	if len(r.Meta) > 0 {
-		resp.Warnings = warningsText([]string{"the meta data of scaling actions is not kept by this version"})
+	if len(r.Meta) > 0 || r.Message != "" || r.Error {
+		resp.Warnings = warningsText([]string{"the message, error flag and meta data of scaling actions are not kept by this version"})
 	}
 	return resp, nil
 }
