@@ -23,6 +23,7 @@ const (
 	perTaskMB             = 1.5
 	taskMHz, taskMemoryMB = 10, 10
 	waitBlock             = 20 * time.Second
+	killTimeout           = 50 * time.Millisecond
 	warmUps               = 3
 	percentOfFullCPU      = 100
 	millisecondsPerFloat  = float64(time.Millisecond)
@@ -45,6 +46,8 @@ func (m *measurer) sleeper(driver string, count int) *model.Job {
 	group.Name, group.Count = "g", count
 	task := model.NewTask(group)
 	task.Name, task.Driver = "t", driver
+	// sleep as the first process of a pid namespace ignores signals.
+	task.KillTimeout = killTimeout
 	task.Config = map[string]any{"command": "/bin/sleep", "args": []string{"3600"}}
 	task.Resources.CPU, task.Resources.MemoryMB = taskMHz, taskMemoryMB
 	group.Tasks = append(group.Tasks, task)
