@@ -34,11 +34,23 @@ const (
 	minCheck = time.Second
 )
 
-var (
-	nodePoolName  = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`)
-	namespaceName = regexp.MustCompile(`^[a-zA-Z0-9-]{1,128}$`)
-	interpolation = regexp.MustCompile(`\$\{[^}]*\}`)
-)
+// maxPlainName bounds the names of pools, namespaces and services.
+const maxPlainName = 128
+
+var interpolation = regexp.MustCompile(`\$\{[^}]*\}`)
+
+// PlainName reports whether s is 1 to most letters, digits and bytes of also. No
+// regular expression, because each process of this program, the short-lived ones
+// too, would compile it at its start.
+func PlainName(s string, most int, also string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(also, c) >= 0) {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= most
+}
 
 // validator collects problems.
 type validator struct {
@@ -131,10 +143,10 @@ func (v *validator) jobNames(j *Job) {
 		v.add(p, "", "Missing job region")
 	}
 	v.text(p.Attr("region"), "region", j.Region)
-	if !namespaceName.MatchString(j.Namespace) {
+	if !PlainName(j.Namespace, maxPlainName, "-") {
 		v.add(p.Attr("namespace"), "letters, digits and -, at most 128", "%q is not a namespace name", shorten(j.Namespace))
 	}
-	if !nodePoolName.MatchString(j.NodePool) {
+	if !PlainName(j.NodePool, maxPlainName, "_-") {
 		v.add(p.Attr("node_pool"), "letters, digits, - and _, at most 128", "%q is not a node pool name", shorten(j.NodePool))
 	}
 	if len(j.Datacenters) == 0 {

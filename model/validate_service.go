@@ -1,11 +1,6 @@
 package model
 
-import (
-	"regexp"
-	"strconv"
-)
-
-var serviceName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,128}$`)
+import "strconv"
 
 // services checks a group's services, or a task's when t is given. labels are
 // the group's ports.
@@ -23,7 +18,7 @@ func (v *validator) services(p Path, g *TaskGroup, t *Task, services []*Service,
 }
 
 func (v *validator) service(p Path, g *TaskGroup, t *Task, s *Service, labels map[string]bool) {
-	if !serviceName.MatchString(interpolation.ReplaceAllString(s.Name, "x")) {
+	if !PlainName(interpolation.ReplaceAllString(s.Name, "x"), maxPlainName, "._-") {
 		v.add(p.Attr("name"), "letters, digits, -, _ and ., at most 128", "%q is not a service name", shorten(s.Name))
 	}
 	v.oneOf(p.Attr("provider"), s.Provider, "", ServiceProviderConsul, ServiceProviderNomad)

@@ -13,10 +13,10 @@ const MaxPort = 65535
 // UnlimitedMemory as memory_max lets a task use all of the node's memory.
 const UnlimitedMemory = -1
 
-var (
-	portLabel = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-	filePerms = regexp.MustCompile(`^[0-7]{3,4}$`)
-)
+// maxPortLabel bounds a port's label, in bytes.
+const maxPortLabel = 64
+
+var filePerms = regexp.MustCompile(`^[0-7]{3,4}$`)
 
 // networks checks a group's networks and returns the labels of its ports.
 func (v *validator) networks(p Path, g *TaskGroup) map[string]bool {
@@ -49,7 +49,7 @@ func (v *validator) networks(p Path, g *TaskGroup) map[string]bool {
 
 func (v *validator) port(p Path, port Port, labels map[string]bool) Path {
 	pp := p.Label("port", port.Label)
-	if !portLabel.MatchString(port.Label) {
+	if !PlainName(port.Label, maxPortLabel, "_-") {
 		v.add(pp, "letters, digits, - and _, at most 64", "%q is not a port label", shorten(port.Label))
 	}
 	if labels[port.Label] {

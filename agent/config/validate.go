@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -41,10 +40,20 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-var (
-	nameRe   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$`)
-	regionRe = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9-]{0,127}$`)
-)
+// maxName bounds names, in bytes.
+const maxName = 128
+
+// isName reports whether s is letters, digits and bytes of also, the first a
+// letter or digit.
+func isName(s, also string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || i > 0 && strings.IndexByte(also, c) >= 0) {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= maxName
+}
 
 // checker collects problems.
 type checker struct {
@@ -98,13 +107,13 @@ func (k *checker) general() {
 	if !c.Server.Enabled && !c.Client.Enabled {
 		k.bad("server.enabled", "enable the server role, the client role or both (or start with -dev)")
 	}
-	if !regionRe.MatchString(c.Region) {
+	if !isName(c.Region, "-") {
 		k.bad("region", "%q is not a name of letters, digits and dashes", c.Region)
 	}
-	if !nameRe.MatchString(c.Datacenter) {
+	if !isName(c.Datacenter, "._-") {
 		k.bad("datacenter", "%q is not a name of letters, digits, dots, dashes and underscores", c.Datacenter)
 	}
-	if c.Name != "" && !nameRe.MatchString(c.Name) {
+	if c.Name != "" && !isName(c.Name, "._-") {
 		k.bad("name", "%q is not a name of letters, digits, dots, dashes and underscores", c.Name)
 	}
 	if c.DataDir == "" {
@@ -192,7 +201,7 @@ func (k *checker) client() {
 	if cl.MinDynamicPort < 1 || cl.MaxDynamicPort > 65535 || cl.MinDynamicPort > cl.MaxDynamicPort {
 		k.bad("client.min_dynamic_port", "%d to %d is not a range of ports", cl.MinDynamicPort, cl.MaxDynamicPort)
 	}
-	if cl.NodePool == "all" || !nameRe.MatchString(cl.NodePool) {
+	if cl.NodePool == "all" || !isName(cl.NodePool, "._-") {
 		k.bad("client.node_pool", "%q is not a node pool's name (\"all\" is built in)", cl.NodePool)
 	}
 	for path, v := range map[string]int{

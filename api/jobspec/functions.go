@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/go-cty-funcs/cidr"
 	"github.com/hashicorp/go-cty-funcs/crypto"
@@ -131,10 +132,14 @@ func checkBcrypt(args []cty.Value) error {
 	return nil
 }
 
-var longWidth = regexp.MustCompile(fmt.Sprintf(`%%[^a-zA-Z%%]*[0-9]{%d}`, maxFormatText+1))
+// Compiled when used, as all here: these are large, and most processes of the
+// program parse no jobs.
+var longWidth = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(fmt.Sprintf(`%%[^a-zA-Z%%]*[0-9]{%d}`, maxFormatText+1))
+})
 
 func checkFormat(args []cty.Value) error {
-	if len(args) > 0 && textSize(args[0]) > 0 && longWidth.MatchString(args[0].AsString()) {
+	if len(args) > 0 && textSize(args[0]) > 0 && longWidth().MatchString(args[0].AsString()) {
 		return errTooMuch
 	}
 	most := 1.0
@@ -183,7 +188,9 @@ func checkJSON(args []cty.Value) error {
 
 var (
 	yamlAlias    = regexp.MustCompile(`(?:^|[\s,\[{:])\*[^\s,\]}]`)
-	yamlCompound = regexp.MustCompile(fmt.Sprintf(`(?:[-?:][ \t]+){%d}`, model.MaxNesting))
+	yamlCompound = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(fmt.Sprintf(`(?:[-?:][ \t]+){%d}`, model.MaxNesting))
+	})
 )
 
 func checkYAML(args []cty.Value) error {
@@ -204,7 +211,7 @@ func checkYAML(args []cty.Value) error {
 			depth = max(0, depth-1)
 		}
 	}
-	if deepest > model.MaxNesting || yamlCompound.MatchString(text) {
+	if deepest > model.MaxNesting || yamlCompound().MatchString(text) {
 		return fmt.Errorf("the YAML nests deeper than %d levels", model.MaxNesting)
 	}
 	if len(yamlAlias.FindAllStringIndex(text, maxAliases+1)) > maxAliases {

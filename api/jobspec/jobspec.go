@@ -151,11 +151,11 @@ func (p *parser) top(body *hclsyntax.Body) *hclsyntax.Block {
 // job decodes the job block and builds the model from it.
 func (p *parser) job(d *decoder, b *hclsyntax.Block, ctx *hcl.EvalContext) *model.Job {
 	in := instance{typ: b.Type, labels: b.Labels, body: b.Body, ctx: ctx, at: header(b), typeAt: b.TypeRange}
-	if !d.labelsFit(in, jobBlock) {
+	if !d.labelsFit(in, jobBlock()) {
 		return nil
 	}
 	d.positions.set(model.JobPath, in.at)
-	tree := d.block(in, jobBlock, model.JobPath)
+	tree := d.block(in, jobBlock(), model.JobPath)
 	if d.diags.failed() {
 		return nil
 	}

@@ -114,7 +114,7 @@ var (
 	fileShape  = &jsonShape{blocks: func(name string) *jsonShape {
 		switch name {
 		case "job":
-			return shapeOf(jobBlock)
+			return shapeOf(jobBlock())
 		case "variables", "locals":
 			return plainShape
 		case "variable":

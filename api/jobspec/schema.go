@@ -3,6 +3,7 @@ package jobspec
 import (
 	"maps"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/steppe-project/steppe/model"
@@ -65,8 +66,9 @@ var requiredArguments = map[string][]string{
 	"Action":        {"command"},
 }
 
-// jobBlock is the schema of the job block, derived from the model's types.
-var jobBlock = newJobBlock()
+// jobBlock is the schema of the job block, derived from the model's types when
+// the first job is parsed.
+var jobBlock = sync.OnceValue(newJobBlock)
 
 func newJobBlock() *block {
 	b := &builder{done: map[reflect.Type]*block{}}

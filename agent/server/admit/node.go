@@ -3,8 +3,9 @@ package admit
 import (
 	"context"
 	"crypto/subtle"
-	"regexp"
 	"unicode"
+
+	"github.com/google/uuid"
 
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm"
@@ -16,10 +17,13 @@ import (
 // maxNodeText bounds a node's names and addresses.
 const maxNodeText = 256
 
-var (
-	uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
-	poolPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`)
-)
+// maxPoolName bounds a node pool's name.
+const maxPoolName = 128
+
+// isUUID reports whether s is a UUID in its usual form.
+func isUUID(s string) bool { return len(s) == uuidLength && uuid.Validate(s) == nil }
+
+const uuidLength = 36
 
 // nodeRegister takes in what a node says of itself, and makes it ready. A node
 // that says nothing new costs no log entry. Nobody is evaluated here: that
@@ -60,9 +64,9 @@ func checkNode(n *model.Node) error {
 	switch {
 	case n == nil:
 		return model.Errorf(model.CodeInvalid, "missing node for client registration")
-	case !uuidPattern.MatchString(n.ID):
+	case !isUUID(n.ID):
 		return model.Errorf(model.CodeInvalid, "invalid node id %q: not a UUID", n.ID)
-	case !uuidPattern.MatchString(n.SecretID):
+	case !isUUID(n.SecretID):
 		return model.Errorf(model.CodeInvalid, "node %s: missing or malformed secret id for client registration", n.ID)
 	case n.Datacenter == "":
 		return model.Errorf(model.CodeInvalid, "node %s: missing datacenter for client registration", n.ID)
@@ -70,7 +74,7 @@ func checkNode(n *model.Node) error {
 		return model.Errorf(model.CodeInvalid, "node %s: missing node name for client registration", n.ID)
 	case n.NodePool == model.AllNodePool:
 		return model.Errorf(model.CodeInvalid, "node %s: the node pool %q holds every node and cannot be joined", n.ID, n.NodePool)
-	case n.NodePool != "" && !poolPattern.MatchString(n.NodePool):
+	case n.NodePool != "" && !model.PlainName(n.NodePool, maxPoolName, "_-"):
 		return model.Errorf(model.CodeInvalid, "node %s: invalid node pool name %q", n.ID, n.NodePool)
 	case n.NodeResources == nil:
 		return model.Errorf(model.CodeInvalid, "node %s: says nothing of its resources", n.ID)
@@ -182,7 +186,7 @@ func callsForReplacement(a *model.Allocation, up *model.AllocUpdate, job *model.
 // node finds a node for an operator's write.
 func (d *Desk) node(id string) (*state.Snapshot, *model.Node, error) {
 	snap := d.cfg.Store.Snapshot()
-	if !uuidPattern.MatchString(id) {
+	if !isUUID(id) {
 		return nil, nil, model.Errorf(model.CodeInternal, "node lookup failed: index error: UUID must be 36 characters")
 	}
 	n := snap.Node(id)
