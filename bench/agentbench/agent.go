@@ -100,14 +100,26 @@ func (a *agent) ready(ctx context.Context) error {
 	}
 }
 
+// settlePatience is how long a driver may take to be healthy after another is.
+const settlePatience = 5 * time.Second
+
 // driver says whether the agent offers a driver, healthy.
 func (a *agent) driver(ctx context.Context, name string) (bool, error) {
-	nodes, _, err := a.api.Nodes().List(ctx, nil)
-	if err != nil || len(nodes) != 1 {
-		return false, err
+	for end := time.Now().Add(settlePatience); ; {
+		nodes, _, err := a.api.Nodes().List(ctx, nil)
+		if err != nil || len(nodes) != 1 {
+			return false, err
+		}
+		if d := nodes[0].Drivers[name]; d != nil && d.Healthy {
+			return true, nil
+		}
+		if time.Now().After(end) {
+			return false, nil
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return false, err
+		}
 	}
-	d := nodes[0].Drivers[name]
-	return d != nil && d.Healthy, nil
 }
 
 // stop ends the agent and removes what it was started from.
