@@ -116,7 +116,7 @@ func reasons(m *model.AllocationMetric) []string {
 			out = append(out, fmt.Sprintf("No node is available in datacenter %q.", dc))
 		}
 	}
-	if m.NodesEvaluated == 0 && len(out) == 0 {
+	if m.NodesEvaluated == 0 && len(out) == 0 && len(m.ConstraintFiltered) == 0 {
 		out = append(out, "No node was eligible.")
 	}
 	for _, c := range base.Keys(m.ClassFiltered) {

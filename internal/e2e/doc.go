@@ -10,7 +10,7 @@
 //	until PATTERN PROGRAM ARGS...     run it again and again until its output matches
 //	set NAME PROGRAM ARGS...          run it; its output becomes a variable
 //	agent NAME [-dev] [FILE]          start an agent (again) with a configuration; it answers at $STEPPE_ADDR
-//	stop NAME | crash NAME            end an agent by SIGINT | by SIGKILL
+//	end NAME | crash NAME              end an agent by SIGINT | by SIGKILL
 //
 // An agent's ports are chosen when it is first started and are $PORT_HTTP,
 // $PORT_RPC, $PORT_SERF of the last one. Nothing sleeps; what has to happen is

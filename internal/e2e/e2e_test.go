@@ -46,16 +46,19 @@ func run(m *testing.M) int {
 	return code
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "../../command/testdata/script", RequireUniqueNames: true, Cmds: commands(), Setup: setup(shared.addr()),
-	})
-}
+// scriptTime bounds all scripts of a test: what hangs is then told with its log.
+const scriptTime = 5 * time.Minute
+
+func TestScripts(t *testing.T) { scripts(t, "../../command/testdata/script", shared.addr()) }
 
 // Each of these starts its own agents.
 func TestScriptsWithOwnAgents(t *testing.T) {
+	scripts(t, "../../command/testdata/script-own", "")
+}
+
+func scripts(t *testing.T, dir, addr string) {
 	testscript.Run(t, testscript.Params{
-		Dir: "../../command/testdata/script-own", RequireUniqueNames: true, Cmds: commands(), Setup: setup(""),
+		Dir: dir, RequireUniqueNames: true, Cmds: commands(), Setup: setup(addr), Deadline: time.Now().Add(scriptTime),
 	})
 }
 
@@ -90,7 +93,7 @@ func setup(addr string) func(*testscript.Env) error {
 
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"code": cmdCode, "until": cmdUntil, "set": cmdSet, "agent": cmdAgent, "stop": ending(syscall.SIGINT), "crash": ending(syscall.SIGKILL),
+		"code": cmdCode, "until": cmdUntil, "set": cmdSet, "agent": cmdAgent, "end": ending(syscall.SIGINT), "crash": ending(syscall.SIGKILL),
 	}
 }
 
@@ -166,7 +169,7 @@ func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 
 func ending(sig syscall.Signal) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
-		usage(ts, neg, args, 1, "stop NAME")
+		usage(ts, neg, args, 1, "end NAME")
 		a := ts.Value(agentsKey{}).(agents)[args[0]]
 		if a == nil {
 			ts.Fatalf("no agent %s", args[0])
