@@ -157,16 +157,18 @@ func (f *fake) run(c *plugins.TaskConfig, s fakeState, fresh bool) error {
 	if err != nil {
 		return err
 	}
+	p := t.program
+	if fresh { // at once: a driver's end may follow its answer, and must not take the words with it
+		say(stdout, p.Stdout)
+		say(stderr, p.Stderr)
+	}
+	p.Stdout, p.Stderr = "", ""
 	f.tasks[c.ID] = t
 	go func() {
 		defer close(t.done)
 		defer stderr.Close()
 		defer stdout.Close()
-		p := t.program
 		p.RunFor -= time.Since(t.started)
-		if !fresh {
-			p.Stdout, p.Stderr = "", ""
-		}
 		t.exit = act(context.Background(), p, c.Env, nil, stdout, stderr, false, t.signals)
 		t.ended = time.Now()
 	}()
@@ -181,13 +183,14 @@ func (t *fakeTask) open(kind, fifo string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 }
 
+func say(w io.Writer, text string) {
+	if w != nil && text != "" {
+		_, _ = io.WriteString(w, text)
+	}
+}
+
 // act does what p says until its end, a deadly signal, or the context's end.
 func act(ctx context.Context, p Program, env map[string]string, in io.Reader, stdout, stderr io.Writer, tty bool, signals <-chan string) plugins.ExitResult {
-	say := func(w io.Writer, text string) {
-		if w != nil && text != "" {
-			_, _ = io.WriteString(w, text)
-		}
-	}
 	say(stdout, p.Stdout)
 	say(stderr, p.Stderr)
 	if p.Greet {
