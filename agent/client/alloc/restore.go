@@ -38,9 +38,7 @@ func (r *Runner) retake(ctx context.Context, t *taskRun) {
 	t.gone = make(chan struct{})
 	r.follow(t.index, t.task.Driver, t.running, true)
 	if t.status.Phase == task.Killing {
-		stop, hard := r.wanted()
-		d := r.desired(t, wishes(r.members(), stop, hard)[t.index])
-		r.kill(ctx, t, task.Action{Verb: task.VerbKill, Timeout: d.KillTimeout, Signal: d.KillSignal})
+		r.kill(ctx, t, r.core.stopping(r.order(), t.index, time.Now()))
 	}
 }
 

@@ -46,9 +46,8 @@ type Runner struct {
 
 	// loop
 	ctx       context.Context // ends with the agent
-	tasks     []*taskRun
-	group     *model.TaskGroup
-	stopAt    time.Time // when the group's shutdown delay is over
+	core      *Core
+	tasks     []*taskRun // as core's, with what carrying out needs
 	startCtx  context.Context
 	haveState bool // restored: some task may run already
 }
@@ -63,15 +62,9 @@ type event struct {
 
 // taskRun is one task of the allocation.
 type taskRun struct {
-	index int
-	task  *model.Task
-	role  role
-
-	status   task.Status
+	*coreTask
 	history  []*model.TaskEvent // at most MaxTaskEvents; replaced, not changed
-	nonce    uint64             // restarts asked for
-	revive   bool
-	running  *instance // the started instance, if any
+	running  *instance          // the started instance, if any
 	gone     chan struct{}
 	cancel   context.CancelFunc // gives up the start under way
 	recorder recorder
@@ -92,21 +85,22 @@ func newRunner(deps *Deps, a *msg.AssignedAlloc, records map[string]*db.TaskReco
 	if err != nil {
 		return nil, err
 	}
-	group := groupOf(a)
-	if group == nil {
-		return nil, model.Errorf(model.CodeInvalid, "allocation %s names group %q, which its job does not have", a.Alloc.ID, a.Alloc.TaskGroup)
+	core, err := NewCore(a, deps.MaxKillTimeout)
+	if err != nil {
+		return nil, err
 	}
 	r := &Runner{
-		deps: deps, id: a.Alloc.ID, dir: dir, assigned: a, group: group,
+		deps: deps, id: a.Alloc.ID, dir: dir, assigned: a, core: core,
 		log:    deps.Logger.With("alloc_id", a.Alloc.ID),
 		events: make(chan event, mailbox), quit: make(chan struct{}), ended: make(chan struct{}), saved: make(chan struct{}),
 	}
-	for i, t := range group.Tasks {
-		tr := &taskRun{index: i, task: t, role: roleOf(t), gone: closedChan()}
+	for i, ct := range core.tasks {
+		t := ct.task
+		tr := &taskRun{coreTask: ct, gone: closedChan()}
 		if rec := records[t.Name]; rec != nil {
 			r.haveState = true
-			tr.status, tr.history = rec.Status, rec.Events
-			tr.nonce = rec.Status.RestartSeen
+			core.Resume(i, rec.Status)
+			tr.history = rec.Events
 			tr.recorder.record = *rec
 		} else {
 			tr.recorder.record.ID = r.newTaskID(t.Name)
@@ -191,11 +185,10 @@ func (r *Runner) Dir() *allocdir.Dir { return r.dir }
 
 // update takes a newer wish of the servers in.
 func (r *Runner) update(a *msg.AssignedAlloc) {
-	group := groupOf(a)
 	r.mu.Lock()
 	r.assigned = a
 	r.mu.Unlock()
-	r.post(event{task: -1, apply: func() { r.adopt(group) }})
+	r.post(event{task: -1, apply: func() { r.core.Adopt(a) }})
 }
 
 // end makes the allocation end at once, whatever the servers say.
@@ -204,22 +197,6 @@ func (r *Runner) end() {
 	r.hard = true
 	r.mu.Unlock()
 	r.post(event{task: -1})
-}
-
-// adopt takes over the settings of an update in place. Tasks are matched by
-// name; an update in place does not add or remove any.
-func (r *Runner) adopt(group *model.TaskGroup) {
-	if group == nil {
-		return
-	}
-	r.group = group
-	for _, t := range r.tasks {
-		for _, next := range group.Tasks {
-			if next.Name == t.task.Name {
-				t.task, t.role = next, roleOf(next)
-			}
-		}
-	}
 }
 
 // run is the life of the runner. It returns when the allocation has ended or
@@ -274,78 +251,26 @@ func (r *Runner) take(ctx context.Context, e event) {
 		r.report(false)
 	}
 	if e.seen.Kind != task.Nothing {
-		stop, hard := r.wanted()
-		w := wishes(r.members(), stop, hard)[t.index]
-		r.step(ctx, t, r.desired(t, w), e.seen)
+		r.core.See(r.order(), t.index, e.seen, time.Now(), func(e Effect) { r.carry(ctx, e) })
 	}
 }
 
 // settle lets all tasks react on each other until nothing changes, and returns
 // how long the loop may sleep.
 func (r *Runner) settle(ctx context.Context) time.Duration {
-	stop, hard := r.wanted()
-	stop = stop && r.delayOver(hard)
-	for range maxFixpoint {
-		moved := false
-		for i, w := range wishes(r.members(), stop, hard) {
-			moved = r.step(ctx, r.tasks[i], r.desired(r.tasks[i], w), task.Observed{}) || moved
-		}
-		if !moved {
-			break
-		}
-	}
-	return r.sleep()
-}
-
-// wanted is what the servers and the agent want of the allocation as a whole.
-func (r *Runner) wanted() (stop, hard bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.assigned.Alloc.Terminal(), r.hard
-}
-
-// delayOver tells whether the group's shutdown delay is over (or does not apply).
-func (r *Runner) delayOver(hard bool) bool {
-	if hard || r.group.ShutdownDelay <= 0 || r.noDelay() {
-		return true
-	}
-	if r.stopAt.IsZero() {
-		r.stopAt = time.Now().Add(r.group.ShutdownDelay)
-	}
-	return !time.Now().Before(r.stopAt)
-}
-
-func (r *Runner) noDelay() bool {
-	no := r.Assigned().Alloc.DesiredTransition.NoShutdownDelay
-	return no != nil && *no
-}
-
-// sleep is the time to the next deadline.
-func (r *Runner) sleep() time.Duration {
-	next := time.Time{}
-	consider := func(at time.Time) {
-		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	if time.Now().Before(r.stopAt) {
-		consider(r.stopAt)
-	}
-	for _, t := range r.tasks {
-		consider(t.status.WakeAt)
-	}
-	if next.IsZero() {
+	r.core.Settle(r.order(), time.Now(), func(e Effect) { r.carry(ctx, e) })
+	wake := r.core.WakeAt(time.Now())
+	if wake.IsZero() {
 		return time.Hour // nothing but events
 	}
-	return max(time.Until(next), 0)
+	return max(time.Until(wake), 0)
 }
 
-func (r *Runner) members() []member {
-	out := make([]member, len(r.tasks))
-	for i, t := range r.tasks {
-		out[i] = member{name: t.task.Name, role: t.role, leader: t.task.Leader, status: t.status}
-	}
-	return out
+// order is what the servers and the agent want of the allocation as a whole.
+func (r *Runner) order() Order {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Order{Assigned: r.assigned, Hard: r.hard}
 }
 
 // finished tells whether every task has ended for good and left its driver.

@@ -148,31 +148,27 @@ func (s *Set) apply(ctx context.Context, a *msg.NodeAssign) {
 	}
 }
 
-// admit takes one assignment in. An index is compared for equality alone: after
-// the servers were restored from a snapshot it may have gone back. The runner is returned when it is new, changed
+// admit takes one assignment in. The runner is returned when it is new, changed
 // tells whether the assignment has to be written.
 func (s *Set) admit(a *msg.AssignedAlloc) (fresh *Runner, changed bool, err error) {
 	r := s.runners[a.Alloc.ID]
-	if r == nil {
-		if a.Alloc.ClientTerminal() && s.strays[a.Alloc.ID] == nil {
-			return nil, false, nil // over, and nothing of it is here
-		}
-		if s.closed {
-			s.deps.Logger.Info("allocation not started: the client leaves", "alloc_id", a.Alloc.ID)
-			return nil, false, nil
-		}
-		records := s.adoptStray(a)
-		fresh, err := newRunner(&s.deps, a, records)
-		return fresh, err == nil, err
+	var have *msg.AssignedAlloc
+	if r != nil {
+		have = r.Assigned()
 	}
-	if was := r.Assigned().Alloc; a.Alloc.AllocModifyIndex == was.AllocModifyIndex && a.Alloc.DesiredStatus == was.DesiredStatus {
+	verdict, err := Judge(have, a, s.strays[a.Alloc.ID] != nil)
+	switch {
+	case err != nil || verdict == Nothing:
+		return nil, false, err
+	case verdict == Update:
+		r.update(a)
+		return nil, true, nil
+	case s.closed:
+		s.deps.Logger.Info("allocation not started: the client leaves", "alloc_id", a.Alloc.ID)
 		return nil, false, nil
 	}
-	if groupOf(a) == nil {
-		return nil, false, model.Errorf(model.CodeInvalid, "allocation %s names group %q, which its job does not have", a.Alloc.ID, a.Alloc.TaskGroup)
-	}
-	r.update(a)
-	return nil, true, nil
+	fresh, err = newRunner(&s.deps, a, s.adoptStray(a))
+	return fresh, err == nil, err
 }
 
 // refuse answers an assignment that cannot be understood.
@@ -213,13 +209,9 @@ func (s *Set) unassign(id string) {
 		return
 	}
 	s.known[id] = true
-	was := r.Assigned()
-	if was.Alloc.ServerTerminal() {
-		return
+	if stop := Unassigned(r.Assigned()); stop != nil {
+		r.update(stop)
 	}
-	gone := *was.Alloc
-	gone.DesiredStatus, gone.DesiredDescription = model.DesiredStop, "the servers do not know it any more"
-	r.update(&msg.AssignedAlloc{Alloc: &gone, Job: was.Job})
 }
 
 // predecessors are the ends that a new allocation has to wait for: of the one
@@ -231,36 +223,11 @@ func (s *Set) predecessors(r *Runner) []<-chan struct{} {
 		if id == r.id || !other.EndedAt().IsZero() {
 			continue
 		}
-		b := other.Assigned().Alloc
-		if id == a.PreviousAllocation || b.Terminal() && overlap(a.AllocatedResources, b.AllocatedResources) {
+		if MustWait(a, other.Assigned().Alloc) {
 			out = append(out, other.ended)
 		}
 	}
 	return out
-}
-
-// overlap tells whether two grants share a port or a core.
-func overlap(a, b *model.AllocatedResources) bool {
-	if a == nil || b == nil {
-		return false
-	}
-	for _, p := range a.Shared.Ports {
-		for _, q := range b.Shared.Ports {
-			if p.Value == q.Value && p.HostIP == q.HostIP {
-				return true
-			}
-		}
-	}
-	for _, t := range a.Tasks {
-		for _, u := range b.Tasks {
-			for _, core := range t.Cpu.ReservedCores {
-				if slices.Contains(u.Cpu.ReservedCores, core) {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 // Confirmed notes statuses that the servers have committed.

@@ -39,7 +39,7 @@ type build struct {
 func (r *Runner) start(ctx context.Context, t *taskRun) {
 	a := r.Assigned()
 	p := &startPlan{
-		r: r, index: t.index, assigned: build{a.Alloc, a.Job, r.group}, task: t.task,
+		r: r, index: t.index, assigned: build{a.Alloc, a.Job, r.core.group}, task: t.task,
 		gone: t.gone, recorder: &t.recorder, first: !t.status.Started && t.status.Restarts == 0 && !r.haveState,
 	}
 	if p.first {

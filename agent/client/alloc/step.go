@@ -2,71 +2,21 @@ package alloc
 
 import (
 	"context"
-	"hash/fnv"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/steppe-project/steppe/agent/client/db"
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/model"
 )
 
-// desired words a wish for one task in terms of task.Step.
-func (r *Runner) desired(t *taskRun, w wish) task.Desired {
-	a := r.Assigned()
-	d := task.Desired{
-		Start: w.start, Stop: w.stop != causeNone, NoDelay: r.noDelay() || w.stop == causeNever,
-		RestartNonce: t.nonce, Revive: t.revive,
-		RestartOnSuccess: t.role.restartsOnSuccess(a.Job.Type),
-		KillTimeout:      t.task.KillTimeout, KillSignal: t.task.KillSignal, ShutdownDelay: t.task.ShutdownDelay,
-		Seed: seedOf(r.id, t.task.Name),
+// carry carries out a step that the core has made.
+func (r *Runner) carry(ctx context.Context, e Effect) {
+	t, action := r.tasks[e.Task], e.Action
+	for _, ev := range action.Events {
+		t.note(ev)
 	}
-	if limit := r.deps.MaxKillTimeout; limit > 0 {
-		d.KillTimeout = min(d.KillTimeout, limit)
-	}
-	switch {
-	case t.task.RestartPolicy != nil:
-		d.Policy = *t.task.RestartPolicy
-	case r.group.RestartPolicy != nil:
-		d.Policy = *r.group.RestartPolicy
-	default:
-		d.Policy = *model.NewRestartPolicy(a.Job.Type)
-	}
-	switch w.stop {
-	case causeSibling:
-		d.StopEvent = task.SiblingFailedEvent(time.Now(), w.sibling)
-	case causeLeader:
-		d.StopEvent = task.LeaderDeadEvent(time.Now())
-	case causeMain:
-		d.StopEvent = task.MainTasksDeadEvent(time.Now())
-	}
-	return d
-}
-
-// seedOf makes the jitter of each task its own, and the same after a restart.
-func seedOf(parts ...string) uint64 {
-	h := fnv.New64a()
-	for _, p := range parts {
-		h.Write([]byte(p))
-		h.Write([]byte{0})
-	}
-	return h.Sum64()
-}
-
-// step makes one step of one task and carries it out. It tells whether
-// anything changed.
-func (r *Runner) step(ctx context.Context, t *taskRun, d task.Desired, o task.Observed) bool {
-	before := t.status
-	next, action := task.Step(before, d, o, time.Now())
-	if next == before && action.Verb == task.VerbNone && len(action.Events) == 0 {
-		return false
-	}
-	t.status = next
-	for _, e := range action.Events {
-		t.note(e)
-	}
-	if before.Up() && !next.Up() || o.Kind == task.Vanished {
+	if e.Before.Up() && !t.status.Up() || e.Seen == task.Vanished {
 		r.dispose(ctx, t)
 	} else {
 		r.persist(ctx, t)
@@ -81,8 +31,7 @@ func (r *Runner) step(ctx context.Context, t *taskRun, d task.Desired, o task.Ob
 	case task.VerbKill:
 		r.kill(ctx, t, action)
 	}
-	r.report(before.Phase != next.Phase && visible(before) != visible(next))
-	return true
+	r.report(e.Before.Phase != t.status.Phase && visible(e.Before) != visible(t.status))
 }
 
 // visible is the part of a status that others wait for.
@@ -98,7 +47,7 @@ func (t *taskRun) note(e *model.TaskEvent) {
 
 // report publishes the statuses as they are now.
 func (r *Runner) report(urgent bool) {
-	status, words := clientStatus(r.members())
+	status, words := r.core.ClientStatus()
 	if ended(status) && !r.finished() {
 		return // the servers give its resources to others at this word: it is not true yet
 	}
