@@ -51,6 +51,8 @@ type entry struct {
 
 // Queue holds what the servers do not know yet. Safe for concurrent use.
 type Queue struct {
+	now func() time.Time
+
 	mu       sync.Mutex
 	entries  map[string]*entry
 	seq      uint64 // of the last report; rises over sessions, so that late words of an old one do no harm
@@ -62,8 +64,11 @@ type Queue struct {
 }
 
 // New makes an empty queue.
-func New() *Queue {
-	return &Queue{entries: map[string]*entry{}, inFlight: map[uint64]bool{}, wake: make(chan struct{}, 1)}
+func New() *Queue { return NewAt(time.Now) }
+
+// NewAt makes an empty queue with a clock of its own, for the simulator.
+func NewAt(now func() time.Time) *Queue {
+	return &Queue{now: now, entries: map[string]*entry{}, inFlight: map[uint64]bool{}, wake: make(chan struct{}, 1)}
 }
 
 func (q *Queue) poke() {
@@ -88,7 +93,7 @@ func (q *Queue) Put(update *model.AllocUpdate, urgent bool) {
 func (q *Queue) note(urgent bool) {
 	q.urgent = q.urgent || urgent
 	if q.since.IsZero() {
-		q.since = time.Now()
+		q.since = q.now()
 	}
 }
 
@@ -116,7 +121,7 @@ func (q *Queue) Reset() {
 // goroutine that sends.
 func (q *Queue) Next(ctx context.Context) (seq uint64, updates []*model.AllocUpdate, err error) {
 	for {
-		wait := q.due(time.Now())
+		wait := q.due(q.now())
 		if wait == 0 {
 			seq, updates = q.take()
 			return seq, updates, nil
@@ -125,6 +130,16 @@ func (q *Queue) Next(ctx context.Context) (seq uint64, updates []*model.AllocUpd
 			return 0, nil, err
 		}
 	}
+}
+
+// Poll is Next without waiting: the next report, or how long until there may be
+// one (negative: until something is put or acknowledged).
+func (q *Queue) Poll() (seq uint64, updates []*model.AllocUpdate, wait time.Duration) {
+	if wait = q.due(q.now()); wait != 0 {
+		return 0, nil, wait
+	}
+	seq, updates = q.take()
+	return seq, updates, 0
 }
 
 // sleep waits for a change, or at most d; d < 0 means no limit.
@@ -175,7 +190,7 @@ func (q *Queue) take() (uint64, []*model.AllocUpdate) {
 	rest := unsent[min(len(unsent), MaxBatch):]
 	unsent = unsent[:len(unsent)-len(rest)]
 	q.seq++
-	q.last, q.since, q.urgent = time.Now(), time.Time{}, false
+	q.last, q.since, q.urgent = q.now(), time.Time{}, false
 	for _, e := range rest {
 		q.note(e.urgent)
 	}

@@ -17,7 +17,7 @@ type Proposer interface {
 	Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome, error)
 }
 
-// Config is what Desk needs. All fields are required.
+// Config is what Desk needs. All fields but NewID are required.
 type Config struct {
 	Store    *state.Store
 	Proposer Proposer
@@ -25,13 +25,20 @@ type Config struct {
 	Region string
 	// Now is the clock that stamps.
 	Now func() time.Time
+	// NewID makes the ids of evaluations; nil means random ones.
+	NewID func() string
 }
 
 // Desk holds the write handlers.
 type Desk struct{ cfg Config }
 
 // New makes the handlers.
-func New(cfg Config) *Desk { return &Desk{cfg: cfg} }
+func New(cfg Config) *Desk {
+	if cfg.NewID == nil {
+		cfg.NewID = ident.New
+	}
+	return &Desk{cfg: cfg}
+}
 
 // Register adds the handlers to srv.
 func (d *Desk) Register(srv *rpc.Server) {
@@ -77,7 +84,7 @@ func (d *Desk) eval(job *model.Job, trigger string, priority int, requestID stri
 	if priority == 0 {
 		priority = job.Priority
 	}
-	id := ident.New()
+	id := d.cfg.NewID()
 	if requestID != "" {
 		id = ident.From("evaluation of request", requestID, job.Namespace, job.ID)
 	}

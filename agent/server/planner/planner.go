@@ -114,6 +114,16 @@ func (p *Planner) Run(ctx context.Context) error {
 	}
 }
 
+// Work verifies and commits one plan on the caller's goroutine, as Run does with
+// those that are submitted: for the simulator, which has only one.
+func (p *Planner) Work(ctx context.Context, eval *model.Evaluation, plan *model.Plan) error {
+	done, cmds, err := p.verify(ctx, []job{{eval, plan}})
+	if err == nil && len(cmds) > 0 {
+		p.commit(ctx, done, cmds)
+	}
+	return err
+}
+
 // gather takes what waits besides first, as much as one proposal may carry.
 func (p *Planner) gather(first job) []job {
 	jobs := []job{first}

@@ -168,6 +168,14 @@ func assigned(a *model.Allocation) bool {
 	return a != nil && !(a.ServerTerminal() && a.ClientTerminal())
 }
 
+// DeltaOf tells what a change of an allocation means to its node: the allocation
+// as it is now, or nil when it is no longer assigned; false for nothing. Hubs and
+// the simulator go by it.
+func DeltaOf(before, after *model.Allocation) (*model.Allocation, bool) {
+	d, ok := deltaOf(before, after, 0)
+	return d.alloc, ok
+}
+
 // deltaOf tells what a change means to the node; false for nothing, as with the
 // node's own reports.
 func deltaOf(before, after *model.Allocation, index uint64) (delta, bool) {

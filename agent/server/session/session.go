@@ -246,7 +246,7 @@ func (s *session) take() []msg.NodeDown {
 		s.full = false
 		snap := s.hub.cfg.Store.Snapshot()
 		s.fullAt = snap.Index()
-		out = append(out, msg.NodeDown{Assign: fullSet(snap, s.id)})
+		out = append(out, msg.NodeDown{Assign: FullSet(snap, s.id)})
 	} else if len(s.deltas) > 0 {
 		out = append(out, s.takeDeltas()...)
 	}
@@ -257,8 +257,8 @@ func (s *session) take() []msg.NodeDown {
 	return out
 }
 
-// fullSet is everything assigned to a node.
-func fullSet(snap *state.Snapshot, node string) *msg.NodeAssign {
+// FullSet is everything assigned to a node.
+func FullSet(snap *state.Snapshot, node string) *msg.NodeAssign {
 	set := &msg.NodeAssign{Index: snap.Index(), Full: true}
 	for a := range snap.AllocsByNode(node) {
 		if assigned(a) {

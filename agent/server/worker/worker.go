@@ -84,15 +84,16 @@ func (w *Workers) one(ctx context.Context) {
 	for {
 		select {
 		case eval := <-w.cfg.Evals:
-			w.work(ctx, eval)
+			w.Work(ctx, eval)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// work decides on one evaluation.
-func (w *Workers) work(ctx context.Context, eval *model.Evaluation) {
+// Work decides on one evaluation and hands its plan on, on the caller's
+// goroutine: what Run does with each, and the simulator, which has only one.
+func (w *Workers) Work(ctx context.Context, eval *model.Evaluation) {
 	basis, err := w.cfg.View.At(ctx, eval.ModifyIndex)
 	if err != nil {
 		return // the term is over
