@@ -25,6 +25,7 @@ type Host struct {
 	raft      *raft.Raft
 	batch     *batcher
 	lease     lease
+	clock     *Clock
 
 	notify   chan bool             // raft: this server leads, or no longer
 	observed chan raft.Observation // raft: another leader
@@ -60,6 +61,7 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	began := time.Now()
 	h := &Host{
 		cfg: cfg, logger: newLogger(cfg.Logger),
 		notify: make(chan bool, 16), observed: make(chan raft.Observation, 16),
@@ -67,6 +69,7 @@ func Open(cfg Config) (*Host, error) {
 		lease: lease{length: leaseOf(cfg.Timing.Heartbeat)},
 	}
 	h.adapter = &adapter{machine: cfg.Machine, fatal: func(err error) { h.failed <- err }}
+	h.clock = &Clock{Wall: cfg.Now, Elapsed: func() time.Duration { return time.Since(began) }, Newest: h.adapter.time.Load}
 	h.publish(Leadership{})
 	var err error
 	if h.store, err = openStore(&cfg, h.logger); err != nil {
@@ -79,7 +82,7 @@ func Open(cfg Config) (*Host, error) {
 		_ = h.store.close()
 		return nil, err
 	}
-	h.batch = newBatcher(func(data []byte) raft.ApplyFuture { return h.raft.Apply(data, 0) }, cfg.Now,
+	h.batch = newBatcher(func(data []byte) raft.ApplyFuture { return h.raft.Apply(data, 0) }, h.clock.Now,
 		h.adapter.time.Load, h.store.trouble.why)
 	h.close = sync.OnceValue(h.shutdown)
 	return h, nil
@@ -170,6 +173,9 @@ func (h *Host) shutdown() error {
 func (h *Host) Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome, error) {
 	return h.batch.propose(ctx, cmds)
 }
+
+// Now is the cluster's time: see Clock.
+func (h *Host) Now() time.Time { return h.clock.Now() }
 
 // Leadership implements Proposer.
 func (h *Host) Leadership() Leadership { return h.now.Load().Leadership }

@@ -103,7 +103,8 @@ type Deps struct {
 	Logger *slog.Logger
 	// Metrics is where metrics are registered; nil for none.
 	Metrics prometheus.Registerer
-	// Now is the clock; nil means time.Now.
+	// Now is the cluster's time, for what is compared with the state; nil means
+	// Host.Now. Leases of nodes go by the machine's clock, which is monotonic.
 	Now func() time.Time
 }
 
@@ -130,7 +131,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	}
 	cfg.GC = withDefaults(cfg.GC)
 	if deps.Now == nil {
-		deps.Now = time.Now
+		deps.Now = deps.Host.Now
 	}
 	s := &Server{cfg: cfg, deps: deps, metrics: newMetrics()}
 	s.autopilot = consensus.NewAutopilot(deps.Host, s.autopilotConfig())
@@ -138,7 +139,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		ServerID: cfg.ID, Store: deps.Store, Caller: deps.RPC.Caller(), Servers: s.serverAddrs,
 		LeaseTTL: cfg.LeaseTTL, Logger: deps.Logger,
 	})
-	s.lease = liveness.NewDesk(liveness.New(cfg.LeaseTTL, &deadMembers{members: deps.Members, now: deps.Now}), deps.Store, deps.Now)
+	s.lease = liveness.NewDesk(liveness.New(cfg.LeaseTTL, &deadMembers{members: deps.Members, now: time.Now}), deps.Store, deps.Host, time.Now)
 	s.register()
 	if deps.Metrics != nil {
 		if err := s.metrics.register(deps.Metrics, s); err != nil {

@@ -14,6 +14,7 @@ import (
 
 // Proposer is the part of consensus.Proposer that writes need.
 type Proposer interface {
+	ReadIndex(ctx context.Context) (uint64, error)
 	Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome, error)
 }
 
@@ -42,16 +43,31 @@ func New(cfg Config) *Desk {
 
 // Register adds the handlers to srv.
 func (d *Desk) Register(srv *rpc.Server) {
-	rpc.Handle(srv, msg.JobRegister, d.jobRegister)
-	rpc.Handle(srv, msg.JobDeregister, d.jobDeregister)
-	rpc.Handle(srv, msg.JobEvaluate, d.jobEvaluate)
-	rpc.Handle(srv, msg.JobScale, d.jobScale)
-	rpc.Handle(srv, msg.AllocStop, d.allocStop)
-	rpc.Handle(srv, msg.NodeRegisterAt, d.nodeRegister)
-	rpc.Handle(srv, msg.NodeUpdateAllocs, d.nodeUpdateAllocs)
-	rpc.Handle(srv, msg.NodeEligibility, d.nodeEligibility)
-	rpc.Handle(srv, msg.NodePurge, d.nodePurge)
-	rpc.Handle(srv, msg.NodeEvaluate, d.nodeEvaluate)
+	handle(d, srv, msg.JobRegister, d.jobRegister)
+	handle(d, srv, msg.JobDeregister, d.jobDeregister)
+	handle(d, srv, msg.JobEvaluate, d.jobEvaluate)
+	handle(d, srv, msg.JobScale, d.jobScale)
+	handle(d, srv, msg.AllocStop, d.allocStop)
+	handle(d, srv, msg.NodeRegisterAt, d.nodeRegister)
+	handle(d, srv, msg.NodeUpdateAllocs, d.nodeUpdateAllocs)
+	handle(d, srv, msg.NodeEligibility, d.nodeEligibility)
+	handle(d, srv, msg.NodePurge, d.nodePurge)
+	handle(d, srv, msg.NodeEvaluate, d.nodeEvaluate)
+}
+
+// handle registers h so that it sees a state with everything that was acknowledged
+// before. A leader that was replaced and does not know it yet would otherwise
+// answer from the past: that a job does not exist, or, to a node that says nothing
+// new, with an index at which its newest work is not assigned.
+func handle[Req, Resp any, PReq rpc.MessageOf[Req], PResp rpc.MessageOf[Resp]](
+	d *Desk, srv *rpc.Server, m rpc.Method[Req, Resp], h func(context.Context, *Req) (*Resp, error),
+) {
+	rpc.Handle[Req, Resp, PReq, PResp](srv, m, func(ctx context.Context, req *Req) (*Resp, error) {
+		if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil {
+			return nil, err
+		}
+		return h(ctx, req)
+	})
 }
 
 // propose proposes one command and returns its outcome. An error of the outcome

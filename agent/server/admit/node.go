@@ -49,7 +49,8 @@ func (d *Desk) nodeRegister(ctx context.Context, r *msg.NodeRegisterRequest) (*m
 			return nil, err
 		}
 		if same {
-			return &msg.NodeWriteResponse{WriteMeta: msg.WriteMeta{Index: now.ModifyIndex}, NodeModifyIndex: now.ModifyIndex}, nil
+			// The node's server must not assign from a state that is older than this.
+			return &msg.NodeWriteResponse{WriteMeta: msg.WriteMeta{Index: snap.Index()}, NodeModifyIndex: now.ModifyIndex}, nil
 		}
 	}
 	out, err := d.propose(ctx, "", &fsm.RegisterNode{Node: &node})

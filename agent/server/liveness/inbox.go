@@ -20,8 +20,15 @@ const inboxLength = 256
 type Desk struct {
 	*Liveness
 	store *state.Store
+	leads Reader
 	now   func() time.Time
 	inbox chan renewal
+}
+
+// Reader is the part of consensus.Proposer that the desk needs: proof that this
+// server leads. What a deposed leader confirms the real one does not know.
+type Reader interface {
+	ReadIndex(ctx context.Context) (uint64, error)
 }
 
 type renewal struct {
@@ -29,9 +36,9 @@ type renewal struct {
 	ids []string
 }
 
-// NewDesk makes a desk.
-func NewDesk(l *Liveness, store *state.Store, now func() time.Time) *Desk {
-	return &Desk{Liveness: l, store: store, now: now, inbox: make(chan renewal, inboxLength)}
+// NewDesk makes a desk. now is the machine's clock: steps of it must not count.
+func NewDesk(l *Liveness, store *state.Store, leads Reader, now func() time.Time) *Desk {
+	return &Desk{Liveness: l, store: store, leads: leads, now: now, inbox: make(chan renewal, inboxLength)}
 }
 
 // Register adds the handler to srv.
@@ -39,7 +46,10 @@ func (d *Desk) Register(srv *rpc.Server) { rpc.Handle(srv, msg.NodeRenewAt, d.re
 
 // renew notes the leases that a server saw renewed. Nodes that are not ready in
 // the state come back as unknown.
-func (d *Desk) renew(_ context.Context, r *msg.NodeRenewRequest) (*msg.NodeRenewResponse, error) {
+func (d *Desk) renew(ctx context.Context, r *msg.NodeRenewRequest) (*msg.NodeRenewResponse, error) {
+	if _, err := d.leads.ReadIndex(ctx); err != nil {
+		return nil, err
+	}
 	snap := d.store.Snapshot()
 	resp := &msg.NodeRenewResponse{WriteMeta: msg.WriteMeta{Index: snap.Index()}}
 	known := make([]string, 0, len(r.NodeIDs))
@@ -71,7 +81,8 @@ func (d *Desk) Reset(snap *state.Snapshot) {
 	}
 }
 
-// Step implements loop.Component.
+// Step implements loop.Component. Leases go by the desk's own clock; the wake
+// time is told on the caller's.
 func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
 	for {
 		select {
@@ -80,6 +91,11 @@ func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Ti
 			continue
 		default:
 		}
-		return d.Liveness.Step(now, snap)
+		mine := d.now()
+		cmds, wake := d.Liveness.Step(mine, snap)
+		if !wake.IsZero() {
+			wake = now.Add(wake.Sub(mine))
+		}
+		return cmds, wake
 	}
 }

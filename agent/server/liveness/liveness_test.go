@@ -25,9 +25,19 @@ type scene struct {
 	index uint64
 	now   time.Time
 	dead  map[string]bool
+	// deposed: another server leads, and this one does not know it yet
+	deposed bool
 }
 
 func (s *scene) Dead(id string) bool { return s.dead[id] }
+
+// ReadIndex says whether this server leads.
+func (s *scene) ReadIndex(context.Context) (uint64, error) {
+	if s.deposed {
+		return 0, model.Errorf(model.CodeNotLeader, "this server does not lead")
+	}
+	return s.index, nil
+}
 
 func newScene() *scene {
 	s := &scene{store: state.New(), now: time.Unix(1_700_000_000, 0), dead: map[string]bool{}}
@@ -165,7 +175,7 @@ func TestScenarios(t *testing.T) {
 func TestDesk(t *testing.T) {
 	s := newScene()
 	s.apply(&fsm.RegisterNode{Node: &model.Node{ID: "n1", Status: model.NodeStatusReady}})
-	d := NewDesk(s.l, s.store, func() time.Time { return s.now })
+	d := NewDesk(s.l, s.store, s, func() time.Time { return s.now })
 	req := &msg.NodeRenewRequest{NodeIDs: []string{"n1", "n2"}}
 	for range inboxLength {
 		resp, err := d.renew(context.Background(), req)
@@ -180,6 +190,11 @@ func TestDesk(t *testing.T) {
 		t.Errorf("a full inbox answered %v", err)
 	}
 	d.Step(s.now, s.store.Snapshot())
+	s.deposed = true
+	if _, err := d.renew(context.Background(), req); model.CodeOf(err) != model.CodeNotLeader {
+		t.Errorf("a deposed leader confirmed leases: %v", err)
+	}
+	s.deposed = false
 	if _, err := d.renew(context.Background(), req); err != nil {
 		t.Errorf("after a step: %v", err)
 	}

@@ -1,0 +1,48 @@
+package consensus
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// The cluster's time never goes back and never stands still, is never behind the
+// log or the machine's clock, and ends up on the latter.
+func TestClock(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		wall, elapsed, newest := time.Unix(1_700_000_000, 0), time.Duration(0), int64(0)
+		c := &Clock{
+			Wall: func() time.Time { return wall }, Elapsed: func() time.Duration { return elapsed },
+			Newest: func() int64 { return newest },
+		}
+		last := c.Now()
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			pass := time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "pass"))
+			elapsed += pass
+			wall = wall.Add(pass)
+			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			case 0:
+				wall = wall.Add(time.Duration(rapid.Int64Range(-int64(time.Hour), int64(time.Hour)).Draw(t, "step")))
+			case 1:
+				newest = max(newest, last.UnixNano()+rapid.Int64Range(0, int64(time.Hour)).Draw(t, "entry"))
+			}
+			now := c.Now()
+			switch {
+			case now.Sub(last) < pass-pass/slewing-1:
+				t.Fatalf("%s passed and the clock went on by %s", pass, now.Sub(last))
+			case now.UnixNano() < newest || now.Before(wall):
+				t.Fatalf("it is %s; the log is at %s, the machine at %s", now, time.Unix(0, newest), wall)
+			}
+			last = now
+		}
+		for range 2000 { // twelve weeks: enough for sixty hours
+			elapsed += time.Hour
+			wall = wall.Add(time.Hour)
+			last = c.Now()
+		}
+		if !last.Equal(wall) {
+			t.Fatalf("after weeks without steps it is off by %s", last.Sub(wall))
+		}
+	})
+}

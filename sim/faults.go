@@ -1,0 +1,309 @@
+package sim
+
+import (
+	"slices"
+	"time"
+)
+
+// fault is a kind of harm. start does it and returns how it is undone; it returns
+// nil when it does not apply now.
+type fault struct {
+	name   string
+	weight int
+	// min and max are how long it lasts.
+	min, max time.Duration
+	start    func(w *world) (undo func())
+}
+
+// faults are all kinds of harm.
+var faults = []fault{
+	{"server crash", 6, 100 * time.Millisecond, 20 * time.Second, func(w *world) func() { return crashServer(w, w.pickServer()) }},
+	{"leader crash", 6, 100 * time.Millisecond, 20 * time.Second, func(w *world) func() { return crashServer(w, w.ledger.leader) }},
+	{"all servers gone", 1, time.Second, 30 * time.Second, crashAll},
+	{"server paused", 4, 200 * time.Millisecond, 15 * time.Second, func(w *world) func() { return pauseServer(w, w.pickServer()) }},
+	{"leader paused", 4, 200 * time.Millisecond, 15 * time.Second, func(w *world) func() { return pauseServer(w, w.ledger.leader) }},
+	{"leadership moves", 4, 0, 0, func(w *world) func() {
+		if l := w.ledger.leader; l != nil && l.running() {
+			l.depose("leadership was transferred")
+			w.ledger.lostSince = w.now
+			w.ledger.electAt, w.ledger.leader = w.now, nil
+		}
+		return nil
+	}},
+	{"servers cut apart", 5, 200 * time.Millisecond, 15 * time.Second, func(w *world) func() {
+		a, b := w.pickServer().name, w.pickServer().name
+		return w.cut([][2]string{{a, b}, {b, a}})
+	}},
+	{"one way between servers", 4, 200 * time.Millisecond, 15 * time.Second, func(w *world) func() {
+		return w.cut([][2]string{{w.pickServer().name, w.pickServer().name}})
+	}},
+	{"server isolated", 4, 200 * time.Millisecond, 20 * time.Second, func(w *world) func() { return isolate(w, w.pickServer().name, false) }},
+	{"node isolated", 6, 500 * time.Millisecond, 40 * time.Second, func(w *world) func() { return isolate(w, w.pickNode().name, false) }},
+	{"node heard, but deaf", 4, 500 * time.Millisecond, 30 * time.Second, func(w *world) func() { return isolate(w, w.pickNode().name, true) }},
+	{"node cut from one server", 5, 500 * time.Millisecond, 30 * time.Second, func(w *world) func() {
+		a, b := w.pickNode().name, w.pickServer().name
+		return w.cut([][2]string{{a, b}, {b, a}})
+	}},
+	{"calls lost", 4, time.Second, 15 * time.Second, func(w *world) func() { w.net.loss += 0.2; return func() { w.net.loss -= 0.2 } }},
+	{"calls arrive twice", 4, time.Second, 15 * time.Second, func(w *world) func() { w.net.twice += 0.2; return func() { w.net.twice -= 0.2 } }},
+	{"network slow", 4, time.Second, 15 * time.Second, func(w *world) func() {
+		w.net.slow += 300 * time.Millisecond
+		return func() { w.net.slow -= 300 * time.Millisecond }
+	}},
+	{"node slow to hear", 3, time.Second, 15 * time.Second, func(w *world) func() {
+		n := w.pickNode()
+		n.slow += 500 * time.Millisecond
+		return func() { n.slow -= 500 * time.Millisecond }
+	}},
+	{"session broken", 5, 0, 0, func(w *world) func() {
+		if ss := w.pickNode().session; ss != nil {
+			ss.hangUp()
+		}
+		return nil
+	}},
+	{"agent killed", 8, 10 * time.Millisecond, 6 * time.Second, func(w *world) func() { return killAgent(w.pickNode(), false) }},
+	{"agent killed, state lost", 3, 10 * time.Millisecond, 6 * time.Second, func(w *world) func() { return killAgent(w.pickNode(), true) }},
+	{"agent paused", 3, 200 * time.Millisecond, 20 * time.Second, func(w *world) func() {
+		n := w.pickNode()
+		if n.life == nil || n.life.paused {
+			return nil
+		}
+		l := n.life
+		l.pause()
+		return l.resume
+	}},
+	{"machine rebooted", 4, 100 * time.Millisecond, 40 * time.Second, rebootMachine},
+	{"driver sick", 5, time.Second, 15 * time.Second, func(w *world) func() {
+		n := w.pickNode()
+		n.sick += 0.5
+		return func() { n.sick -= 0.5 }
+	}},
+	{"task crashed", 8, 0, 0, crashTask},
+	{"clock stepped", 3, time.Second, 30 * time.Second, func(w *world) func() {
+		s, by := w.pickServer(), w.between(-time.Hour, time.Hour)
+		s.skew += by
+		return func() { s.skew -= by }
+	}},
+	{"clock drifts", 3, time.Second, 30 * time.Second, func(w *world) func() {
+		s := w.pickServer()
+		s.setDrift(s.drift + 0.01)
+		return func() { s.setDrift(s.drift - 0.01) }
+	}},
+	{"log disk full", 3, 500 * time.Millisecond, 10 * time.Second, func(w *world) func() {
+		if s := w.ledger.leader; s != nil {
+			s.diskFull = true
+			return func() { s.diskFull = false }
+		}
+		return nil
+	}},
+	{"plans lost", 3, time.Second, 10 * time.Second, func(w *world) func() {
+		w.checks.loseplans += 0.2
+		return func() { w.checks.loseplans -= 0.2 }
+	}},
+	{"snapshot taken", 6, 0, 0, func(w *world) func() {
+		if s := w.pickServer(); s.running() {
+			s.snapshot()
+		}
+		return nil
+	}},
+	{"snapshot installed", 3, 0, 0, func(w *world) func() {
+		s := w.pickServer()
+		if from := w.ledger.newest(s); s.running() && s != w.ledger.leader && from != nil && from.applied > s.applied {
+			s.install(from)
+		}
+		return nil
+	}},
+}
+
+// FaultNames lists the kinds of faults.
+func FaultNames() []string {
+	var out []string
+	for _, f := range faults {
+		out = append(out, f.name)
+	}
+	return out
+}
+
+func (w *world) pickServer() *server { return w.servers[w.rng.IntN(len(w.servers))] }
+func (w *world) pickNode() *node     { return w.nodes[w.rng.IntN(len(w.nodes))] }
+
+// harm does one thing after the other until the time is over, and then mends all.
+func (w *world) harm(until time.Time) {
+	var kinds []fault
+	total := 0
+	for _, f := range faults {
+		if w.cfg.Faults == nil || slices.Contains(w.cfg.Faults, f.name) {
+			kinds = append(kinds, f)
+			total += f.weight
+		}
+	}
+	undone := map[uint64]func(){}
+	var order []uint64
+	next := uint64(0)
+	// A run is hurt often or seldom.
+	pace := w.between(300*time.Millisecond, 6*time.Second)
+	var one func()
+	one = func() {
+		if !w.now.Before(until) || len(kinds) == 0 {
+			w.mend(undone, order, until)
+			return
+		}
+		roll := w.rng.IntN(total)
+		for _, f := range kinds {
+			if roll -= f.weight; roll >= 0 {
+				continue
+			}
+			w.trace("FAULT %s", f.name)
+			w.report.Faults[f.name]++
+			if undo := f.start(w); undo != nil {
+				next++
+				id := next
+				undone[id] = undo
+				order = append(order, id)
+				w.after(w.between(f.min, f.max), func() {
+					if undo := undone[id]; undo != nil {
+						delete(undone, id)
+						w.trace("MENDED %s", f.name)
+						undo()
+					}
+				})
+			}
+			break
+		}
+		w.after(w.between(0, 2*pace), one)
+	}
+	w.after(w.between(5*time.Second, 8*time.Second), one)
+}
+
+// mend undoes what is left at the end.
+func (w *world) mend(undone map[uint64]func(), order []uint64, until time.Time) {
+	if w.now.Before(until) {
+		w.at(until, func() { w.mend(undone, order, until) })
+		return
+	}
+	for _, id := range order {
+		if undo := undone[id]; undo != nil {
+			delete(undone, id)
+			undo()
+		}
+	}
+	w.trace("CALM")
+	w.calm = true
+	w.settleDown()
+}
+
+func (w *world) cut(links [][2]string) func() {
+	for _, l := range links {
+		w.cutLink(l[0], l[1])
+	}
+	return func() {
+		for _, l := range links {
+			w.mendLink(l[0], l[1])
+		}
+	}
+}
+
+// isolate cuts a place from all servers; deaf leaves what it says intact.
+func isolate(w *world, place string, deaf bool) func() {
+	var links [][2]string
+	for _, s := range w.servers {
+		if s.name == place {
+			continue
+		}
+		links = append(links, [2]string{s.name, place})
+		if !deaf {
+			links = append(links, [2]string{place, s.name})
+		}
+	}
+	return w.cut(links)
+}
+
+func crashServer(w *world, s *server) func() {
+	if s == nil || s.life == nil {
+		return nil
+	}
+	if w.chance(0.5) && s.running() {
+		s.snapshot()
+	}
+	s.crash()
+	return func() {
+		if s.life == nil {
+			s.start()
+		}
+	}
+}
+
+func crashAll(w *world) func() {
+	for _, s := range w.servers {
+		if s.life != nil {
+			s.crash()
+		}
+	}
+	return func() {
+		for _, s := range w.servers {
+			if s.life == nil {
+				s.start()
+			}
+		}
+	}
+}
+
+func pauseServer(w *world, s *server) func() {
+	if s == nil || !s.running() {
+		return nil
+	}
+	l := s.life
+	l.pause()
+	w.trace("%s stops", s.name)
+	if s.lead != nil {
+		s.lead.life.pause()
+	}
+	return func() {
+		if l.over {
+			return
+		}
+		w.trace("%s goes on", s.name)
+		l.resume()
+		if s.lead != nil {
+			s.lead.life.resume()
+		}
+	}
+}
+
+func killAgent(n *node, lose bool) func() {
+	if n.life == nil {
+		return nil
+	}
+	n.killAgent()
+	if lose {
+		n.disk = newDisk()
+	}
+	return func() {
+		if n.life == nil {
+			n.startAgent()
+		}
+	}
+}
+
+func rebootMachine(w *world) func() {
+	n := w.pickNode()
+	n.reboot()
+	return func() {
+		if n.life == nil {
+			n.startAgent()
+		}
+	}
+}
+
+func crashTask(w *world) func() {
+	n := w.pickNode()
+	for _, id := range sortedKeys(n.procs) {
+		if p := n.procs[id]; !p.ended && w.chance(0.5) {
+			w.trace("%s: %s crashes", n.name, id)
+			w.checks.excuse(p.alloc)
+			n.exit(p, 1)
+			return nil
+		}
+	}
+	return nil
+}

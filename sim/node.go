@@ -1,0 +1,396 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/client/alloc"
+	"github.com/steppe-project/steppe/agent/client/report"
+	"github.com/steppe-project/steppe/agent/client/task"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/model"
+)
+
+const (
+	// pauseMin and pauseMax pace a node's attempts to find a server.
+	pauseMin = 20 * time.Millisecond
+	pauseMax = 5 * time.Second
+	// registerTimeout is how long it waits for the answer to a registration.
+	registerTimeout = 15 * time.Second
+	// keepEnded is how long an ended allocation stays on its node.
+	keepEnded = 20 * time.Second
+)
+
+// node is one machine that runs tasks: the tasks' processes and a disk, which
+// outlive its agent, and the agent.
+type node struct {
+	w    *world
+	id   string
+	name string
+	desc *model.Node // as it registers
+
+	procs map[string]*proc // by the driver's id; the driver's and shims' memory
+	disk  *disk
+	sick  float64 // chance that a start fails
+	slow  time.Duration
+
+	life         *life // of the agent
+	runners      map[string]*runner
+	strays       map[string][]*proc // found beside a lost state file
+	reports      *report.Queue
+	session      *session
+	seq          uint64 // of renewals
+	pause        time.Duration
+	unheardSince time.Time
+	starts       uint64
+}
+
+// proc is a task's process with its shim, which remembers how it ended.
+type proc struct {
+	id      string
+	alloc   string
+	task    string
+	kept    bool // a record of it lies beside it
+	started time.Time
+	ended   bool
+	code    int
+	ports   []model.PortMapping
+	watch   func() // the agent that follows it
+}
+
+// boot starts the machine's agent for the first time.
+func (n *node) boot() {
+	n.procs, n.disk = map[string]*proc{}, newDisk()
+	n.startAgent()
+}
+
+// startAgent starts the agent on what it finds.
+func (n *node) startAgent() {
+	n.w.trace("%s agent starts", n.name)
+	n.life = n.w.newLife()
+	n.runners, n.strays = map[string]*runner{}, map[string][]*proc{}
+	n.reports = report.NewAt(func() time.Time { return n.w.now })
+	n.pause, n.session = 0, nil
+	for _, id := range slices.Sorted(maps.Keys(n.disk.allocs)) {
+		r := n.newRunner(n.disk.allocs[id])
+		r.restore(n.disk.tasks[id])
+	}
+	for _, id := range slices.Sorted(maps.Keys(n.procs)) {
+		p := n.procs[id]
+		if n.runners[p.alloc] == nil {
+			n.strays[p.alloc] = append(n.strays[p.alloc], p)
+		}
+	}
+	n.life.after(n.w.between(0, 100*time.Millisecond), n.connect)
+	n.life.after(0, n.sendReports)
+}
+
+// killAgent ends the agent; tasks go on.
+func (n *node) killAgent() {
+	n.w.trace("%s agent is killed", n.name)
+	n.life.end()
+	ss := n.session
+	n.life, n.session, n.runners, n.strays = nil, nil, nil, nil
+	n.disk.crash()
+	for _, p := range n.procs {
+		p.watch = nil
+	}
+	if ss != nil {
+		ss.hangUp()
+	}
+}
+
+// reboot ends everything on the machine.
+func (n *node) reboot() {
+	n.w.trace("%s reboots", n.name)
+	if n.life != nil {
+		n.killAgent()
+	}
+	for _, p := range n.procs {
+		n.w.checks.excuse(p.alloc)
+	}
+	n.procs = map[string]*proc{}
+}
+
+// connect finds a server and opens a session.
+func (n *node) connect() {
+	if n.session != nil {
+		return
+	}
+	var up []*server
+	for _, s := range n.w.servers {
+		if s.life != nil && n.w.linked(s.name, n.name) {
+			up = append(up, s)
+		}
+	}
+	n.pause = min(max(2*n.pause, pauseMin), pauseMax)
+	again := n.pause + n.w.between(0, n.pause/2)
+	if len(up) == 0 {
+		n.life.after(again, n.connect)
+		return
+	}
+	ss := n.w.dial(n, up[n.w.rng.IntN(len(up))])
+	n.session = ss
+	ss.register(n.desc)
+	n.life.after(registerTimeout, func() {
+		if n.session == ss && ss.confirmed.IsZero() {
+			ss.hangUp()
+		}
+	})
+	ss.confirmed = time.Time{}
+}
+
+// disconnected looks for another server.
+func (n *node) disconnected(*session) {
+	if n.life != nil {
+		n.life.after(n.pause+n.w.between(0, pauseMin), n.connect)
+	}
+}
+
+// welcomed is the answer to a registration.
+func (n *node) welcomed(ss *session) {
+	if n.session != ss {
+		return
+	}
+	ss.confirmed, n.pause = n.w.now, 0
+	n.reports.Reset()
+	n.sendReports()
+	n.keepLease(ss)
+}
+
+// keepLease renews, and gives up a server that does not confirm.
+func (n *node) keepLease(ss *session) {
+	n.life.after(leaseTTL/3, func() {
+		if n.session != ss {
+			return
+		}
+		n.seq++
+		ss.renew(n.seq)
+		if n.w.now.Sub(ss.confirmed) > leaseTTL+leaseTTL/3 {
+			n.w.trace("%s gives up %s", n.name, ss.s.name)
+			ss.hangUp()
+			return
+		}
+		n.keepLease(ss)
+	})
+}
+
+// renewed is the servers' word that the lease is extended.
+func (n *node) renewed(ss *session, _ uint64) { ss.confirmed = n.w.now }
+
+// sendReports sends the statuses that are due.
+func (n *node) sendReports() {
+	ss := n.session
+	if n.life == nil || ss == nil || ss.confirmed.IsZero() {
+		return
+	}
+	for {
+		seq, updates, wait := n.reports.Poll()
+		if wait != 0 {
+			if wait > 0 {
+				n.life.after(wait, n.sendReports)
+			}
+			return
+		}
+		if len(updates) > 0 {
+			ss.report(seq, updates)
+		}
+	}
+}
+
+// acked is the servers' word that reports are committed.
+func (n *node) acked(seq uint64) {
+	for _, u := range n.reports.Acked(seq) {
+		if r := n.runners[u.ID]; r != nil && (u.ClientStatus == model.ClientComplete || u.ClientStatus == model.ClientFailed) {
+			r.known = true
+			r.maybeRemove()
+		}
+	}
+	n.sendReports()
+}
+
+// assign takes in what the servers want, as alloc.Set does.
+func (n *node) assign(ss *session, set *msg.NodeAssign) {
+	if n.session != ss {
+		return
+	}
+	ss.confirmed = n.w.now
+	named := map[string]bool{}
+	var fresh []*runner
+	for _, a := range set.Allocs {
+		named[a.Alloc.ID] = true
+		if r := n.admit(a); r != nil {
+			fresh = append(fresh, r)
+		}
+	}
+	if set.Full {
+		for _, id := range slices.Sorted(maps.Keys(n.runners)) {
+			if !named[id] {
+				n.unassign(id)
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(n.strays)) {
+			for _, p := range n.strays[id] {
+				n.w.trace("%s ends stray %s", n.name, p.id)
+				n.exit(p, 137)
+				delete(n.procs, p.id)
+			}
+			delete(n.strays, id)
+		}
+	}
+	for _, id := range set.Removed {
+		n.unassign(id)
+	}
+	for _, r := range fresh {
+		for _, id := range slices.Sorted(maps.Keys(n.runners)) {
+			o := n.runners[id]
+			if o != r && !o.ended && alloc.MustWait(r.assigned.Alloc, o.assigned.Alloc) {
+				r.after = append(r.after, o)
+			}
+		}
+		r.launch()
+	}
+}
+
+// admit takes one assignment in; the runner is returned when it is new.
+func (n *node) admit(a *msg.AssignedAlloc) *runner {
+	r := n.runners[a.Alloc.ID]
+	var have *msg.AssignedAlloc
+	if r != nil {
+		have = r.assigned
+	}
+	verdict, err := alloc.Judge(have, a, n.strays[a.Alloc.ID] != nil)
+	switch {
+	case err != nil:
+		n.w.fail("%s refuses an assignment: %v", n.name, err)
+	case verdict == alloc.Update:
+		r.assigned = a
+		n.disk.putAlloc(n, a)
+		r.core.Adopt(a)
+		r.settle()
+	case verdict == alloc.Start:
+		r = n.newRunner(a)
+		n.adoptStrays(r)
+		return r
+	}
+	return nil
+}
+
+// adoptStrays takes over what was found of an allocation beside a lost state file.
+func (n *node) adoptStrays(r *runner) {
+	found := n.strays[r.id]
+	if found == nil {
+		return
+	}
+	delete(n.strays, r.id)
+	records := map[string]*record{}
+	for _, p := range found {
+		if p.kept {
+			records[p.task] = &record{id: p.id, handle: p.id, status: task.Status{Phase: task.Running, Started: true, StartedAt: p.started}}
+			continue
+		}
+		n.w.checks.excuse(p.alloc)
+		n.exit(p, 137) // swept
+		delete(n.procs, p.id)
+	}
+	for i := range r.core.Tasks() {
+		t, _ := r.core.Task(i)
+		known := r.assigned.Alloc.TaskStates[t.Name]
+		if records[t.Name] == nil && known != nil && known.State == model.TaskDead {
+			records[t.Name] = &record{status: task.Status{
+				Phase: task.Dead, Failed: known.Failed, Started: !known.StartedAt.IsZero(), StartedAt: known.StartedAt, FinishedAt: known.FinishedAt,
+			}}
+		}
+	}
+	r.restored = records
+}
+
+// unassign is for an allocation that the servers do not want here any more.
+func (n *node) unassign(id string) {
+	n.reports.Drop(id)
+	r := n.runners[id]
+	if r == nil {
+		return
+	}
+	r.known = true
+	if stop := alloc.Unassigned(r.assigned); stop != nil {
+		r.assigned = stop
+		r.settle()
+	}
+	r.maybeRemove()
+}
+
+// exit is the end of a process, whoever caused it.
+func (n *node) exit(p *proc, code int) {
+	if p.ended {
+		return
+	}
+	p.ended, p.code = true, code
+	if p.watch != nil {
+		p.watch()
+	}
+}
+
+// disk is what an agent keeps. Some of it is written at once, some soon: that is
+// lost when the agent is killed before.
+type disk struct {
+	allocs map[string]*msg.AssignedAlloc
+	tasks  map[string]map[string]*record
+	soon   []func()
+}
+
+// record is what is kept of a task.
+type record struct {
+	id     string // of the start under way or done
+	handle string // of the started process, "" = none
+	status task.Status
+}
+
+func newDisk() *disk {
+	return &disk{allocs: map[string]*msg.AssignedAlloc{}, tasks: map[string]map[string]*record{}}
+}
+
+// crash loses what was not written; now and then a part of it was.
+func (d *disk) crash() { d.soon = nil }
+
+// flush writes what waits, in order.
+func (d *disk) flush() {
+	for _, f := range d.soon {
+		f()
+	}
+	d.soon = nil
+}
+
+func (d *disk) putAlloc(n *node, a *msg.AssignedAlloc) {
+	d.flush()
+	d.allocs[a.Alloc.ID] = a
+	if d.tasks[a.Alloc.ID] == nil {
+		d.tasks[a.Alloc.ID] = map[string]*record{}
+	}
+	_ = n
+}
+
+// putTask writes a task's record; now, or soon.
+func (d *disk) putTask(n *node, allocID, name string, r record, now bool) {
+	write := func() {
+		if d.tasks[allocID] != nil {
+			c := r
+			d.tasks[allocID][name] = &c
+		}
+	}
+	d.soon = append(d.soon, write)
+	if now {
+		d.flush()
+		return
+	}
+	if len(d.soon) == 1 {
+		n.life.after(n.w.between(0, 100*time.Millisecond), d.flush)
+	}
+}
+
+func (d *disk) drop(allocID string) {
+	d.flush()
+	delete(d.allocs, allocID)
+	delete(d.tasks, allocID)
+}

@@ -1,0 +1,107 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	seedFlag  = flag.Uint64("sim.seed", 0, "run this seed alone")
+	seedsFlag = flag.Int("sim.seeds", 0, "run so many seeds")
+	fromFlag  = flag.Uint64("sim.from", 1, "the first of them")
+	traceFlag = flag.Bool("sim.trace", false, "tell everything that happens in the run of -sim.seed")
+)
+
+// TestSeeds runs seeds: a few dozen, or as many as -sim.seeds says.
+func TestSeeds(t *testing.T) {
+	if *seedFlag != 0 {
+		cfg := Config{Seed: *seedFlag}
+		if *traceFlag {
+			cfg.Trace = os.Stdout
+		}
+		report, err := Run(cfg)
+		t.Logf("%+v", report)
+		if err != nil {
+			t.Fatalf("seed %d: %v", *seedFlag, err)
+		}
+		return
+	}
+	n := *seedsFlag
+	if n == 0 {
+		n = 60
+	}
+	seeds := make(chan uint64)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	total := Report{Faults: map[string]int{}}
+	failures := 0
+	began := time.Now()
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for seed := range seeds {
+				r, err := Run(Config{Seed: seed})
+				mu.Lock()
+				total.add(r)
+				if err != nil {
+					failures++
+					if failures <= 20 {
+						t.Errorf("seed %d: %v\n\treplay: %s", seed, err, replay(seed))
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range n {
+		seeds <- *fromFlag + uint64(i)
+	}
+	close(seeds)
+	wg.Wait()
+	t.Logf("%d seeds, %d failed, in %s: %s of virtual time, %d events, %d entries, %d writes, %d placements, %d faults of %d kinds",
+		n, failures, time.Since(began).Round(time.Millisecond), total.Virtual.Round(time.Second), total.Events, total.Entries, total.Writes,
+		total.Placements, total.faults(), len(total.Faults))
+	if n >= 60 && len(total.Faults) != len(FaultNames()) {
+		t.Errorf("only %d of %d kinds of faults happened", len(total.Faults), len(FaultNames()))
+	}
+}
+
+func replay(seed uint64) string {
+	return fmt.Sprintf("go test ./sim -run 'TestSeeds$' -v -sim.seed=%d -sim.trace", seed)
+}
+
+func (r *Report) add(o Report) {
+	r.Events += o.Events
+	r.Entries += o.Entries
+	r.Writes += o.Writes
+	r.Placements += o.Placements
+	r.Virtual += o.Virtual
+	for k, n := range o.Faults {
+		r.Faults[k] += n
+	}
+}
+
+func (r *Report) faults() int {
+	n := 0
+	for _, k := range r.Faults {
+		n += k
+	}
+	return n
+}
+
+// TestReplay: a seed gives the same run again, word for word.
+func TestReplay(t *testing.T) {
+	for seed := uint64(1); seed <= 6; seed++ {
+		var a, b strings.Builder
+		_, errA := Run(Config{Seed: seed, Trace: &a})
+		_, errB := Run(Config{Seed: seed, Trace: &b})
+		if a.String() != b.String() || fmt.Sprint(errA) != fmt.Sprint(errB) {
+			t.Errorf("seed %d went another way the second time: %v, %v", seed, errA, errB)
+		}
+	}
+}
