@@ -46,7 +46,7 @@ func (c *checks) begin(w *world) {
 	c.machine = fsm.New(c.store)
 	c.index = c.store.Snapshot().Index()
 	c.hashes, c.marks, c.excused = map[uint64][32]byte{}, map[string]int{}, map[string]bool{}
-	_, c.feed = c.store.Subscribe(state.TableAllocs, state.TableJobs)
+	_, c.feed = c.store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes)
 }
 
 // hashEvery is how often hashes are compared: they read the whole state.
@@ -100,6 +100,11 @@ func (c *checks) changes() {
 			touched[after.NodeID] = true
 			if before == nil {
 				c.alone(after)
+			}
+		case *model.Node:
+			before, _ := changes[i].Before.(*model.Node)
+			if c.w.cfg.NoLoss && before != nil && before.Status == model.NodeStatusReady && after.Status == model.NodeStatusDown {
+				c.w.fail("node %s is taken down, and nothing has happened to it: %s", after.Name, after.StatusDescription)
 			}
 		case *model.Job:
 			before, _ := changes[i].Before.(*model.Job)

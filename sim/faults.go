@@ -203,16 +203,23 @@ func (w *world) cut(links [][2]string) func() {
 	}
 }
 
-// isolate cuts a place from all servers; deaf leaves what it says intact.
+// isolate cuts a place from all others; deaf leaves what it says intact.
 func isolate(w *world, place string, deaf bool) func() {
-	var links [][2]string
+	var others []string
 	for _, s := range w.servers {
-		if s.name == place {
+		others = append(others, s.name)
+	}
+	for _, n := range w.nodes {
+		others = append(others, n.name)
+	}
+	var links [][2]string
+	for _, o := range others {
+		if o == place {
 			continue
 		}
-		links = append(links, [2]string{s.name, place})
+		links = append(links, [2]string{o, place})
 		if !deaf {
-			links = append(links, [2]string{place, s.name})
+			links = append(links, [2]string{place, o})
 		}
 	}
 	return w.cut(links)

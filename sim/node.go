@@ -18,6 +18,11 @@ const (
 	pauseMax = 5 * time.Second
 	// registerTimeout is how long it waits for the answer to a registration.
 	registerTimeout = 15 * time.Second
+	// As in production's session.
+	distrust      = 10 * time.Second
+	silence       = 2 * time.Second
+	probeTimeout  = time.Second
+	probeInterval = 500 * time.Millisecond
 	// keepEnded is how long an ended allocation stays on its node.
 	keepEnded = 20 * time.Second
 )
@@ -42,6 +47,7 @@ type node struct {
 	session      *session
 	seq          uint64 // of renewals
 	pause        time.Duration
+	left         map[string]time.Time // servers that it gave up
 	unheardSince time.Time
 	starts       uint64
 }
@@ -59,6 +65,8 @@ type proc struct {
 	watch   func() // the agent that follows it
 }
 
+func (n *node) running() bool { return n.life != nil && !n.life.paused }
+
 // boot starts the machine's agent for the first time.
 func (n *node) boot() {
 	n.procs, n.disk = map[string]*proc{}, newDisk()
@@ -71,10 +79,16 @@ func (n *node) startAgent() {
 	n.life = n.w.newLife()
 	n.runners, n.strays = map[string]*runner{}, map[string][]*proc{}
 	n.reports = report.NewAt(func() time.Time { return n.w.now })
-	n.pause, n.session = 0, nil
-	for _, id := range slices.Sorted(maps.Keys(n.disk.allocs)) {
-		r := n.newRunner(n.disk.allocs[id])
-		r.restore(n.disk.tasks[id])
+	n.pause, n.session, n.left = 0, nil, map[string]time.Time{}
+	ids := slices.Sorted(maps.Keys(n.disk.allocs))
+	for _, id := range ids {
+		n.newRunner(n.disk.allocs[id])
+	}
+	for _, id := range ids {
+		n.precede(n.runners[id])
+	}
+	for _, id := range ids {
+		n.runners[id].restore(n.disk.tasks[id])
 	}
 	for _, id := range slices.Sorted(maps.Keys(n.procs)) {
 		p := n.procs[id]
@@ -130,19 +144,51 @@ func (n *node) connect() {
 		n.life.after(again, n.connect)
 		return
 	}
-	ss := n.w.dial(n, up[n.w.rng.IntN(len(up))])
+	ss := n.w.dial(n, n.choose(up))
 	n.session = ss
 	ss.register(n.desc)
 	n.life.after(registerTimeout, func() {
-		if n.session == ss && ss.confirmed.IsZero() {
+		if n.session == ss && !ss.welcome {
 			ss.hangUp()
 		}
 	})
-	ss.confirmed = time.Time{}
+	n.probe(ss)
+}
+
+// choose picks a server as production does: none that was left lately, if possible.
+func (n *node) choose(up []*server) *server {
+	better := slices.DeleteFunc(slices.Clone(up), func(s *server) bool {
+		return !n.left[s.name].IsZero() && n.w.now.Sub(n.left[s.name]) < distrust
+	})
+	if len(better) > 0 {
+		return better[n.w.rng.IntN(len(better))]
+	}
+	return slices.MinFunc(up, func(a, b *server) int { return n.left[a.name].Compare(n.left[b.name]) })
+}
+
+// probe asks a silent server whether it still runs, as production does.
+func (n *node) probe(ss *session) {
+	n.life.after(probeInterval, func() {
+		if n.session != ss {
+			return
+		}
+		silent := n.w.now.Sub(ss.confirmed) >= silence
+		if silent && len(n.w.servers) > 1 && (ss.srv.over || ss.srv.paused || !n.w.linked(n.name, ss.s.name)) {
+			n.life.after(probeTimeout, func() {
+				if n.session == ss {
+					n.w.trace("%s: %s does not answer any more", n.name, ss.s.name)
+					ss.hangUp()
+				}
+			})
+			return
+		}
+		n.probe(ss)
+	})
 }
 
 // disconnected looks for another server.
-func (n *node) disconnected(*session) {
+func (n *node) disconnected(ss *session) {
+	n.left[ss.s.name] = n.w.now
 	if n.life != nil {
 		n.life.after(n.pause+n.w.between(0, pauseMin), n.connect)
 	}
@@ -153,7 +199,7 @@ func (n *node) welcomed(ss *session) {
 	if n.session != ss {
 		return
 	}
-	ss.confirmed, n.pause = n.w.now, 0
+	ss.confirmed, ss.welcome, n.pause = n.w.now, true, 0
 	n.reports.Reset()
 	n.sendReports()
 	n.keepLease(ss)
@@ -182,7 +228,7 @@ func (n *node) renewed(ss *session, _ uint64) { ss.confirmed = n.w.now }
 // sendReports sends the statuses that are due.
 func (n *node) sendReports() {
 	ss := n.session
-	if n.life == nil || ss == nil || ss.confirmed.IsZero() {
+	if n.life == nil || ss == nil || !ss.welcome {
 		return
 	}
 	for {
@@ -243,13 +289,21 @@ func (n *node) assign(ss *session, set *msg.NodeAssign) {
 		n.unassign(id)
 	}
 	for _, r := range fresh {
-		for _, id := range slices.Sorted(maps.Keys(n.runners)) {
-			o := n.runners[id]
-			if o != r && !o.ended && alloc.MustWait(r.assigned.Alloc, o.assigned.Alloc) {
-				r.after = append(r.after, o)
-			}
-		}
+		n.precede(r)
 		r.launch()
+	}
+}
+
+// precede notes what an allocation has to wait for.
+func (n *node) precede(r *runner) {
+	if r.assigned.Alloc.Terminal() {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(n.runners)) {
+		o := n.runners[id]
+		if o != r && !o.ended && alloc.MustWait(r.assigned.Alloc, o.assigned.Alloc) {
+			r.after = append(r.after, o)
+		}
 	}
 }
 

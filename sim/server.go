@@ -239,8 +239,7 @@ var errNoLeader = model.Errorf(model.CodeUnavailable, "no leader is known")
 // gossip is what the servers hear of nodes.
 type gossip struct{ w *world }
 
-// Dead implements liveness.Members: an agent that a majority of the servers has
-// not reached for a while.
+// Dead implements liveness.Members: an agent that no other has reached for a while.
 func (g gossip) Dead(id string) bool {
 	for _, n := range g.w.nodes {
 		if n.id == id {
@@ -253,17 +252,18 @@ func (g gossip) Dead(id string) bool {
 // gossipDelay is how long gossip needs to be sure.
 const gossipDelay = 3 * time.Second
 
-// listen notes which nodes the servers can reach.
+// listen notes which nodes other agents can reach.
 func (w *world) listen() {
 	for _, n := range w.nodes {
-		heard := 0
+		heard := false
 		for _, s := range w.servers {
-			if s.running() && n.life != nil && !n.life.paused && w.linked(s.name, n.name) {
-				heard++
-			}
+			heard = heard || s.running() && w.linked(s.name, n.name)
+		}
+		for _, o := range w.nodes {
+			heard = heard || o != n && o.running() && w.linked(o.name, n.name)
 		}
 		switch {
-		case heard > 0:
+		case heard && n.running():
 			n.unheardSince = time.Time{}
 		case n.unheardSince.IsZero():
 			n.unheardSince = w.now

@@ -55,6 +55,7 @@ type session struct {
 	// the node's end
 	hungUp    bool
 	confirmed time.Time
+	welcome   bool // it was registered
 }
 
 // dial opens a session of a node.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 var (
@@ -92,6 +94,41 @@ func (r *Report) faults() int {
 		n += k
 	}
 	return n
+}
+
+// controlPlane are the faults that nodes and tasks must not notice.
+var controlPlane = []string{
+	"server crash", "leader crash", "all servers gone", "server paused", "leader paused", "leadership moves",
+	"servers cut apart", "one way between servers", "clock stepped", "clock drifts", "log disk full", "plans lost",
+	"snapshot taken", "snapshot installed", "session broken",
+}
+
+// TestControlPlane: whatever happens to servers, no node is taken down for it, no
+// task is restarted.
+func TestControlPlane(t *testing.T) {
+	n := max(*seedsFlag, 40)
+	if *seedFlag != 0 {
+		cfg := Config{Seed: *seedFlag, Faults: controlPlane, NoLoss: true}
+		if *traceFlag {
+			cfg.Trace = os.Stdout
+		}
+		if _, err := Run(cfg); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		seed := *fromFlag + uint64(i)
+		g.Go(func() error {
+			if _, err := Run(Config{Seed: seed, Faults: controlPlane, NoLoss: true}); err != nil {
+				t.Errorf("seed %d: %v\n\treplay: %s", seed, err, strings.Replace(replay(seed), "Seeds", "ControlPlane", 1))
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // failures are the test's
 }
 
 // TestReplay: a seed gives the same run again, word for word.

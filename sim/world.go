@@ -29,6 +29,9 @@ type Config struct {
 	Seed uint64
 	// Faults tells which kinds may happen; nil means all.
 	Faults []string
+	// NoLoss makes it an error when a node is taken down: with faults of the
+	// control plane alone none may be.
+	NoLoss bool
 	// Trace, when set, is told of everything that happens.
 	Trace io.Writer
 }

@@ -55,6 +55,9 @@ func (s *Set) Restore(c *db.Contents) error {
 		close(r.saved)
 		s.runners[id] = r
 	}
+	for _, r := range s.runners {
+		r.after = s.predecessors(r)
+	}
 	return errors.Join(append(errs, s.findStrays())...)
 }
 
@@ -214,10 +217,14 @@ func (s *Set) unassign(id string) {
 	}
 }
 
-// predecessors are the ends that a new allocation has to wait for: of the one
-// that it replaces, and of those that hold what it was given.
+// predecessors are the ends that an allocation has to wait for: of the one that
+// it replaces, and of those that hold what it was given. One that is to stop does
+// not wait: what it has left to do needs nothing of others.
 func (s *Set) predecessors(r *Runner) []<-chan struct{} {
 	a := r.Assigned().Alloc
+	if a.Terminal() {
+		return nil
+	}
 	var out []<-chan struct{}
 	for id, other := range s.runners {
 		if id == r.id || !other.EndedAt().IsZero() {

@@ -42,12 +42,21 @@ const (
 	// pauseMin and pauseMax pace attempts to open a session.
 	pauseMin = 20 * time.Millisecond
 	pauseMax = 5 * time.Second
+	// distrust is how long a server that was left is not tried again while there
+	// are others.
+	distrust = 10 * time.Second
 	// registerTimeout bounds the wait for a registration: an election may be on.
 	registerTimeout = 15 * time.Second
 	// renewals per lease.
 	renewals = 3
 	// defaultLease is used when a server names none.
 	defaultLease = 4 * time.Second
+	// A server that has said nothing for silence is asked whether it still runs,
+	// and has probeTimeout to answer: one that is stopped, or cut off, is left
+	// before the lease is over.
+	silence       = 2 * time.Second
+	probeTimeout  = time.Second
+	probeInterval = 500 * time.Millisecond
 	// tunnelPause paces reopening of the tunnel within a session.
 	tunnelPause = 500 * time.Millisecond
 )
@@ -112,9 +121,9 @@ func (s *Session) Servers() []string {
 
 // Run keeps a session open until ctx ends.
 func (s *Session) Run(ctx context.Context) error {
-	pause, last := time.Duration(0), ""
+	pause, left := time.Duration(0), map[string]time.Time{}
 	for ctx.Err() == nil {
-		addr := s.choose(last)
+		addr := s.choose(left)
 		if addr == "" {
 			rest(ctx, pauseMin+jitter(pauseMin))
 			continue
@@ -123,7 +132,7 @@ func (s *Session) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		last = addr
+		left[addr] = time.Now()
 		if stood {
 			pause = 0
 		}
@@ -134,16 +143,18 @@ func (s *Session) Run(ctx context.Context) error {
 	return nil
 }
 
-// choose picks a server by chance, and not the last one if there is another.
-func (s *Session) choose(last string) string {
+// choose picks a server by chance, but none that was left lately while there are
+// others; left holds when, by address.
+func (s *Session) choose(left map[string]time.Time) string {
 	all := s.Servers()
-	if len(all) > 1 {
-		all = slices.DeleteFunc(all, func(addr string) bool { return addr == last })
-	}
 	if len(all) == 0 {
 		return ""
 	}
-	return all[rand.IntN(len(all))]
+	better := slices.DeleteFunc(slices.Clone(all), func(addr string) bool { return time.Since(left[addr]) < distrust })
+	if len(better) > 0 {
+		return better[rand.IntN(len(better))]
+	}
+	return slices.MinFunc(all, func(a, b string) int { return left[a].Compare(left[b]) })
 }
 
 func jitter(d time.Duration) time.Duration { return time.Duration(rand.Int64N(int64(d)/2 + 1)) }
@@ -168,15 +179,8 @@ func (s *Session) once(ctx context.Context, addr string) (stood bool, err error)
 	}
 	defer stream.Close()
 	c := &connection{s: s, stream: stream, confirmed: time.Now()}
-	node, changed := s.cfg.Node()
-	registered, err := c.register(ctx, cancel, node)
-	if err != nil {
-		return false, cause(ctx, err)
-	}
-	s.stand(addr, registered.Servers)
-	defer s.stand("", nil)
-	s.cfg.Reports.Reset()
 	var wg sync.WaitGroup
+	defer wg.Wait()
 	run := func(f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {
@@ -184,6 +188,17 @@ func (s *Session) once(ctx context.Context, addr string) (stood bool, err error)
 			}
 		})
 	}
+	run(func(ctx context.Context) error { return c.probe(ctx, caller) })
+	node, changed := s.cfg.Node()
+	registered, err := c.register(ctx, cancel, node)
+	if err != nil {
+		err = cause(ctx, err)
+		cancel(nil)
+		return false, err
+	}
+	s.stand(addr, registered.Servers)
+	defer s.stand("", nil)
+	s.cfg.Reports.Reset()
 	run(c.receive)
 	run(func(ctx context.Context) error { return c.renew(ctx, registered.LeaseTTL) })
 	run(c.report)
@@ -193,7 +208,6 @@ func (s *Session) once(ctx context.Context, addr string) (stood bool, err error)
 	}
 	<-ctx.Done()
 	stream.Close()
-	wg.Wait()
 	return true, context.Cause(ctx)
 }
 
@@ -266,6 +280,7 @@ func (c *connection) register(ctx context.Context, cancel context.CancelCauseFun
 	if m.Registered == nil {
 		return nil, errors.New("protocol error: the first message is not the answer to the registration")
 	}
+	c.confirm()
 	return m.Registered, ctx.Err()
 }
 
@@ -301,6 +316,29 @@ func (c *connection) sinceConfirmed() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Since(c.confirmed)
+}
+
+// probe asks a silent server whether it still runs, and gives up one that does
+// not answer, if there are others.
+func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
+	tick := time.NewTicker(probeInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if c.sinceConfirmed() < silence || len(c.s.Servers()) < 2 {
+			continue
+		}
+		asked, cancel := context.WithTimeout(ctx, probeTimeout)
+		_, err := rpc.Ping.Call(asked, caller, &rpc.Nothing{})
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			return model.Errorf(model.CodeUnavailable, "the server does not answer any more: %w", err)
+		}
+	}
 }
 
 // renew extends the lease, and gives up a server that cannot.

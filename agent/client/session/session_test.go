@@ -23,6 +23,7 @@ type server struct {
 	mu      sync.Mutex
 	refuse  error // registrations are refused with it
 	deaf    bool  // leases and reports are not confirmed
+	stopped bool  // its process is: registrations are not answered either
 	ups     []*msg.NodeUp
 	cut     context.CancelCauseFunc
 	servers []string
@@ -42,12 +43,16 @@ func (s *server) serve(ctx context.Context, st *rpc.Stream[msg.NodeDown, msg.Nod
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.mu.Lock()
-	refuse, servers := s.refuse, s.servers
+	refuse, servers, stopped := s.refuse, s.servers, s.stopped
 	s.cut = cancel
 	s.ups = append(s.ups, first)
 	s.mu.Unlock()
 	if refuse != nil {
 		return refuse
+	}
+	if stopped {
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	if err := st.Send(&msg.NodeDown{Registered: &msg.NodeRegistered{LeaseTTL: 3 * time.Second, Servers: servers}}); err != nil {
 		return err
@@ -123,10 +128,27 @@ func (k known) Addrs() []string {
 func (k known) At(addr string) rpc.Caller {
 	for _, s := range k {
 		if s.name == addr {
-			return s.rpc.Caller()
+			return process{s.rpc.Caller(), s}
 		}
 	}
 	return newServer("nobody").rpc.Caller()
+}
+
+// process is the way to a server that may be stopped: then nothing answers.
+type process struct {
+	rpc.Caller
+	s *server
+}
+
+func (p process) Invoke(ctx context.Context, spec rpc.Spec, req rpc.Message, resp func() rpc.Message) (rpc.Message, error) {
+	p.s.mu.Lock()
+	stopped := p.s.stopped
+	p.s.mu.Unlock()
+	if stopped {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return p.Caller.Invoke(ctx, spec, req, resp)
 }
 
 // node is the session under test with what it connects.
@@ -244,6 +266,35 @@ func TestMoves(t *testing.T) {
 		n := open(t, known{a})
 		time.Sleep(20 * time.Second)
 		expect(t, "still with a", n.Server() == "a" && a.count(isRegister) == 1)
+	})
+}
+
+// TestStopped: a server whose process stands still is left before the lease is
+// over, and one that stands still when a node comes is not waited for.
+func TestStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, c := newServer("a"), newServer("b"), newServer("c")
+		n := open(t, known{a, b, c})
+		time.Sleep(time.Second / 2)
+		byName := map[string]*server{"a": a, "b": b, "c": c}
+		was := byName[n.Server()]
+		for _, s := range []*server{a, b, c} {
+			if s != b || s == was { // b is left, or c if it was b
+				s.mu.Lock()
+				s.deaf, s.stopped = true, true
+				s.mu.Unlock()
+			}
+		}
+		left := b
+		if was == b {
+			c.mu.Lock()
+			c.deaf, c.stopped = false, false
+			c.mu.Unlock()
+			left = c
+		}
+		time.Sleep(9 * time.Second)
+		expect(t, "with the one that runs", n.Server() == left.name)
+		expect(t, "the first was left in time", was.count(isRenew) <= 4)
 	})
 }
 

@@ -14,6 +14,7 @@
 //     rumour alone, takes nothing down in TTL.
 //   - When leadership begins every node has a full TTL, because nobody listened
 //     meanwhile. Nobody registers again for that.
+//   - A time in which this server itself stood still counts for nobody.
 //   - All nodes found down at once, and the evaluations of all jobs that have
 //     something on them, one each, are one command.
 //   - Only nodes in the state count; what becomes ready gets a lease.
@@ -47,6 +48,9 @@ const (
 	// grain is how exactly leases are looked at, so that ten thousand of them do
 	// not mean ten thousand wake-ups.
 	grain = 100 * time.Millisecond
+	// maxLate is how late a step may be before the time counts as one in which
+	// this server stood still.
+	maxLate = time.Second
 	// maxDown bounds the nodes of one command; the next step has the others.
 	maxDown = 512
 )
@@ -63,6 +67,7 @@ type Liveness struct {
 	ttl     time.Duration
 	members Members
 	leases  map[string]time.Time // until when, of nodes that are not down; zero: not begun
+	due     time.Time            // when the next step was to be; zero: no idea
 }
 
 // New makes the component.
@@ -79,6 +84,7 @@ func (l *Liveness) Reads() []state.Table { return []state.Table{state.TableNodes
 // Reset implements loop.Component.
 func (l *Liveness) Reset(snap *state.Snapshot) {
 	clear(l.leases)
+	l.due = time.Time{}
 	for n := range snap.Nodes(state.Range{}) {
 		if n.Status != model.NodeStatusDown {
 			l.leases[n.ID] = time.Time{}
@@ -111,6 +117,25 @@ func (l *Liveness) Renew(at time.Time, ids []string) {
 
 // Step implements loop.Component.
 func (l *Liveness) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
+	l.forgive(now)
+	cmds, wake := l.judge(now, snap)
+	l.due = wake
+	return cmds, wake
+}
+
+// forgive begins all leases anew after a time in which this server did not run
+// (it was stopped, or its machine was): nobody could renew then.
+func (l *Liveness) forgive(now time.Time) {
+	if l.due.IsZero() || now.Sub(l.due) < maxLate {
+		return
+	}
+	for id := range l.leases {
+		l.leases[id] = time.Time{}
+	}
+}
+
+// judge finds the leases that are over.
+func (l *Liveness) judge(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
 	var down []string
 	var wake time.Time
 	for id, until := range l.leases {

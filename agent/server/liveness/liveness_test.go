@@ -24,6 +24,7 @@ type scene struct {
 	sub   *state.Subscription
 	index uint64
 	now   time.Time
+	wake  time.Time // when the next step is due
 	dead  map[string]bool
 	// deposed: another server leads, and this one does not know it yet
 	deposed bool
@@ -99,6 +100,7 @@ func (s *scene) place(jobID, node string) {
 
 func (s *scene) step() string {
 	cmds, wake := s.l.Step(s.now, s.store.Snapshot())
+	s.wake = wake
 	var out strings.Builder
 	for _, c := range cmds {
 		var u fsm.NodeStatus
@@ -119,6 +121,19 @@ func (s *scene) step() string {
 		return out.String() + "sleep\n"
 	}
 	return out.String() + fmt.Sprintf("wake in %s\n", wake.Sub(s.now))
+}
+
+// run lets time pass; steps happen when they are due. What they say on the way is
+// returned, without the wake times of all but the last.
+func (s *scene) run(d time.Duration) string {
+	end, said := s.now.Add(d), ""
+	for !s.wake.IsZero() && s.wake.Before(end) {
+		s.now = s.wake
+		out := s.step()
+		said += out[:strings.LastIndex(strings.TrimSuffix(out, "\n"), "\n")+1]
+	}
+	s.now = end
+	return said + s.step()
 }
 
 func TestScenarios(t *testing.T) {
@@ -151,6 +166,12 @@ func TestScenarios(t *testing.T) {
 					delete(s.dead, n)
 				}
 			case "after":
+				w, err := time.ParseDuration(names[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s.run(w)
+			case "stopped": // the process does not run for a while
 				w, err := time.ParseDuration(names[0])
 				if err != nil {
 					t.Fatal(err)
