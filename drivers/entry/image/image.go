@@ -28,25 +28,26 @@ const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_
 
 // Path is where any process of this machine with this one's rights finds the
 // launcher; it is made by the first call.
-var Path = sync.OnceValue(func() string {
-	if program == "" {
+func Path() string {
+	f := launcher()
+	if f == nil {
 		return ""
+	}
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd())
+}
+
+// launcher is the file, open for the rest of this process' life.
+var launcher = sync.OnceValue(func() *os.File {
+	if program == "" {
+		return nil
 	}
 	f, err := sealed(program)
 	if err != nil {
-		return ""
+		return nil // the binary itself does as well, only slower
 	}
 	release(program)
-	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), hold(f))
+	return f
 })
-
-// held keeps the file open.
-var held *os.File
-
-func hold(f *os.File) uintptr {
-	held = f
-	return f.Fd()
-}
 
 // sealed copies a program into a file in memory that nobody can write to.
 func sealed(text string) (*os.File, error) {
