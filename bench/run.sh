@@ -9,7 +9,7 @@ if [ "${1:-}" = -quick ]; then
   quick=-quick
   benchtime=1x
 fi
-export GOFLAGS="${GOFLAGS:--buildvcs=false -tags=seccomp,netgo,osusergo}"
+export GOFLAGS="${GOFLAGS:--buildvcs=false -tags=seccomp,netgo,osusergo,runc_nocriu}"
 
 echo "## Machine"
 echo "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown), $(go version | cut -d' ' -f3-), $(uname -sr), $(nproc) cores ($(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo)), load $(cut -d' ' -f1-3 /proc/loadavg)"

@@ -37,7 +37,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin := filepath.Join(dir, "steppe")
-	build := exec.Command("go", "build", "-tags=seccomp,netgo,osusergo", "-o", bin, ".")
+	build := exec.Command("go", "build", "-tags=seccomp,netgo,osusergo,runc_nocriu", "-o", bin, ".")
 	build.Dir = ".."
 	build.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
 	if out, err := build.CombinedOutput(); err != nil {

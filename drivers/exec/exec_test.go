@@ -241,6 +241,36 @@ func TestPIDsLimit(t *testing.T) {
 	}
 }
 
+// TestLimitsSurvived: a task that ends well tells of the limits that it met.
+func TestLimitsSurvived(t *testing.T) {
+	d := newDriver(t, map[string]any{})
+	events, err := d.TaskEvents(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, conf := range map[string]map[string]any{
+		"limit on processes": with(sh("(for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done); exit 0"), "pids_limit", 5),
+		"out of memory":      sh("cat /dev/zero | tail -c 1000000000; exit 0"),
+	} {
+		c := task(t, conf)
+		if e, _ := run(t, d, c); e.ExitCode != 0 || e.OOMKilled || e.Err != "" {
+			t.Errorf("%+v %s", e, logs(c))
+		}
+		if got := <-events; !strings.Contains(got.Message, want) || got.TaskID != c.ID {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+// TestNothingOfTheLauncher: what makes the launcher start fast is not the task's.
+func TestNothingOfTheLauncher(t *testing.T) {
+	d := newDriver(t, map[string]any{})
+	_, out := run(t, d, task(t, map[string]any{"command": "/usr/bin/env"}))
+	if !strings.Contains(out, "COLOR=blue") || strings.Contains(out, "GOMAXPROCS") || strings.Contains(out, "GOGC") {
+		t.Error(out)
+	}
+}
+
 func TestCapabilitiesAndUser(t *testing.T) {
 	d := newDriver(t, map[string]any{"allow_caps": []any{"all"}})
 	c := task(t, with(sh("id -u; grep CapEff /proc/self/status"), "cap_add", []any{"net_admin", "CAP_NET_RAW"}))

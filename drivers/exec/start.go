@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/drivers/entry"
+	"github.com/steppe-project/steppe/drivers/entry/image"
 	"github.com/steppe-project/steppe/drivers/shim"
 	"github.com/steppe-project/steppe/drivers/shim/cgroup"
 	"github.com/steppe-project/steppe/drivers/shim/settings"
@@ -103,7 +104,7 @@ func (p *planner) start(ctx context.Context, spec *entry.Spec) (*shim.Task, erro
 		return nil, err
 	}
 	sc := &shim.Config{
-		Dir: p.dir, Title: p.c.AllocID + "/" + p.c.Name, WorkDir: "/", Launch: payload,
+		Dir: p.dir, Title: p.c.AllocID + "/" + p.c.Name, WorkDir: "/", Launch: payload, Launcher: image.Path(),
 		KillDir: p.scope.KillDir(), Stdout: p.c.StdoutPath, Stderr: p.c.StderrPath, Files: p.files,
 	}
 	if p.t.oomScoreAdj != 0 {

@@ -117,6 +117,9 @@ func (d *Driver) plan(conf config, c *plugins.TaskConfig, t *taskConfig) (*plan,
 	p := &plan{state: tasks.State{Dir: tasks.ControlDir(c), Reserved: tasks.IsReserved(c)}}
 	p.state.Outside = conf.noCgroups || t.groupV2 != "" || t.groupsV1["freezer"] != ""
 	p.scope = d.Scope(c, p.state)
+	if r := c.Resources; r != nil && r.Linux != nil && t.groupsV1["cpuset"] == "" {
+		p.scope.LimitCores(r.Linux.CpusetCPUs)
+	}
 	p.shim = &shim.Config{
 		Dir: p.state.Dir, Title: c.AllocID + "/" + c.Name,
 		Path: path, Args: append([]string{t.command}, t.args...), Env: env, WorkDir: dir,
@@ -161,6 +164,7 @@ func (d *Driver) join(scope *cgroup.Scope, t *taskConfig, c *plugins.TaskConfig)
 	if scope.Version() == cgroup.V1 && c.Resources != nil && c.Resources.Linux != nil && c.Resources.Linux.CpusetCgroup != "" {
 		cpuset := filepath.Join(c.Resources.Linux.CpusetCgroup, "cgroup.procs")
 		if _, err := os.Stat(cpuset); err == nil && t.groupsV1["cpuset"] == "" {
+			files = slices.DeleteFunc(files, func(f string) bool { return d.Tree().Controller(f) == "cpuset" })
 			files = append(files, cpuset)
 		}
 	}

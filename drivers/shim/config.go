@@ -50,10 +50,12 @@ type Config struct {
 	Stdout, Stderr string
 	// Files are written into Dir before the start, for the task to be mounted.
 	Files map[string][]byte
-	// Launch, if set, is handed on standard input to a launcher: this binary
-	// with the argument LauncherArg. The launcher starts the task, reports it
-	// with a Report, and exits; Path and Args are then ignored.
-	Launch []byte
+	// Launch, if set, is handed on standard input to a launcher: the executable
+	// Launcher (empty = this binary) with the argument LauncherArg. The launcher
+	// starts the task, reports it with a Report, and exits; Path and Args are
+	// then ignored.
+	Launch   []byte
+	Launcher string
 }
 
 // Credential is a resolved user.

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"strconv"
@@ -36,12 +37,17 @@ func (e *encoder) opt(tag byte, v string) {
 
 func (e *encoder) num(tag byte, v int64) { e.str(tag, strconv.FormatInt(v, 10)) }
 
+// launcherEnv keeps a launcher, and the container's init that it starts, from
+// starting threads and a garbage collector for the milliseconds of their lives.
+// The task never sees it: its environment is in the launcher's payload.
+var launcherEnv = []string{"GOMAXPROCS=1", "GOGC=off"}
+
 // encode returns the whole message, length included.
 func (c *Config) encode(bootID string) ([]byte, error) {
 	e := &encoder{b: make([]byte, 4, 4096)}
-	path, args := c.Path, c.Args
+	path, args, env := c.Path, c.Args, c.Env
 	if c.Launch != nil {
-		path, args = selfExe, []string{"steppe-launch", LauncherArg}
+		path, args, env = cmp.Or(c.Launcher, selfExe), []string{"steppe-launch", LauncherArg}, launcherEnv
 		e.raw('l', string(c.Launch))
 	}
 	e.str('d', c.Dir)
@@ -51,10 +57,8 @@ func (c *Config) encode(bootID string) ([]byte, error) {
 	for _, a := range args {
 		e.str('a', a)
 	}
-	if c.Launch == nil {
-		for _, v := range c.Env {
-			e.str('e', v)
-		}
+	for _, v := range env {
+		e.str('e', v)
 	}
 	for _, p := range c.Join {
 		e.str('p', p)

@@ -28,7 +28,7 @@ var binary string
 
 func build(dir string) error {
 	binary = filepath.Join(dir, "steppe")
-	cmd := exec.Command("go", "build", "-tags", "seccomp,netgo,osusergo", "-o", binary, "../..")
+	cmd := exec.Command("go", "build", "-tags", "seccomp,netgo,osusergo,runc_nocriu", "-o", binary, "../..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1", "GOFLAGS=-buildvcs=false")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building steppe: %v\n%s", err, out)

@@ -12,6 +12,8 @@
 //	agent NAME [-dev] [FILE]          start an agent (again) with a configuration; it answers at $STEPPE_ADDR
 //	end NAME | crash NAME              end an agent by SIGINT | by SIGKILL
 //
+// and the conditions [container] (the exec driver works here) and [cgroup1].
+//
 // An agent's ports are chosen when it is first started and are $PORT_HTTP,
 // $PORT_RPC, $PORT_SERF of the last one. Nothing sleeps; what has to happen is
 // waited for, generously.

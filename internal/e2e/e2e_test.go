@@ -59,7 +59,21 @@ func TestScriptsWithOwnAgents(t *testing.T) {
 func scripts(t *testing.T, dir, addr string) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir, RequireUniqueNames: true, Cmds: commands(), Setup: setup(addr), Deadline: time.Now().Add(scriptTime),
+		Condition: condition,
 	})
+}
+
+// condition is what a script can ask of the machine.
+func condition(name string) (bool, error) {
+	_, v1 := os.Stat("/sys/fs/cgroup/memory/cgroup.procs")
+	_, v2 := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	switch name {
+	case "cgroup1":
+		return v1 == nil, nil
+	case "container":
+		return os.Geteuid() == 0 && (v1 == nil || v2 == nil), nil
+	}
+	return false, fmt.Errorf("no such condition: %s", name)
 }
 
 // agents are those of one script.

@@ -222,6 +222,7 @@ func (r *Runner) loop(ctx context.Context) {
 	for {
 		wake := r.settle(ctx)
 		if r.finished() {
+			r.lastWords(ctx)
 			r.conclude()
 			return
 		}
@@ -232,6 +233,18 @@ func (r *Runner) loop(ctx context.Context) {
 		case <-timer.C:
 		case <-ctx.Done():
 			return // what waits to start gives up with ctx; what starts goes on
+		}
+	}
+}
+
+// lastWords takes in what drivers have said of ended tasks and nobody has read.
+func (r *Runner) lastWords(ctx context.Context) {
+	for {
+		select {
+		case e := <-r.events:
+			r.take(ctx, e)
+		default:
+			return
 		}
 	}
 }

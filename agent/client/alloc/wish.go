@@ -34,8 +34,9 @@ type wish struct {
 //	prestart ─(all succeeded, sidecars up)─▶ main ─(all up)─▶ poststart
 //	main, all ended ─▶ sidecars stop;  all others ended ─▶ poststop
 //
-// When the group has to stop, its leader goes first, then main tasks, sidecars
-// last. hard stops everything at once and skips poststop.
+// When the group has to stop, whether the servers say so or a task has failed for
+// good, its leader goes first; when that has ended all others go, sidecars after
+// the main tasks. hard stops everything at once and skips poststop.
 func wishes(members []member, stop, hard bool) []wish {
 	v := view(members)
 	out := make([]wish, len(members))
@@ -111,15 +112,28 @@ func (v overview) turn(r role) bool {
 // stopping decides whether a task other than poststop has to stop.
 func (v overview) stopping(w *wish, m member, stop bool) {
 	switch {
+	case !v.mayGo(m):
 	case v.failedPresent && m.name != v.failed:
 		w.stop, w.sibling = causeSibling, v.failed
 	case v.leaderEnded && !m.leader:
 		w.stop = causeLeader
 	case m.role.sidecar() && v.mainsDead:
 		w.stop = causeMain
-	case stop && (m.leader || !v.leaderAlive) && (!m.role.sidecar() || v.mainsDead):
+	case stop:
 		w.stop = causeServer
 	}
+}
+
+// mayGo tells whether it would be a task's turn to stop. One that has no process
+// need not wait for those that have, and must not start beside them.
+func (v overview) mayGo(m member) bool {
+	switch {
+	case m.leader, m.status.Phase == task.Waiting:
+		return true
+	case m.role.sidecar():
+		return v.mainsDead && !v.leaderAlive
+	}
+	return !v.leaderAlive || m.status.Phase == task.Delaying
 }
 
 // poststop tasks run when all others have ended, if any has run at all.

@@ -15,9 +15,13 @@ func group(t *rapid.T) []member {
 	roles := rapid.SliceOfN(rapid.SampledFrom([]role{
 		roleMain, rolePrestart, rolePrestartSidecar, rolePoststart, rolePoststartSidecar, rolePoststop,
 	}), 0, 5).Draw(t, "roles")
-	members := []member{{name: "main", role: roleMain, leader: rapid.Bool().Draw(t, "leader")}}
+	members := []member{{name: "main", role: roleMain}}
 	for i, r := range roles {
 		members = append(members, member{name: string(rune('a' + i)), role: r})
+	}
+	leader := rapid.IntRange(-1, len(members)-1).Draw(t, "leader")
+	if leader >= 0 && members[leader].role != rolePoststop {
+		members[leader].leader = true
 	}
 	return members
 }
@@ -49,8 +53,11 @@ func (p *play) step(i int, w wish, o task.Observed) bool {
 		Policy: model.RestartPolicy{Mode: model.RestartModeFail},
 	}
 	next, a := task.Step(m.status, d, o, p.now)
-	if a.Verb == task.VerbStart {
+	switch a.Verb {
+	case task.VerbStart:
 		p.checkStart(*m)
+	case task.VerbKill:
+		p.checkKill(*m)
 	}
 	moved := next != m.status
 	m.status = next
@@ -71,6 +78,20 @@ func (p *play) checkStart(m member) {
 			p.t.Fatalf("%s starts before %s runs", m.name, other.name)
 		case m.role == rolePoststop && other.role != rolePoststop && s.Phase != task.Dead:
 			p.t.Fatalf("%s starts before %s has ended", m.name, other.name)
+		}
+	}
+}
+
+// checkKill holds the order of stopping against a kill: leaders first, sidecars last.
+func (p *play) checkKill(m member) {
+	for _, other := range p.members {
+		s := other.status
+		switch {
+		case other.name == m.name || s.Phase == task.Dead || m.leader:
+		case other.leader:
+			p.t.Fatalf("%s is killed before the leader %s has ended", m.name, other.name)
+		case m.role.sidecar() && other.role == roleMain:
+			p.t.Fatalf("%s is killed before %s has ended", m.name, other.name)
 		}
 	}
 }
@@ -127,6 +148,40 @@ func TestOrder(t *testing.T) {
 			t.Fatalf("%s with failed %v", status, failed)
 		}
 	})
+}
+
+// TestSiblingFailsBesideLeader: the leader goes first, the others wait for its end.
+func TestSiblingFailsBesideLeader(t *testing.T) {
+	up := task.Status{Phase: task.Running, Started: true}
+	killing := task.Status{Phase: task.Killing, Started: true, StopSeen: true}
+	members := []member{
+		{name: "main", role: roleMain, leader: true, status: up},
+		{name: "worker", role: roleMain, status: task.Status{Phase: task.Dead, Started: true, Failed: true}},
+		{name: "other", role: roleMain, status: up},
+		{name: "again", role: roleMain, status: task.Status{Phase: task.Delaying, Started: true}},
+		{name: "proxy", role: rolePrestartSidecar, status: up},
+		{name: "clean", role: rolePoststop},
+	}
+	want := func(when string, wanted ...cause) {
+		t.Helper()
+		for i, w := range wishes(members, false, false) {
+			if w.stop != wanted[i] || w.start && i != 5 && w.stop != causeNone {
+				t.Errorf("%s, %s: %+v", when, members[i].name, w)
+			}
+		}
+	}
+	want("leader runs", causeSibling, causeNone, causeNone, causeSibling, causeNone, causeNone)
+	members[0].status = killing
+	want("leader is told", causeSibling, causeNone, causeNone, causeSibling, causeNone, causeNone)
+	dead := task.Status{Phase: task.Dead, Started: true}
+	members[0].status, members[3].status = dead, dead
+	want("leader has ended", causeSibling, causeLeader, causeSibling, causeSibling, causeNone, causeNone)
+	members[2].status = dead
+	want("mains have ended", causeSibling, causeLeader, causeSibling, causeSibling, causeSibling, causeNone)
+	members[4].status = dead
+	if w := wishes(members, false, false)[5]; !w.start {
+		t.Error("poststop does not run")
+	}
 }
 
 func TestClientStatus(t *testing.T) {

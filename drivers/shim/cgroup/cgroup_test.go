@@ -217,3 +217,38 @@ func TestRemoveKeepsWhatLives(t *testing.T) {
 		t.Error("still there")
 	}
 }
+
+// TestCores: a new v1 group is usable, and confined; where the kernel has no
+// cpusets nothing is asked of it.
+func TestCores(t *testing.T) {
+	for _, version := range []Version{V1, V2} {
+		bare := fake(t, version, "freezer").Scope("a", "web", true)
+		bare.LimitCores("1")
+		if err := bare.Create(); err != nil || slices.ContainsFunc(bare.JoinFiles(), func(f string) bool { return strings.Contains(f, "cpuset") }) {
+			t.Errorf("%v: %v %v", version, err, bare.JoinFiles())
+		}
+	}
+	// Plain directories have no files of their own, so they are made first.
+	tree := fake(t, V1, "freezer", "cpuset")
+	own := filepath.Join(tree.root, "cpuset/nomad/a.web")
+	if err := os.MkdirAll(own, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(tree.root, "cpuset"), map[string]string{"cpuset.cpus": "0-3\n", "cpuset.mems": "0\n"})
+	for _, dir := range []string{filepath.Dir(own), own} {
+		write(t, dir, map[string]string{"cpuset.cpus": "\n", "cpuset.mems": "\n"})
+	}
+	s := tree.Scope("a", "web", true)
+	s.LimitCores("1,3")
+	if err := s.Create(); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"cpuset.cpus": "1,3", "cpuset.mems": "0", "../cpuset.cpus": "0-3", "../cpuset.mems": "0"} {
+		if b, _ := os.ReadFile(filepath.Join(own, file)); string(b) != want {
+			t.Errorf("%s %q", file, b)
+		}
+	}
+	if !slices.Contains(s.JoinFiles(), filepath.Join(own, "cgroup.procs")) {
+		t.Error(s.JoinFiles())
+	}
+}

@@ -22,6 +22,7 @@ type Scope struct {
 	name    string            // <alloc>.<task>
 	dirs    map[string]string // v1: by controller; v2: under ""
 	tree    *Tree
+	cores   string // to be confined to; empty = all
 }
 
 // Scope returns the place of a task; reserved puts it with those that own whole
@@ -79,13 +80,13 @@ func (s *Scope) Create() error {
 			return fmt.Errorf("create the task's control group: %w", err)
 		}
 	}
-	return nil
+	return s.setCores()
 }
 
 // JoinFiles are the files a process writes itself into to be in the scope.
 func (s *Scope) JoinFiles() []string {
 	var files []string
-	for _, c := range append([]string{""}, controllersV1...) {
+	for _, c := range append([]string{"", cpuset}, controllersV1...) {
 		if dir, ok := s.dirs[c]; ok {
 			files = append(files, filepath.Join(dir, "cgroup.procs"))
 		}

@@ -51,6 +51,30 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestSurvived: a limit that a task met before it ended well is told beside its
+// exit, which stays a good one.
+func TestSurvived(t *testing.T) {
+	limit := &plugins.Resources{MemoryMB: 64}
+	for _, tc := range []struct {
+		exit      shim.Exit
+		oom, pids int64
+		want      string
+	}{
+		{shim.Exit{}, 0, 0, ""},
+		{shim.Exit{}, 0, 1, "the task hit its limit on processes: 1 time the kernel refused it a new process or thread"},
+		{shim.Exit{}, 2, 0, "out of memory: the task ended well, but the kernel killed 2 of its processes at its memory limit of 64 MB"},
+		{shim.Exit{Code: 1}, 2, 3, ""},
+		{shim.Exit{Lost: true}, 2, 3, ""},
+	} {
+		if got := strings.Join(survived(tc.exit, tc.oom, tc.pids, limit), "|"); got != tc.want {
+			t.Errorf("%+v: %s", tc, got)
+		}
+	}
+	if got := survived(shim.Exit{}, 1, 1, nil); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestUsers(t *testing.T) {
 	u, err := LookupUser("root")
 	if err != nil || u.UID != 0 || u.Home == "" {

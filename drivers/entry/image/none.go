@@ -1,0 +1,5 @@
+//go:build !steppe_launcher
+
+package image
+
+var program string
