@@ -4,11 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
-	"time"
-
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
 )
 
 // Agent is what the process says of itself. Implemented by the composition root.
@@ -158,77 +153,4 @@ func (s *Server) monitor(q *request) (any, error) {
 		}
 	}
 	return nil, errDone
-}
-
-func (s *Server) metrics(q *request) (any, error) {
-	families, err := s.cfg.Gatherer.Gather()
-	if err != nil && len(families) == 0 {
-		return nil, err
-	}
-	if f := q.param("format"); f == "prometheus" || strings.Contains(q.r.Header.Get("Accept"), "text/plain;version") {
-		q.w.Header().Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
-		enc := expfmt.NewEncoder(q.w, expfmt.NewFormat(expfmt.TypeTextPlain))
-		for _, f := range families {
-			if err := enc.Encode(f); err != nil {
-				break // the reader is gone
-			}
-		}
-		return nil, errDone
-	} else if f != "" {
-		return nil, bad("unknown metrics format %q: leave it out for JSON, or say prometheus", f)
-	}
-	return metricsJSON(families), nil
-}
-
-// metricsJSON is the shape that clients of go-metrics read.
-func metricsJSON(families []*dto.MetricFamily) any {
-	type gauge struct {
-		Name   string
-		Value  float64
-		Labels map[string]string
-	}
-	type sample struct {
-		Name             string
-		Count            int
-		Sum, Rate, Mean  float64
-		Min, Max, Stddev float64
-		Labels           map[string]string
-	}
-	out := struct {
-		Timestamp string
-		Gauges    []gauge
-		Points    []any
-		Counters  []sample
-		Samples   []sample
-	}{Timestamp: time.Now().UTC().Format("2006-01-02 15:04:05 -0700 MST"), Gauges: []gauge{}, Points: []any{}, Counters: []sample{}, Samples: []sample{}}
-	for _, f := range families {
-		name := strings.ReplaceAll(f.GetName(), "_", ".")
-		for _, m := range f.GetMetric() {
-			labels := map[string]string{}
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			switch f.GetType() {
-			case dto.MetricType_COUNTER:
-				v := m.GetCounter().GetValue()
-				out.Counters = append(out.Counters, sample{Name: name, Count: int(v), Sum: v, Labels: labels})
-			case dto.MetricType_GAUGE:
-				out.Gauges = append(out.Gauges, gauge{name, m.GetGauge().GetValue(), labels})
-			case dto.MetricType_SUMMARY:
-				n, sum := m.GetSummary().GetSampleCount(), m.GetSummary().GetSampleSum()
-				out.Samples = append(out.Samples, sample{Name: name, Count: int(n), Sum: sum, Mean: mean(sum, n), Labels: labels})
-			case dto.MetricType_HISTOGRAM:
-				n, sum := m.GetHistogram().GetSampleCount(), m.GetHistogram().GetSampleSum()
-				out.Samples = append(out.Samples, sample{Name: name, Count: int(n), Sum: sum, Mean: mean(sum, n), Labels: labels})
-			}
-		}
-	}
-	return out
-}
-
-func mean(sum float64, n uint64) float64 {
-	if n == 0 {
-		return 0
-	}
-	return sum / float64(n)
 }

@@ -18,19 +18,18 @@ import (
 var ScalingEvents = &base.Command{
 	Name: "job scaling-events", Synopsis: "List a job's scaling actions", Args: "JOB", MinArgs: 1, MaxArgs: 1,
 	Long: "Lists the last actions on each group, newest first: those of people (job scale) and of scalers, which also record\n" +
-		"why they could not act. With -verbose the meta data that scalers send is shown.",
+		"why they could not act. With -verbose, the meta data that scalers send too.",
 	Example: "steppe job scaling-events web\nsteppe job scaling-events -verbose web",
 	New:     func() base.Runner { return &scalingEvents{} },
 }
 
 type scalingEvents struct {
 	base.DataOptions
-	verbose bool
 }
 
 func (s *scalingEvents) Flags(fs *flag.FlagSet) {
 	s.DataFlags(fs)
-	fs.BoolVar(&s.verbose, "verbose", false, "Show evaluations whole, and the meta data.")
+
 }
 
 func (s *scalingEvents) Run(ctx context.Context, o *base.IO, args []string) error {
@@ -50,7 +49,7 @@ func (s *scalingEvents) Run(ctx context.Context, o *base.IO, args []string) erro
 		return err
 	}
 	head := []string{"Group", "Count", "Previous", "Error", "When", "Evaluation", "Message"}
-	if s.verbose {
+	if s.Verbose {
 		head = append(head, "Meta")
 	}
 	var rows [][]string
@@ -73,12 +72,12 @@ func (s *scalingEvents) row(group string, e *scaling.Event) []string {
 		count = strconv.FormatInt(*e.Count, 10)
 	}
 	if e.EvalID != nil {
-		eval = base.ShortID(*e.EvalID, s.verbose)
+		eval = base.ShortID(*e.EvalID, s.Verbose)
 	}
 	row := []string{
 		group, count, strconv.FormatInt(e.PreviousCount, 10), base.YesNo(e.Error), base.Ago(int64(e.Time)), eval, e.Message,
 	}
-	if s.verbose {
+	if s.Verbose {
 		row = append(row, metaText(e.Meta))
 	}
 	return row
