@@ -2,6 +2,7 @@ package agent
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	armon "github.com/armon/go-metrics"
@@ -34,14 +35,12 @@ func newRegistry() (*prometheus.Registry, error) {
 
 // rpcFigures count what came over the network to a server.
 func rpcFigures(s *rpc.Server) []prometheus.Collector {
-	counter := func(name, help string, read func(requests, failures uint64) uint64) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nomad_nomad_rpc_" + name, Help: help}, func() float64 {
-			return float64(read(s.Counts()))
-		})
+	counter := func(name, help string, n *atomic.Uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "nomad_nomad_rpc_" + name, Help: help}, func() float64 { return float64(n.Load()) })
 	}
 	return []prometheus.Collector{
-		counter("request", "Calls and streams that came over the network.", func(n, _ uint64) uint64 { return n }),
-		counter("request_error", "Those of them that failed.", func(_, n uint64) uint64 { return n }),
+		counter("request", "Calls and streams that came over the network.", &s.Requests),
+		counter("request_error", "Those of them that failed.", &s.Failures),
 	}
 }
 

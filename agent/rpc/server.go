@@ -40,15 +40,11 @@ type Server struct {
 	base    context.Context // ends with Run; in-process streams end with it
 	end     context.CancelFunc
 
-	requests, failures atomic.Uint64
-
-	mu       sync.RWMutex
-	handlers map[string]*handler
+	// Requests came over the network, Failures of them failed.
+	Requests, Failures atomic.Uint64
+	mu                 sync.RWMutex
+	handlers           map[string]*handler
 }
-
-// Counts are how many calls and streams have come over the network, and how many
-// of them failed.
-func (s *Server) Counts() (requests, failures uint64) { return s.requests.Load(), s.failures.Load() }
 
 // handler is one registered method; exactly one of unary and stream is set.
 type handler struct {
@@ -160,10 +156,10 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, opts []grpc.ServerO
 
 // serveStream handles every call and stream that arrives over the network.
 func (s *Server) serveStream(_ any, st grpc.ServerStream) error {
-	s.requests.Add(1)
+	s.Requests.Add(1)
 	failure := s.dispatch(st)
 	if failure != nil {
-		s.failures.Add(1)
+		s.Failures.Add(1)
 	}
 	trailer, err := toStatus(failure)
 	if trailer != nil {
