@@ -138,6 +138,9 @@ func (f *face) ForceLeave(name string) error {
 // Leave implements httpapi.Membership.
 func (f *face) Leave(ctx context.Context) error { return (*Agent)(f).Leave(ctx) }
 
+// Reload implements httpapi.Agent.
+func (f *face) Reload() error { return (*Agent)(f).Reload() }
+
 // Servers implements httpapi.Membership.
 func (f *face) Servers() []string {
 	var out []string

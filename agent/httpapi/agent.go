@@ -12,6 +12,8 @@ type Agent interface {
 	Self() map[string]any
 	Members() []Member
 	Membership
+	// Reload reads certificates anew.
+	Reload() error
 	// Health is ok or a reason, by role ("server", "client").
 	Health() map[string]Health
 	// Monitor sends log lines of at least the level until ctx ends; a slow
@@ -58,6 +60,7 @@ func (s *Server) agentRoutes() []Route {
 		stream("/v1/agent/monitor", "Follow this agent's log.", s.monitor),
 		put("/v1/agent/join", "Join other agents.", s.join),
 		put("/v1/agent/force-leave", "Make a failed member count as left.", s.forceLeave),
+		put("/v1/agent/reload", "Read this agent's certificates anew.", func(*request) (any, error) { return struct{}{}, s.cfg.Agent.Reload() }),
 		put("/v1/agent/leave", "Leave the region for good and end this agent.", s.leave),
 		get("/v1/agent/schedulers", "List this server's schedulers.", s.schedulers),
 		stream("/v1/metrics", "Read this agent's metrics.", s.metrics),

@@ -38,6 +38,7 @@ func (fakeAgent) Monitor(context.Context, string, bool) (<-chan []byte, error) {
 }
 func (fakeAgent) Join(context.Context, []string) (int, error) { return 1, nil }
 func (fakeAgent) ForceLeave(string) error                     { return nil }
+func (fakeAgent) Reload() error                               { return nil }
 func (fakeAgent) Leave(context.Context) error                 { return nil }
 func (fakeAgent) Servers() []string                           { return nil }
 

@@ -40,8 +40,7 @@ type Server struct {
 	base    context.Context // ends with Run; in-process streams end with it
 	end     context.CancelFunc
 
-	// Requests came over the network, Failures of them failed.
-	Requests, Failures atomic.Uint64
+	Requests, Failures atomic.Uint64 // that came over the network, and those of them that failed
 	mu                 sync.RWMutex
 	handlers           map[string]*handler
 }
@@ -157,11 +156,10 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, opts []grpc.ServerO
 // serveStream handles every call and stream that arrives over the network.
 func (s *Server) serveStream(_ any, st grpc.ServerStream) error {
 	s.Requests.Add(1)
-	failure := s.dispatch(st)
-	if failure != nil {
+	trailer, err := toStatus(s.dispatch(st))
+	if err != nil {
 		s.Failures.Add(1)
 	}
-	trailer, err := toStatus(failure)
 	if trailer != nil {
 		st.SetTrailer(trailer)
 	}
