@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 )
 
 // Agent is what the process says of itself. Implemented by the composition root.
@@ -14,6 +15,8 @@ type Agent interface {
 	Membership
 	// Reload reads certificates anew.
 	Reload() error
+	// Schedulers are this server's id and how many workers it has, 0 without the role.
+	Schedulers() (id string, count int)
 	// Health is ok or a reason, by role ("server", "client").
 	Health() map[string]Health
 	// Monitor sends log lines of at least the level until ctx ends; a slow
@@ -54,7 +57,8 @@ func (s *Server) agentRoutes() []Route {
 	return []Route{
 		get("/v1/agent/self", "Describe this agent.", func(*request) (any, error) { return s.cfg.Agent.Self(), nil }),
 		get("/v1/agent/members", "List the region's agents.", s.members),
-		get("/v1/agent/servers", "List the servers this agent knows.", func(*request) (any, error) { return orEmpty(s.cfg.Agent.Servers()), nil }),
+		get("/v1/agent/servers", "List the servers this agent knows.", func(*request) (any, error) { return orEmpty(s.cfg.Agent.Servers()), nil }).
+			with(http.MethodPut, later("setting servers (gossip finds them) is")),
 		get("/v1/agent/health", "Tell whether this agent works.", s.health),
 		get("/v1/agent/host", "Describe this agent's machine.", s.host),
 		stream("/v1/agent/monitor", "Follow this agent's log.", s.monitor),
@@ -63,6 +67,8 @@ func (s *Server) agentRoutes() []Route {
 		put("/v1/agent/reload", "Read this agent's certificates anew.", func(*request) (any, error) { return struct{}{}, s.cfg.Agent.Reload() }),
 		put("/v1/agent/leave", "Leave the region for good and end this agent.", s.leave),
 		get("/v1/agent/schedulers", "List this server's schedulers.", s.schedulers),
+		get("/v1/agent/schedulers/config", "Count this server's schedulers.", s.schedulersConfig).
+			with(http.MethodPut, later("changing the number of schedulers at run time is")),
 		stream("/v1/metrics", "Read this agent's metrics.", s.metrics),
 	}
 }
@@ -122,8 +128,27 @@ func (s *Server) leave(q *request) (any, error) {
 	return struct{}{}, s.cfg.Agent.Leave(context.WithoutCancel(q.r.Context()))
 }
 
+// schedulerTypes are what every worker decides about.
+var schedulerTypes = []string{"batch", "service", "sysbatch", "system"}
+
+// schedulers lists the workers: all alike, and known by number only.
 func (s *Server) schedulers(*request) (any, error) {
-	return map[string]any{"server_id": "", "schedulers": []string{"batch", "service", "sysbatch", "system"}}, nil
+	type worker struct {
+		ID     string   `json:"id"`
+		Types  []string `json:"enabled_schedulers"`
+		Status string   `json:"status"`
+	}
+	id, n := s.cfg.Agent.Schedulers()
+	list := make([]worker, n)
+	for i := range list {
+		list[i] = worker{strconv.Itoa(i), schedulerTypes, "Started"}
+	}
+	return map[string]any{"server_id": id, "schedulers": list}, nil
+}
+
+func (s *Server) schedulersConfig(*request) (any, error) {
+	id, n := s.cfg.Agent.Schedulers()
+	return map[string]any{"server_id": id, "num_schedulers": n, "enabled_schedulers": schedulerTypes}, nil
 }
 
 func (s *Server) monitor(q *request) (any, error) {
