@@ -85,6 +85,10 @@ func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 		fmt.Fprint(errOut, overview(tree, prefix))
 		return base.ExitUnknown
 	}
+	if prefix != "" && strings.HasPrefix(rest[0], "-") {
+		fmt.Fprintf(errOut, "Options come after the command: steppe %s COMMAND %s ...\nFor a list of commands: steppe help %s\n", prefix, base.Clean(rest[0]), prefix)
+		return base.ExitUnknown
+	}
 	return unknown(tree, args, prefix, errOut)
 }
 
