@@ -142,3 +142,22 @@ func TestFaultsInOldSyntax(t *testing.T) {
 		}
 	}
 }
+
+func TestAddressesAskTheMachine(t *testing.T) {
+	c, err := load(t, map[string]string{"a.hcl": `
+		bind_addr = "{{ GetAllInterfaces | include \"name\" \"lo\" | include \"type\" \"IPv4\" | limit 1 | attr \"address\" }}"
+		advertise { http = "{{ GetAllInterfaces | include \"name\" \"lo\" | include \"type\" \"IPv4\" | limit 1 | attr \"address\" }}:4646" rpc = "10.0.0.1" }`})
+	if err != nil || c.BindAddr != "127.0.0.1" || c.Advertise.HTTP != "127.0.0.1:4646" || c.Advertise.RPC != "10.0.0.1" {
+		t.Errorf("%v: %q %+v", err, c.BindAddr, c.Advertise)
+	}
+	for text, want := range map[string]string{
+		`bind_addr = "{{ GetInterfaceIP \"none0\" }}"`:               "a.hcl:1: bind_addr",
+		`advertise { http = "{{ GetInterfaceIP \"none0\" }}:4646" }`: "a.hcl:1: advertise.http",
+		`bind_addr = "{{ Nonsense }}"`:                               "a.hcl:1: bind_addr",
+		"\naddresses { http = \"{{ GetInterfaceIP }\" }":             "a.hcl:2: addresses.http",
+	} {
+		if _, err := load(t, map[string]string{"a.hcl": text}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

@@ -36,7 +36,7 @@ func Load(paths []string, c *Config) error {
 		}
 		c.Files = append(c.Files, f)
 	}
-	return nil
+	return c.resolveTemplates()
 }
 
 func expand(paths []string) ([]string, error) {
