@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -40,6 +41,9 @@ type Agent struct {
 	srv    *serverRole // nil without the role
 	cl     *clientRole // nil without the role
 	httpLn net.Listener
+	// httpTLSConf is the listener's, nil without; its handshakes take httpCerts.
+	httpTLSConf *tls.Config
+	httpCerts   atomic.Pointer[tls.Config]
 
 	leave      chan struct{} // closed when the agent is to leave for good
 	leaving    atomic.Bool
@@ -72,6 +76,9 @@ func (a *Agent) open() (err error) {
 		return err
 	}
 	if a.httpLn, err = listen("http", a.ends.http.bind); err != nil {
+		return err
+	}
+	if a.httpTLSConf, err = a.httpTLS(); err != nil {
 		return err
 	}
 	a.ends.http.advertise = withPort(a.ends.http.advertise, a.httpLn)
@@ -115,7 +122,7 @@ func (a *Agent) secure(key []byte) (err error) {
 	t := a.cfg.TLS
 	switch {
 	case t.RPC:
-		a.security, err = rpc.FromFiles(rpc.Files{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile})
+		a.security, err = rpc.FromFiles(a.rpcFiles())
 	case key != nil:
 		a.security, err = rpc.FromKey(key, a.id)
 	default:
@@ -162,11 +169,19 @@ func (a *Agent) Run(ctx context.Context) error {
 		parts = append(parts, &part{name: "client", run: a.cl.run})
 	}
 	parts = append(parts, a.httpPart(), a.farewell())
-	a.log.Info("agent started", "name", a.name, "id", a.id, "version", version.Short(), "http", "http://"+a.ends.http.advertise,
+	a.log.Info("agent started", "name", a.name, "id", a.id, "version", version.Short(), "http", a.httpURL(),
 		"server", a.cfg.Server.Enabled, "client", a.cfg.Client.Enabled)
 	err := runParts(ctx, a.log, parts)
 	a.pool.Close()
 	return errors.Join(err, a.dir.Close())
+}
+
+// httpURL is where the HTTP API is.
+func (a *Agent) httpURL() string {
+	if a.cfg.TLS.HTTP {
+		return "https://" + a.ends.http.advertise
+	}
+	return "http://" + a.ends.http.advertise
 }
 
 // handOver is how long a leader may take to hand over before it stops.
@@ -193,14 +208,10 @@ func (a *Agent) httpPart() *part {
 		conns = *a.cfg.Limits.HTTPMaxConns
 	}
 	return &part{name: "http", run: func(ctx context.Context) error {
-		tlsConf, err := a.httpTLS()
-		if err != nil {
-			return err
-		}
 		conf := httpapi.Config{
 			Servers: a.servers(), Agent: (*face)(a), Region: a.cfg.Region, Gatherer: a.registry,
 			Logger: a.log.With("component", "http"), Headers: a.cfg.HTTPHeaders, Debug: a.cfg.EnableDebug,
-			TLS: tlsConf, MaxConnsPerIP: conns,
+			TLS: a.httpTLSConf, MaxConnsPerIP: conns,
 		}
 		if a.cl != nil {
 			conf.Local = a.cl

@@ -75,7 +75,7 @@ func (a *Agent) newClient() error {
 		return err
 	}
 	a.cl = role
-	return nil
+	return a.registry.Register(role.client.Collector())
 }
 
 func (a *Agent) clientConfig() (client.Config, error) {
@@ -112,6 +112,8 @@ func (a *Agent) clientConfig() (client.Config, error) {
 	conf.MaxKillTimeout = config.Duration(cl.MaxKillTimeout)
 	conf.GC.Interval, conf.GC.MaxAllocs = config.Duration(cl.GCInterval), cl.GCMaxAllocs
 	conf.GC.DiskPercent, conf.GC.InodePercent = float64(cl.GCDiskUsage), float64(cl.GCInodeUsage)
+	conf.PublishNode = a.cfg.Telemetry.PublishNode
+	conf.PublishAllocs = a.cfg.Telemetry.PublishAlloc || cl.PublishMetrics
 	conf.Logger = a.log.With("component", "client")
 	return conf, nil
 }

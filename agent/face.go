@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"net"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -137,6 +138,20 @@ func (f *face) ForceLeave(name string) error {
 
 // Leave implements httpapi.Membership.
 func (f *face) Leave(ctx context.Context) error { return (*Agent)(f).Leave(ctx) }
+
+// Schedulers implements httpapi.Agent.
+func (f *face) Schedulers() (id string, count int) {
+	switch n := f.cfg.Server.NumSchedulers; {
+	case f.srv == nil:
+		return "", 0
+	case n != nil:
+		return f.id, *n
+	}
+	return f.id, runtime.NumCPU()
+}
+
+// Reload implements httpapi.Agent.
+func (f *face) Reload() error { return (*Agent)(f).Reload() }
 
 // Servers implements httpapi.Membership.
 func (f *face) Servers() []string {

@@ -79,6 +79,11 @@ func (a *Agent) newServer() error {
 	if err != nil {
 		return err
 	}
+	for _, c := range rpcFigures(s.rpc) {
+		if err := a.registry.Register(c); err != nil {
+			return err
+		}
+	}
 	return a.registry.Register(newJobCollector(s.store, func() bool { return s.host.Leadership().Self }))
 }
 

@@ -101,7 +101,7 @@ func New(cfg Config) (*Client, error) {
 	switch u.Scheme {
 	case "http":
 	case "https":
-		if t.TLSClientConfig, err = cfg.TLS.load(); err != nil {
+		if t.TLSClientConfig, err = cfg.TLS.Load(); err != nil {
 			return nil, err
 		}
 	case "unix":
@@ -119,7 +119,8 @@ func New(cfg Config) (*Client, error) {
 // Config is what the client was made with.
 func (c *Client) Config() Config { return c.cfg }
 
-func (t TLSConfig) load() (*tls.Config, error) {
+// Load reads the files.
+func (t TLSConfig) Load() (*tls.Config, error) {
 	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.SkipVerify} //nolint:gosec // asked for by name
 	if t.CACert != "" {
 		pem, err := os.ReadFile(t.CACert)
@@ -237,7 +238,7 @@ func (c *Client) Do(ctx context.Context, method, path string, q *Query, body io.
 		if errors.As(err, &cause) {
 			err = cause.Err // without the method and the URL
 		}
-		return nil, model.Errorf(model.CodeUnavailable, "no agent answers at %s: %w", c.cfg.Address, err)
+		return nil, model.Errorf(model.CodeUnavailable, "no agent answers at %s: %w", c.cfg.Address, explainTLS(err))
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		defer resp.Body.Close()
@@ -251,7 +252,7 @@ const maxErrorText = 64 << 10
 
 func answerError(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText))
-	msg := strings.TrimSpace(string(text))
+	msg := explainAnswer(strings.TrimSpace(string(text)))
 	if msg == "" {
 		msg = resp.Status
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 )
 
 // Jobs are the calls on jobs.
@@ -46,6 +47,7 @@ type ScaleStatus struct {
 	JobStopped bool
 	TaskGroups map[string]struct {
 		Desired, Placed, Running, Healthy, Unhealthy int
+		Events                                       []*scaling.Event // newest first
 	}
 }
 

@@ -28,7 +28,7 @@ import (
 func Tree() []*base.Command {
 	list := []*base.Command{
 		agent.Agent, completion,
-		job.Run, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.Eval, job.Allocs, job.Init,
+		job.Run, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init,
 		alloc.Status, alloc.Logs, alloc.Stop, alloc.Restart, alloc.Signal, alloc.FS,
 		node.Status, node.Eligibility,
 		eval.List, eval.Status,
@@ -83,6 +83,10 @@ func Run(args []string, in io.Reader, out, errOut io.Writer) int {
 	}
 	if prefix != "" && len(rest) == 0 {
 		fmt.Fprint(errOut, overview(tree, prefix))
+		return base.ExitUnknown
+	}
+	if prefix != "" && strings.HasPrefix(rest[0], "-") {
+		fmt.Fprintf(errOut, "Options come after the command: steppe %s COMMAND %s ...\nFor a list of commands: steppe help %s\n", prefix, base.Clean(rest[0]), prefix)
 		return base.ExitUnknown
 	}
 	return unknown(tree, args, prefix, errOut)

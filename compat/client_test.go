@@ -207,10 +207,7 @@ func TestRegisterReadScaleStop(t *testing.T) {
 		a, err := runningAllocs(c, "life")
 		return len(a) == 3, err
 	})
-	status, _, err := c.Jobs().ScaleStatus("life", nil)
-	if err != nil || status.TaskGroups["g"].Desired != 3 {
-		t.Fatalf("scale status: %v %+v", err, status)
-	}
+	scalingEvents(t, c)
 	versions, _, _, err := c.Jobs().Versions("life", false, nil)
 	if err != nil || len(versions) != 2 || *versions[0].Version != 1 {
 		t.Fatalf("versions: %v %d", err, len(versions))
@@ -234,6 +231,30 @@ func TestRegisterReadScaleStop(t *testing.T) {
 		job, _, err := c.Jobs().Info("life", nil)
 		return err == nil && *job.Stop && *job.Status == "dead", err
 	})
+}
+
+// scalingEvents does what a scaler does: look, say that it cannot, and wait for
+// what happens next.
+func scalingEvents(t *testing.T, c *api.Client) {
+	t.Helper()
+	status, meta, err := c.Jobs().ScaleStatus("life", nil)
+	if err != nil || status.TaskGroups["g"].Desired != 3 || len(status.TaskGroups["g"].Events) != 1 {
+		t.Fatalf("scale status: %v %+v", err, status)
+	}
+	if e := status.TaskGroups["g"].Events[0]; *e.Count != 3 || e.PreviousCount != 1 || e.Message != "more" || e.EvalID == nil || e.Time == 0 {
+		t.Fatalf("event: %+v", e)
+	}
+	if _, _, err := c.Jobs().Scale("life", "g", nil, "no metrics", true, map[string]any{"at": 1, "why": []string{"a"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	status, _, err = c.Jobs().ScaleStatus("life", &api.QueryOptions{WaitIndex: meta.LastIndex, WaitTime: time.Minute})
+	if err != nil || len(status.TaskGroups["g"].Events) != 2 {
+		t.Fatalf("scale status: %v %+v", err, status)
+	}
+	e := status.TaskGroups["g"].Events[0]
+	if e.Count != nil || !e.Error || e.PreviousCount != 3 || e.EvalID != nil || e.Message != "no metrics" || e.Meta["at"] != 1.0 {
+		t.Fatalf("event: %+v", e)
+	}
 }
 
 func TestEnforceIndexAndErrors(t *testing.T) {

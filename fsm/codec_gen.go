@@ -4,6 +4,7 @@ package fsm
 
 import (
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 	"github.com/tinylib/msgp/msgp"
 )
 
@@ -2146,9 +2147,9 @@ func (z *RegisterNode) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *ScaleJob) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 7
+	// map header, size 9
 	// string "Namespace"
-	o = append(o, 0x87, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+	o = append(o, 0x89, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
 	o = msgp.AppendString(o, z.Namespace)
 	// string "ID"
 	o = append(o, 0xa2, 0x49, 0x44)
@@ -2159,6 +2160,9 @@ func (z *ScaleJob) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "Count"
 	o = append(o, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
 	o = msgp.AppendInt(o, z.Count)
+	// string "EventOnly"
+	o = append(o, 0xa9, 0x45, 0x76, 0x65, 0x6e, 0x74, 0x4f, 0x6e, 0x6c, 0x79)
+	o = msgp.AppendBool(o, z.EventOnly)
 	// string "EnforceIndex"
 	o = append(o, 0xac, 0x45, 0x6e, 0x66, 0x6f, 0x72, 0x63, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
 	o = msgp.AppendBool(o, z.EnforceIndex)
@@ -2173,6 +2177,17 @@ func (z *ScaleJob) MarshalMsg(b []byte) (o []byte, err error) {
 		o, err = z.Eval.MarshalMsg(o)
 		if err != nil {
 			err = msgp.WrapError(err, "Eval")
+			return
+		}
+	}
+	// string "Event"
+	o = append(o, 0xa5, 0x45, 0x76, 0x65, 0x6e, 0x74)
+	if z.Event == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Event.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Event")
 			return
 		}
 	}
@@ -2221,6 +2236,12 @@ func (z *ScaleJob) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Count")
 				return
 			}
+		case "EventOnly":
+			z.EventOnly, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "EventOnly")
+				return
+			}
 		case "EnforceIndex":
 			z.EnforceIndex, bts, err = msgp.ReadBoolBytes(bts)
 			if err != nil {
@@ -2250,6 +2271,23 @@ func (z *ScaleJob) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "Event":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Event = nil
+			} else {
+				if z.Event == nil {
+					z.Event = new(scaling.Event)
+				}
+				bts, err = z.Event.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Event")
+					return
+				}
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -2264,11 +2302,17 @@ func (z *ScaleJob) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *ScaleJob) Msgsize() (s int) {
-	s = 1 + 10 + msgp.StringPrefixSize + len(z.Namespace) + 3 + msgp.StringPrefixSize + len(z.ID) + 6 + msgp.StringPrefixSize + len(z.Group) + 6 + msgp.IntSize + 13 + msgp.BoolSize + 15 + msgp.Uint64Size + 5
+	s = 1 + 10 + msgp.StringPrefixSize + len(z.Namespace) + 3 + msgp.StringPrefixSize + len(z.ID) + 6 + msgp.StringPrefixSize + len(z.Group) + 6 + msgp.IntSize + 10 + msgp.BoolSize + 13 + msgp.BoolSize + 15 + msgp.Uint64Size + 5
 	if z.Eval == nil {
 		s += msgp.NilSize
 	} else {
 		s += z.Eval.Msgsize()
+	}
+	s += 6
+	if z.Event == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Event.Msgsize()
 	}
 	return
 }

@@ -211,7 +211,7 @@ func (c *DeregisterJob) apply(x *tx) (result, error) {
 	return x.jobResult(&next, c.Eval)
 }
 
-// purgeJob removes a job with its versions, texts and deployments.
+// purgeJob removes a job with its versions, texts, deployments and scaling events.
 func (x *tx) purgeJob(job *model.Job) {
 	for _, v := range slices.Collect(x.JobVersions(job.Namespace, job.ID)) {
 		x.DeleteVersion(v)
@@ -222,71 +222,10 @@ func (x *tx) purgeJob(job *model.Job) {
 	for _, d := range slices.Collect(x.DeploymentsByJob(job.Namespace, job.ID)) {
 		x.Delete(d)
 	}
+	if events := x.ScalingEvents(job.Namespace, job.ID); events != nil {
+		x.Delete(events)
+	}
 	x.Delete(job)
-}
-
-// ScaleJob changes the count of one group: a new version when it differs.
-// Fails with not_found (job), invalid (group, or a count outside the group's
-// scaling bounds) and, with EnforceIndex, conflict. Value: *JobResult.
-type ScaleJob struct {
-	Namespace      string
-	ID             string
-	Group          string
-	Count          int
-	EnforceIndex   bool
-	JobModifyIndex uint64
-	Eval           *model.Evaluation // nil: none
-}
-
-// Kind is KindScaleJob.
-func (*ScaleJob) Kind() Kind { return KindScaleJob }
-
-func (c *ScaleJob) apply(x *tx) (result, error) {
-	now := x.Job(c.Namespace, c.ID)
-	if now == nil {
-		return nil, model.Errorf(model.CodeNotFound, "job %q not found", c.ID)
-	}
-	if c.EnforceIndex {
-		if err := enforceIndex(now, c.JobModifyIndex); err != nil {
-			return nil, err
-		}
-	}
-	at := slices.IndexFunc(now.TaskGroups, func(g *model.TaskGroup) bool { return g.Name == c.Group })
-	if at < 0 {
-		return nil, model.Errorf(model.CodeInvalid, "task group %q specified for scaling does not exist in job", c.Group)
-	}
-	group := *now.TaskGroups[at]
-	if err := checkScale(&group, c.Count); err != nil {
-		return nil, err
-	}
-	if group.Count == c.Count {
-		return x.jobResult(now, c.Eval)
-	}
-	group.Count = c.Count
-	next := *now
-	next.TaskGroups = slices.Clone(now.TaskGroups)
-	next.TaskGroups[at] = &group
-	next.SubmitTime = x.time
-	x.putJob(&next, now)
-	x.copySubmission(&next, now)
-	return x.jobResult(&next, c.Eval)
-}
-
-// checkScale compares a count with the group's scaling bounds.
-func checkScale(g *model.TaskGroup, count int) error {
-	if count < 0 {
-		return model.Errorf(model.CodeInvalid, "scaling action count can't be negative")
-	}
-	if g.Scaling == nil || !g.Scaling.Enabled {
-		return nil
-	}
-	if int64(count) < g.Scaling.Min {
-		return model.Errorf(model.CodeInvalid, "group count was less than scaling policy minimum: %d < %d", count, g.Scaling.Min)
-	}
-	if int64(count) > g.Scaling.Max {
-		return model.Errorf(model.CodeInvalid, "group count was greater than scaling policy maximum: %d > %d", count, g.Scaling.Max)
-	}
-	return nil
 }
 
 // copySubmission keeps the text with a version that was derived from the last.

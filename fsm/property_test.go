@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 )
 
 // draw makes commands over few names, so that they meet.
@@ -160,7 +161,10 @@ func (d draw) body() fsm.Body {
 	case 8:
 		return &fsm.DeregisterJob{Namespace: ns, ID: job, Purge: count == 0, Eval: d.eval(ns, job)}
 	case 9:
-		return &fsm.ScaleJob{Namespace: ns, ID: job, Group: d.group(), Count: count, Eval: d.eval(ns, job)}
+		return &fsm.ScaleJob{
+			Namespace: ns, ID: job, Group: d.group(), Count: count, EventOnly: d.yes(), Eval: d.eval(ns, job),
+			Event: &scaling.Event{Message: "m", Error: d.yes(), Meta: scaling.RawJSON(`{"b":1,"a":2}`)},
+		}
 	case 10:
 		return &fsm.JobStability{Namespace: ns, ID: job, Version: uint64(count), Stable: d.yes()}
 	case 11:
@@ -272,6 +276,9 @@ func rowsOf(s *state.Snapshot) map[row]any {
 	for j := range s.Jobs(state.Range{}) {
 		rows[row{state.TableJobs, state.JobKey(j.Namespace, j.ID)}] = j
 		rows[row{state.TableJobSummary, state.JobKey(j.Namespace, j.ID)}] = s.JobSummary(j.Namespace, j.ID)
+		if e := s.ScalingEvents(j.Namespace, j.ID); e != nil {
+			rows[row{state.TableScaling, state.JobKey(j.Namespace, j.ID)}] = e
+		}
 		for v := range s.JobVersions(j.Namespace, j.ID) {
 			rows[row{state.TableJobVersions, fmt.Sprintf("%s/%s/%d", v.Namespace, v.ID, v.Version)}] = v
 		}

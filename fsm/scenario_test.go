@@ -13,12 +13,13 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 )
 
 // TestScenarios runs testdata/*.txt. Directives:
 //
 //	entry           applies its lines, one command each, as one log entry; prints the outcomes
-//	show <what>     prints rows: jobs versions summaries nodes evals allocs deployments config
+//	show <what>     prints rows: jobs versions scaling summaries nodes evals allocs deployments config
 //	changes         prints what the feed brought since the last time
 //	restart         writes a snapshot and goes on with a machine restored from it
 //
@@ -178,7 +179,7 @@ func (l line) command() fsm.Body {
 	case "stop-job":
 		return &fsm.DeregisterJob{Namespace: ns, ID: l.subject, Purge: l.get("purge", "") != "", Eval: l.eval(ns, l.subject)}
 	case "scale":
-		return &fsm.ScaleJob{Namespace: ns, ID: l.subject, Group: l.get("group", "web"), Count: l.number("count", 0), Eval: l.eval(ns, l.subject)}
+		return l.scale(ns)
 	case "stable":
 		return &fsm.JobStability{Namespace: ns, ID: l.subject, Version: uint64(l.number("version", 0)), Stable: l.get("to", "true") == "true"}
 	case "eval":
@@ -302,6 +303,8 @@ func (s *scenario) show(what string) string {
 				fmt.Fprintf(&b, "%s/%s v%d count=%d stop=%v stable=%v text=%s\n", v.Namespace, v.ID, v.Version, v.TaskGroups[0].Count, v.Stop, v.Stable, text)
 			}
 		}
+	case "scaling":
+		s.scaling(&b)
 	case "summaries":
 		for j := range snap.Jobs(state.Range{}) {
 			sum := snap.JobSummary(j.Namespace, j.ID)
@@ -345,6 +348,38 @@ func (s *scenario) show(what string) string {
 		panic("show " + what)
 	}
 	return b.String()
+}
+
+// scaling prints the events of every job.
+func (s *scenario) scaling(b *strings.Builder) {
+	for j := range s.snap().Jobs(state.Range{}) {
+		row := s.snap().ScalingEvents(j.Namespace, j.ID)
+		if row == nil {
+			continue
+		}
+		for _, g := range slices.Sorted(maps.Keys(row.Groups)) {
+			for _, e := range row.Groups[g] {
+				count, eval := "-", "-"
+				if e.Count != nil {
+					count = strconv.FormatInt(*e.Count, 10)
+				}
+				if e.EvalID != nil {
+					eval = *e.EvalID
+				}
+				fmt.Fprintf(b, "%s.%s %d -> %s error=%v eval=%s %q %s create=%d\n", j.ID, g, e.PreviousCount, count, e.Error, eval, e.Message, e.Meta, e.CreateIndex)
+			}
+		}
+	}
+}
+
+// scale is the command with an event when there is something to record.
+func (l line) scale(ns string) fsm.Body {
+	c := &fsm.ScaleJob{Namespace: ns, ID: l.subject, Group: l.get("group", "web"), Count: l.number("count", 0), Eval: l.eval(ns, l.subject)}
+	c.EventOnly = l.get("count", "") == ""
+	if m := l.get("message", ""); m != "" {
+		c.Event = &scaling.Event{Message: m, Error: l.get("error", "") != "", Meta: scaling.RawJSON(l.get("meta", ""))}
+	}
+	return c
 }
 
 func (s *scenario) changes() string {

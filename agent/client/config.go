@@ -59,6 +59,9 @@ type Config struct {
 	NodeMaxAllocs      int // 0 = no limit
 	MaxKillTimeout     time.Duration
 	GC                 GC
+	// PublishNode and PublishAllocs add figures of the machine, and of each task,
+	// to those that Collector gives.
+	PublishNode, PublishAllocs bool
 	// Environ is the environment that tasks may inherit, "NAME=value".
 	Environ []string
 	Logger  *slog.Logger

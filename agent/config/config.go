@@ -184,10 +184,8 @@ type Client struct {
 	NodeClass  string      `hcl:"node_class,optional"`
 	NodePool   string      `hcl:"node_pool,optional"`
 
-	MetaBlock    *FreeAttrs        `hcl:"meta,block"`
-	MetaMap      map[string]string `hcl:"meta,optional"`
-	OptionsBlock *FreeAttrs        `hcl:"options,block"`
-	OptionsMap   map[string]string `hcl:"options,optional"`
+	MetaMap    map[string]string `hcl:"meta,optional"`
+	OptionsMap map[string]string `hcl:"options,optional"`
 
 	// NetworkInterface is the one whose address tasks get. Default: the default
 	// route's (dev: loopback).
@@ -211,8 +209,7 @@ type Client struct {
 	CgroupParent    string `hcl:"cgroup_parent,optional"`
 	PublishMetrics  bool   `hcl:"publish_allocation_metrics,optional"`
 
-	ChrootEnv      map[string]string `hcl:"chroot_env,optional"`
-	ChrootEnvBlock *FreeAttrs        `hcl:"chroot_env,block"`
+	ChrootEnv map[string]string `hcl:"chroot_env,optional"`
 
 	Reserved     *Reserved      `hcl:"reserved,block"`
 	HostVolumes  []*HostVolume  `hcl:"host_volume,block"`

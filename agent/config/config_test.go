@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/hashicorp/hcl/v2/hclparse"
 )
 
 func load(t *testing.T, files map[string]string) (*Config, error) {
@@ -110,13 +108,16 @@ func FuzzDecode(f *testing.F) {
 	f.Add("client { enabled = true }", false)
 	f.Add(`{"client":{"meta":{"a":"b"}}}`, true)
 	f.Add("plugin \"x\" { config { a { b = 1 } } }", false)
+	f.Add("ports { http = 1 rpc = \"2\" }\nclient { meta { \"a.b\" = <<X\ny\nX\n } }", false)
+	f.Add("plugin = { raw_exec = { config = { enabled = 0x1 } } }", false)
+	f.Add(`{"client":[{"meta":[{"a":null}],"host_volume":{"x":{"path":"/"}}}]}`, true)
 	f.Fuzz(func(t *testing.T, text string, asJSON bool) {
 		name := "f.hcl"
 		if asJSON {
 			name = "f.json"
 		}
 		c := Default()
-		if err := decode(hclparse.NewParser(), name, []byte(text), c); err == nil {
+		if err := decode(name, []byte(text), c); err == nil {
 			_, _ = c.Validate()
 			for _, p := range c.Plugins {
 				_, _ = p.Config.Map()

@@ -2,9 +2,12 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 )
 
 // Foreign is a block of a product or edition that Steppe does without. It is
@@ -64,7 +67,8 @@ func wants(body hcl.Body) string {
 	attrs, _ := body.JustAttributes()
 	if a, ok := attrs["enabled"]; ok {
 		v, diags := a.Expr.Value(nil)
-		if !diags.HasErrors() && v.IsKnown() && !v.IsNull() && v.Type().FriendlyName() == "bool" && v.False() {
+		v, err := convert.Convert(weak(v, reflect.TypeFor[bool]()), cty.Bool)
+		if !diags.HasErrors() && err == nil && v.IsKnown() && !v.IsNull() && v.False() {
 			return ""
 		}
 		return "enabled"

@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sort"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
-	"github.com/hashicorp/hcl/v2/hclparse"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -29,14 +30,13 @@ func Load(paths []string, c *Config) error {
 	if err != nil {
 		return err
 	}
-	parser := hclparse.NewParser()
 	for _, f := range files {
-		if err := loadFile(parser, f, c); err != nil {
+		if err := loadFile(f, c); err != nil {
 			return err
 		}
 		c.Files = append(c.Files, f)
 	}
-	return nil
+	return c.resolveTemplates()
 }
 
 func expand(paths []string) ([]string, error) {
@@ -64,7 +64,7 @@ func expand(paths []string) ([]string, error) {
 	return files, nil
 }
 
-func loadFile(parser *hclparse.Parser, path string, c *Config) error {
+func loadFile(path string, c *Config) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
@@ -77,29 +77,23 @@ func loadFile(parser *hclparse.Parser, path string, c *Config) error {
 	if len(src) > MaxFileBytes {
 		return fmt.Errorf("configuration %s: larger than the limit of %d bytes", path, MaxFileBytes)
 	}
-	return decode(parser, path, src, c)
+	return decode(path, src, c)
 }
 
-func decode(parser *hclparse.Parser, path string, src []byte, c *Config) error {
+func decode(path string, src []byte, c *Config) error {
 	if err := checkDepth(path, src); err != nil {
 		return err
 	}
-	var file *hcl.File
-	var diags hcl.Diagnostics
-	if strings.HasSuffix(path, ".json") {
-		file, diags = parser.ParseJSON(src, path)
-	} else {
-		file, diags = parser.ParseHCL(src, path)
-	}
-	if !diags.HasErrors() {
-		diags = append(diags, decodeOver(file.Body, c)...)
-	}
+	items, diags := read(path, src)
 	if diags.HasErrors() {
-		return diagError(parser, diags)
+		return diagError(path, src, diags)
 	}
-	if body, ok := file.Body.(*hclsyntax.Body); ok {
-		notePlaces(body, "", c)
+	var b builder
+	body := b.body(items, reflect.TypeFor[Config](), hcl.Range{Filename: path, Start: hcl.InitialPos, End: hcl.InitialPos})
+	if diags := append(b.diags, decodeOver(body, c)...); diags.HasErrors() {
+		return diagError(path, src, diags)
 	}
+	notePlaces(body, "", c)
 	return nil
 }
 
@@ -128,9 +122,9 @@ func decodeOver(body hcl.Body, c *Config) hcl.Diagnostics {
 	c.Vault, c.Consul, c.Sentinel, c.Audit, c.Keyring = nil, nil, nil, nil, nil
 	c.Reporting, c.Users, c.RPC, c.Eventlog = nil, nil, nil, nil
 	volumes, networks := c.Client.HostVolumes, c.Client.HostNetworks
-	meta, options := c.Client.metaMaps(), c.Client.optionMaps()
+	meta, options, chroot := c.Client.MetaMap, c.Client.OptionsMap, c.Client.ChrootEnv
 	c.Client.HostVolumes, c.Client.HostNetworks = nil, nil
-	c.Client.MetaBlock, c.Client.OptionsBlock, c.Client.MetaMap, c.Client.OptionsMap = nil, nil, nil, nil
+	c.Client.MetaMap, c.Client.OptionsMap, c.Client.ChrootEnv = nil, nil, nil
 
 	diags := gohcl.DecodeBody(body, nil, c)
 
@@ -142,19 +136,11 @@ func decodeOver(body hcl.Body, c *Config) hcl.Diagnostics {
 	c.Eventlog = append(kept.Eventlog, c.Eventlog...)
 	c.Client.HostVolumes = append(volumes, c.Client.HostVolumes...)
 	c.Client.HostNetworks = append(networks, c.Client.HostNetworks...)
-	var d hcl.Diagnostics
-	c.Client.MetaMap, d = joinMaps(meta, c.Client.MetaMap, c.Client.MetaBlock)
-	diags = append(diags, d...)
-	c.Client.OptionsMap, d = joinMaps(options, c.Client.OptionsMap, c.Client.OptionsBlock)
-	diags = append(diags, d...)
-	c.Client.ChrootEnv, d = joinMaps(c.Client.ChrootEnv, nil, c.Client.ChrootEnvBlock)
-	diags = append(diags, d...)
-	c.Client.MetaBlock, c.Client.OptionsBlock, c.Client.ChrootEnvBlock = nil, nil, nil
+	c.Client.MetaMap = joinMaps(meta, c.Client.MetaMap)
+	c.Client.OptionsMap = joinMaps(options, c.Client.OptionsMap)
+	c.Client.ChrootEnv = joinMaps(chroot, c.Client.ChrootEnv)
 	return diags
 }
-
-func (c *Client) metaMaps() map[string]string   { return c.MetaMap }
-func (c *Client) optionMaps() map[string]string { return c.OptionsMap }
 
 // joinPlugins lets a later block of the same plugin replace an earlier one.
 func joinPlugins(old, more []*Plugin) []*Plugin {
@@ -172,24 +158,12 @@ func joinPlugins(old, more []*Plugin) []*Plugin {
 	return old
 }
 
-// joinMaps lays b and then the free attributes of block over a.
-func joinMaps(a, b map[string]string, block *FreeAttrs) (map[string]string, hcl.Diagnostics) {
+// joinMaps lays b over a.
+func joinMaps(a, b map[string]string) map[string]string {
 	out := map[string]string{}
-	for k, v := range a {
-		out[k] = v
-	}
-	for k, v := range b {
-		out[k] = v
-	}
-	if block == nil {
-		return out, nil
-	}
-	var m map[string]string
-	diags := gohcl.DecodeBody(block.Body, nil, &m)
-	for k, v := range m {
-		out[k] = v
-	}
-	return out, diags
+	maps.Copy(out, a)
+	maps.Copy(out, b)
+	return out
 }
 
 // notePlaces remembers where each attribute was set, for later problems.
@@ -207,9 +181,9 @@ func notePlaces(body *hclsyntax.Body, prefix string, c *Config) {
 	}
 }
 
-func diagError(parser *hclparse.Parser, diags hcl.Diagnostics) error {
+func diagError(path string, src []byte, diags hcl.Diagnostics) error {
 	var b bytes.Buffer
-	w := hcl.NewDiagnosticTextWriter(&b, parser.Files(), 100, false)
+	w := hcl.NewDiagnosticTextWriter(&b, map[string]*hcl.File{path: {Bytes: src}}, 100, false)
 	if err := w.WriteDiagnostics(diags); err != nil {
 		return diags
 	}

@@ -241,9 +241,6 @@ func (k *checker) unsupported() {
 	if k.c.ACL.Enabled {
 		k.bad("acl.enabled", "access control is not supported by this version; starting without it would be unsafe")
 	}
-	if k.c.Telemetry.PublishAlloc || k.c.Client.PublishMetrics {
-		k.bad("telemetry.publish_allocation_metrics", "metrics by allocation are not supported by this version")
-	}
 	if k.c.Client.CgroupParent != "" {
 		k.bad("client.cgroup_parent", "another cgroup parent is not supported by this version: it is nomad or nomad.slice, as plugins expect")
 	}

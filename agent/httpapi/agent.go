@@ -4,11 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
-	"time"
-
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
+	"strconv"
 )
 
 // Agent is what the process says of itself. Implemented by the composition root.
@@ -17,6 +13,10 @@ type Agent interface {
 	Self() map[string]any
 	Members() []Member
 	Membership
+	// Reload reads certificates anew.
+	Reload() error
+	// Schedulers are this server's id and how many workers it has, 0 without the role.
+	Schedulers() (id string, count int)
 	// Health is ok or a reason, by role ("server", "client").
 	Health() map[string]Health
 	// Monitor sends log lines of at least the level until ctx ends; a slow
@@ -57,14 +57,18 @@ func (s *Server) agentRoutes() []Route {
 	return []Route{
 		get("/v1/agent/self", "Describe this agent.", func(*request) (any, error) { return s.cfg.Agent.Self(), nil }),
 		get("/v1/agent/members", "List the region's agents.", s.members),
-		get("/v1/agent/servers", "List the servers this agent knows.", func(*request) (any, error) { return orEmpty(s.cfg.Agent.Servers()), nil }),
+		get("/v1/agent/servers", "List the servers this agent knows.", func(*request) (any, error) { return orEmpty(s.cfg.Agent.Servers()), nil }).
+			with(http.MethodPut, later("setting servers (gossip finds them) is")),
 		get("/v1/agent/health", "Tell whether this agent works.", s.health),
 		get("/v1/agent/host", "Describe this agent's machine.", s.host),
 		stream("/v1/agent/monitor", "Follow this agent's log.", s.monitor),
 		put("/v1/agent/join", "Join other agents.", s.join),
 		put("/v1/agent/force-leave", "Make a failed member count as left.", s.forceLeave),
+		put("/v1/agent/reload", "Read this agent's certificates anew.", func(*request) (any, error) { return struct{}{}, s.cfg.Agent.Reload() }),
 		put("/v1/agent/leave", "Leave the region for good and end this agent.", s.leave),
 		get("/v1/agent/schedulers", "List this server's schedulers.", s.schedulers),
+		get("/v1/agent/schedulers/config", "Count this server's schedulers.", s.schedulersConfig).
+			with(http.MethodPut, later("changing the number of schedulers at run time is")),
 		stream("/v1/metrics", "Read this agent's metrics.", s.metrics),
 	}
 }
@@ -124,8 +128,27 @@ func (s *Server) leave(q *request) (any, error) {
 	return struct{}{}, s.cfg.Agent.Leave(context.WithoutCancel(q.r.Context()))
 }
 
+// schedulerTypes are what every worker decides about.
+var schedulerTypes = []string{"batch", "service", "sysbatch", "system"}
+
+// schedulers lists the workers: all alike, and known by number only.
 func (s *Server) schedulers(*request) (any, error) {
-	return map[string]any{"server_id": "", "schedulers": []string{"batch", "service", "sysbatch", "system"}}, nil
+	type worker struct {
+		ID     string   `json:"id"`
+		Types  []string `json:"enabled_schedulers"`
+		Status string   `json:"status"`
+	}
+	id, n := s.cfg.Agent.Schedulers()
+	list := make([]worker, n)
+	for i := range list {
+		list[i] = worker{strconv.Itoa(i), schedulerTypes, "Started"}
+	}
+	return map[string]any{"server_id": id, "schedulers": list}, nil
+}
+
+func (s *Server) schedulersConfig(*request) (any, error) {
+	id, n := s.cfg.Agent.Schedulers()
+	return map[string]any{"server_id": id, "num_schedulers": n, "enabled_schedulers": schedulerTypes}, nil
 }
 
 func (s *Server) monitor(q *request) (any, error) {
@@ -158,77 +181,4 @@ func (s *Server) monitor(q *request) (any, error) {
 		}
 	}
 	return nil, errDone
-}
-
-func (s *Server) metrics(q *request) (any, error) {
-	families, err := s.cfg.Gatherer.Gather()
-	if err != nil && len(families) == 0 {
-		return nil, err
-	}
-	if f := q.param("format"); f == "prometheus" || strings.Contains(q.r.Header.Get("Accept"), "text/plain;version") {
-		q.w.Header().Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
-		enc := expfmt.NewEncoder(q.w, expfmt.NewFormat(expfmt.TypeTextPlain))
-		for _, f := range families {
-			if err := enc.Encode(f); err != nil {
-				break // the reader is gone
-			}
-		}
-		return nil, errDone
-	} else if f != "" {
-		return nil, bad("unknown metrics format %q: leave it out for JSON, or say prometheus", f)
-	}
-	return metricsJSON(families), nil
-}
-
-// metricsJSON is the shape that clients of go-metrics read.
-func metricsJSON(families []*dto.MetricFamily) any {
-	type gauge struct {
-		Name   string
-		Value  float64
-		Labels map[string]string
-	}
-	type sample struct {
-		Name             string
-		Count            int
-		Sum, Rate, Mean  float64
-		Min, Max, Stddev float64
-		Labels           map[string]string
-	}
-	out := struct {
-		Timestamp string
-		Gauges    []gauge
-		Points    []any
-		Counters  []sample
-		Samples   []sample
-	}{Timestamp: time.Now().UTC().Format("2006-01-02 15:04:05 -0700 MST"), Gauges: []gauge{}, Points: []any{}, Counters: []sample{}, Samples: []sample{}}
-	for _, f := range families {
-		name := strings.ReplaceAll(f.GetName(), "_", ".")
-		for _, m := range f.GetMetric() {
-			labels := map[string]string{}
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			switch f.GetType() {
-			case dto.MetricType_COUNTER:
-				v := m.GetCounter().GetValue()
-				out.Counters = append(out.Counters, sample{Name: name, Count: int(v), Sum: v, Labels: labels})
-			case dto.MetricType_GAUGE:
-				out.Gauges = append(out.Gauges, gauge{name, m.GetGauge().GetValue(), labels})
-			case dto.MetricType_SUMMARY:
-				n, sum := m.GetSummary().GetSampleCount(), m.GetSummary().GetSampleSum()
-				out.Samples = append(out.Samples, sample{Name: name, Count: int(n), Sum: sum, Mean: mean(sum, n), Labels: labels})
-			case dto.MetricType_HISTOGRAM:
-				n, sum := m.GetHistogram().GetSampleCount(), m.GetHistogram().GetSampleSum()
-				out.Samples = append(out.Samples, sample{Name: name, Count: int(n), Sum: sum, Mean: mean(sum, n), Labels: labels})
-			}
-		}
-	}
-	return out
-}
-
-func mean(sum float64, n uint64) float64 {
-	if n == 0 {
-		return 0
-	}
-	return sum / float64(n)
 }

@@ -1,13 +1,15 @@
 package httpapi
 
 import (
+	"net/http"
+
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
 )
 
 func (s *Server) evalRoutes() []Route {
 	return []Route{
-		get("/v1/evaluations", "List evaluations.", s.listEvals),
+		get("/v1/evaluations", "List evaluations.", s.listEvals).with(http.MethodDelete, later("deleting evaluations is")),
 		get("/v1/evaluations/count", "Count evaluations.", s.countEvals),
 		get("/v1/evaluation/{id}", "Read an evaluation.", s.getEval),
 		get("/v1/evaluation/{id}/allocations", "List an evaluation's allocations.", s.evalAllocs),

@@ -38,6 +38,8 @@ func (fakeAgent) Monitor(context.Context, string, bool) (<-chan []byte, error) {
 }
 func (fakeAgent) Join(context.Context, []string) (int, error) { return 1, nil }
 func (fakeAgent) ForceLeave(string) error                     { return nil }
+func (fakeAgent) Schedulers() (string, int)                   { return "s1", 2 }
+func (fakeAgent) Reload() error                               { return nil }
 func (fakeAgent) Leave(context.Context) error                 { return nil }
 func (fakeAgent) Servers() []string                           { return nil }
 
@@ -133,7 +135,7 @@ func TestErrorsBecomeStatuses(t *testing.T) {
 // waits as they do, for clients that watch it.
 func TestListsOfLaterVersions(t *testing.T) {
 	h := serverOn(t, func(*rpc.Server) {})
-	for _, path := range []string{"/v1/services", "/v1/service/x", "/v1/volumes", "/v1/plugins", "/v1/scaling/policies", "/v1/vars"} {
+	for _, path := range []string{"/v1/services", "/v1/service/x", "/v1/volumes", "/v1/plugins", "/v1/scaling/policies", "/v1/vars", "/v1/job/x/services", "/v1/job/x/actions", "/v1/volumes/claims", "/v1/deployment/allocations/x"} {
 		resp, body := do(t, "GET", h.URL+path, "")
 		if resp.StatusCode != 200 || body != "[]" || resp.Header.Get("X-Nomad-Index") != "1" || resp.Header.Get("X-Nomad-Knownleader") != "true" {
 			t.Errorf("%s: %d %q %v", path, resp.StatusCode, body, resp.Header)
@@ -142,6 +144,31 @@ func TestListsOfLaterVersions(t *testing.T) {
 	begin := time.Now()
 	if resp, body := do(t, "GET", h.URL+"/v1/services?index=1&wait=20ms", ""); resp.StatusCode != 200 || body != "[]" || time.Since(begin) < 20*time.Millisecond {
 		t.Errorf("a blocking query came back after %s: %d %q", time.Since(begin), resp.StatusCode, body)
+	}
+}
+
+// TestWhatIsNotThere: everything that clients may ask for answers in words.
+func TestWhatIsNotThere(t *testing.T) {
+	h := serverOn(t, func(*rpc.Server) {})
+	for ask, want := range map[string]string{
+		"GET /v1/acl/policies": "400 ACL support disabled", "PUT /v1/acl/token": "400 ACL support disabled",
+		"GET /v1/acl/auth-methods": "400 ACL support disabled", "DELETE /v1/acl/role/x": "400 ACL support disabled",
+		"GET /v1/volume/csi/x": "404 volume not found", "PUT /v1/volume/host/create": "501 volumes are not supported by this version",
+		"GET /v1/volumes/external": `200 {"NextToken":"","Volumes":[]}`, "DELETE /v1/volumes/claim/x": "404 volume claim not found",
+		"GET /v1/plugin/csi/x": "404 plugin not found", "GET /v1/deployment/x": "404 deployment not found",
+		"PUT /v1/deployment/promote/x": "404 deployment not found", "GET /v1/var/a/b": "404 variable not found",
+		"PUT /v1/var/a/b": "501 variables are not supported by this version", "GET /v1/scaling/policy/x": "404 policy not found",
+		"DELETE /v1/service/a/b": "404 service registration not found", "PUT /v1/quota": "501 Nomad Enterprise only endpoint",
+		"GET /v1/client/allocation/x/pause": "500 Enterprise only", "GET /v1/operator/keyring/keys": "501 the keyring over HTTP is not supported by this version",
+		"PUT /v1/node/pool/x": "501 changing node pools is not supported by this version", "PUT /v1/namespace": "501 changing namespaces is not supported by this version",
+		"GET /v1/allocation/x/checks": "200 {}", "GET /v1/agent/schedulers/config": `200 {"enabled_schedulers":["batch","service","sysbatch","system"],"num_schedulers":2,"server_id":"s1"}`,
+		"GET /v1/none": "404 ",
+	} {
+		method, path, _ := strings.Cut(ask, " ")
+		resp, body := do(t, method, h.URL+path, "")
+		if got := fmt.Sprintf("%d %s", resp.StatusCode, strings.TrimSpace(body)); got != want {
+			t.Errorf("%s: %s, want %s", ask, got, want)
+		}
 	}
 }
 

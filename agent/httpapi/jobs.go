@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/api/jobspec"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 )
 
 func (s *Server) jobRoutes() []Route {
@@ -367,7 +368,7 @@ func (s *Server) scaleJob(q *request) (any, error) {
 		Count          *int64
 		Message        string
 		Error          bool
-		Meta           map[string]any
+		Meta           scaling.RawJSON
 		PolicyOverride bool
 		EnforceIndex   bool
 		JobModifyIndex uint64
@@ -375,13 +376,9 @@ func (s *Server) scaleJob(q *request) (any, error) {
 	if err := q.body(&body, false); err != nil {
 		return nil, err
 	}
-	meta := map[string]string{}
-	for k, v := range body.Meta {
-		meta[k] = fmt.Sprint(v)
-	}
 	out, err := msg.JobScale.Call(q.r.Context(), s.cfg.Servers, &msg.JobScaleRequest{
 		WriteOptions: q.writeOptions(), JobID: q.r.PathValue("id"), Group: body.Target["Group"], Count: body.Count,
-		Message: body.Message, Error: body.Error, Meta: meta, PolicyOverride: body.PolicyOverride,
+		Message: body.Message, Error: body.Error, Meta: body.Meta, PolicyOverride: body.PolicyOverride,
 		EnforceIndex: body.EnforceIndex, JobModifyIndex: body.JobModifyIndex,
 	})
 	return q.registered(out, err)

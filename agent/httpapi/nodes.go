@@ -1,11 +1,15 @@
 package httpapi
 
 import (
+	"net/http"
+	"strconv"
+
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
 )
 
 func (s *Server) nodeRoutes() []Route {
+	pools, spaces := later("changing node pools is"), later("changing namespaces is")
 	return []Route{
 		get("/v1/nodes", "List nodes.", s.listNodes),
 		get("/v1/node/{id}", "Read a node.", s.getNode),
@@ -13,11 +17,13 @@ func (s *Server) nodeRoutes() []Route {
 		put("/v1/node/{id}/eligibility", "Open or close a node for new work.", s.nodeEligibility),
 		put("/v1/node/{id}/purge", "Forget a node.", s.purgeNode),
 		put("/v1/node/{id}/evaluate", "Have the jobs of a node looked at.", s.evaluateNode),
-		get("/v1/node/pools", "List node pools.", s.nodePools),
-		get("/v1/node/pool/{name}", "Read a node pool.", s.nodePool),
+		get("/v1/node/pools", "List node pools.", s.nodePools).with(http.MethodPut, pools),
+		get("/v1/node/pool/{name}", "Read a node pool.", s.nodePool).with(http.MethodPut, pools).with(http.MethodDelete, pools),
 		get("/v1/node/pool/{name}/nodes", "List the nodes of a pool.", s.poolNodes),
+		get("/v1/node/pool/{name}/jobs", "List the jobs of a pool.", s.poolJobs),
+		get("/v1/client/metadata", "Read a node's metadata.", s.nodeMeta).with(http.MethodPut, later("changing a node's metadata is")),
 		get("/v1/namespaces", "List namespaces.", s.namespaces),
-		get("/v1/namespace/{name}", "Read a namespace.", s.namespace),
+		get("/v1/namespace/{name}", "Read a namespace.", s.namespace).with(http.MethodPut, spaces).with(http.MethodDelete, spaces),
 	}
 }
 
@@ -46,6 +52,32 @@ func (s *Server) nodeList(q *request, pool string) (any, error) {
 func (s *Server) listNodes(q *request) (any, error) { return s.nodeList(q, "") }
 
 func (s *Server) poolNodes(q *request) (any, error) { return s.nodeList(q, q.r.PathValue("name")) }
+
+func (s *Server) poolJobs(q *request) (any, error) {
+	filter := "NodePool == " + strconv.Quote(q.r.PathValue("name"))
+	if q.query.Filter != "" {
+		filter += " and (" + q.query.Filter + ")"
+	}
+	q.query.Filter = filter
+	return s.listJobs(q)
+}
+
+// nodeMeta is the metadata of a node, this one without ?node_id. None of it is
+// dynamic yet.
+func (s *Server) nodeMeta(q *request) (any, error) {
+	id := q.param("node_id")
+	if id == "" && s.cfg.Local != nil {
+		id = s.cfg.Local.NodeID()
+	}
+	out, err := msg.NodeGet.Call(q.r.Context(), s.cfg.Servers, &msg.IDQuery{QueryOptions: q.query, ID: id})
+	if err != nil {
+		return nil, err
+	}
+	if out.Node == nil {
+		return nil, model.Errorf(model.CodeNotFound, "node not found")
+	}
+	return map[string]any{"Meta": out.Node.Meta, "Static": out.Node.Meta, "Dynamic": map[string]any{}}, nil
+}
 
 // nodeID is the path's id; a malformed one is refused in the words clients know.
 func (q *request) nodeID() (string, error) {

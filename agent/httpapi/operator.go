@@ -25,7 +25,6 @@ func (s *Server) operatorRoutes() []Route {
 		peer,
 		put("/v1/operator/raft/transfer-leadership", "Hand leadership to another server.", s.transferLeadership),
 		scheduler,
-		get("/v1/agent/schedulers/config", "Read the scheduler workers' configuration.", s.schedulers),
 		get("/v1/operator/autopilot/configuration", "Read or set the autopilot configuration.", s.autopilotConfig).
 			with(http.MethodPut, s.setAutopilotConfig),
 		get("/v1/operator/autopilot/health", "Read autopilot's view of the servers.", s.autopilotHealth),

@@ -160,7 +160,7 @@ func (c *conn) ready(ctx context.Context) error {
 
 func (c *conn) unreachable(cause error) error {
 	if cause == nil {
-		cause = errors.New("the connection broke while it was set up")
+		cause = errors.New("the connection broke while it was set up: the other side may not trust this agent, its log says why")
 	}
 	return &notSent{cause: model.Errorf(model.CodeUnavailable, "cannot reach %s: %w", c.addr, cause)}
 }

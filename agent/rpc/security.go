@@ -23,9 +23,8 @@ const KeyBytes = authority.KeyBytes
 // Security encrypts and authenticates connections between agents, both ways:
 //
 //   - Plaintext: nothing, for development and trusted networks;
-//   - FromKey: from the cluster's gossip key. Every agent derives the same
-//     certificate authority from it and mints itself a certificate at start, so
-//     whoever holds the key is in and nobody else;
+//   - FromKey: from the cluster's gossip key. Every agent derives the same certificate authority from it
+//     and mints itself a certificate at start, so whoever holds the key is in and nobody else;
 //   - FromFiles: certificates an operator made.
 type Security struct {
 	material atomic.Pointer[material]
@@ -79,36 +78,40 @@ func (s *Security) SetKeys(primary []byte, others ...[]byte) error {
 	if err != nil {
 		return err
 	}
-	s.material.Store(newMaterial(leaf, roots, "", "belongs to another cluster: its encrypt key differs"))
+	s.material.Store(newMaterial(leaf, roots, "", "belongs to another cluster: its encrypt key differs, or it has tls certificates and this one has none"))
 	return nil
 }
 
 // Files are an operator's certificates, PEM.
 type Files struct {
 	CA, Cert, Key string
-	// ServerName, when set, is a DNS name that the certificate of every server
-	// dialled must carry ("server.global.steppe"), so that a client's certificate
-	// cannot pose as a server.
+	// ServerName, when set, is a DNS name that the certificate of every server dialled must carry
+	// ("server.global.nomad"), so that a client's certificate cannot pose as a server.
 	ServerName string
 }
 
 // FromFiles reads certificates. Both sides must be signed by the CA.
 func FromFiles(f Files) (*Security, error) {
+	s := new(Security)
+	return s, s.SetFiles(f)
+}
+
+// SetFiles reads certificates anew. Connections that stand are not touched; on failure nothing changes.
+func (s *Security) SetFiles(f Files) error {
 	pem, err := os.ReadFile(f.CA)
 	if err != nil {
-		return nil, model.Errorf(model.CodeInvalid, "tls ca_file: %w", err)
+		return model.Errorf(model.CodeInvalid, "tls ca_file: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, model.Errorf(model.CodeInvalid, "tls ca_file %s holds no certificate", f.CA)
+		return model.Errorf(model.CodeInvalid, "tls ca_file %s holds no certificate", f.CA)
 	}
 	leaf, err := tls.LoadX509KeyPair(f.Cert, f.Key)
 	if err != nil {
-		return nil, model.Errorf(model.CodeInvalid, "tls cert_file, key_file: %w", err)
+		return model.Errorf(model.CodeInvalid, "tls cert_file, key_file: %w", err)
 	}
-	s := new(Security)
 	s.material.Store(newMaterial(leaf, roots, f.ServerName, "is not trusted by this agent's tls ca_file"))
-	return s, nil
+	return nil
 }
 
 // newMaterial builds both sides. stranger completes "the agent at ADDR ..." for
@@ -120,15 +123,13 @@ func newMaterial(leaf tls.Certificate, roots *x509.CertPool, serverName, strange
 	return &material{
 		client: &tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{leaf},
-			// The chain is verified by check: agents are reached by address, and
-			// a stranger shall be told in words.
+			// The chain is verified by check: agents are reached by address, and a stranger shall be told in words.
 			InsecureSkipVerify: true, VerifyConnection: check(serverName),
 		},
 		server: &tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{leaf},
 			ClientAuth: tls.RequireAnyClientCert, VerifyConnection: check(""),
-			// Every connection authenticates anew: after a key rotation no ticket
-			// of the old key may let anyone in.
+			// Every connection authenticates anew: after a key rotation no ticket of the old key may let anyone in.
 			SessionTicketsDisabled: true,
 		},
 	}

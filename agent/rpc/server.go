@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -39,8 +40,9 @@ type Server struct {
 	base    context.Context // ends with Run; in-process streams end with it
 	end     context.CancelFunc
 
-	mu       sync.RWMutex
-	handlers map[string]*handler
+	Requests, Failures atomic.Uint64 // that came over the network, and those of them that failed
+	mu                 sync.RWMutex
+	handlers           map[string]*handler
 }
 
 // handler is one registered method; exactly one of unary and stream is set.
@@ -153,7 +155,11 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, opts []grpc.ServerO
 
 // serveStream handles every call and stream that arrives over the network.
 func (s *Server) serveStream(_ any, st grpc.ServerStream) error {
+	s.Requests.Add(1)
 	trailer, err := toStatus(s.dispatch(st))
+	if err != nil {
+		s.Failures.Add(1)
+	}
 	if trailer != nil {
 		st.SetTrailer(trailer)
 	}

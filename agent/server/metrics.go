@@ -17,7 +17,10 @@ import (
 // where the same thing is counted.
 type metrics struct {
 	queue      atomic.Pointer[broker.Queue] // of the latest term
+	planner    atomic.Pointer[planner.Planner]
 	decisions  *prometheus.HistogramVec
+	invoked    map[string]prometheus.Summary // by type of job, in ms
+	evaluated  prometheus.Summary            // in ms
 	verifying  prometheus.Histogram
 	plans      prometheus.Counter
 	placements prometheus.Counter
@@ -26,6 +29,9 @@ type metrics struct {
 	proposing  *prometheus.HistogramVec
 	commands   *prometheus.CounterVec
 }
+
+// quantiles are those that dashboards read, with how exact they are.
+var quantiles = map[float64]float64{0.5: 0.05, 0.9: 0.01, 0.99: 0.001}
 
 // seconds are the buckets of durations: 100 µs to 13 s.
 var seconds = prometheus.ExponentialBuckets(0.0001, 2, 18)
@@ -37,7 +43,16 @@ func newMetrics() *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
+	summary := func(name, help string) prometheus.Summary {
+		return prometheus.NewSummary(prometheus.SummaryOpts{Name: name, Help: help, Objectives: quantiles})
+	}
+	invoked := make(map[string]prometheus.Summary)
+	for _, t := range []string{model.JobTypeService, model.JobTypeBatch, model.JobTypeSystem, model.JobTypeSysbatch} {
+		invoked[t] = summary("nomad_nomad_worker_invoke_scheduler_"+t, "Milliseconds of one scheduling decision.")
+	}
 	return &metrics{
+		invoked:   invoked,
+		evaluated: summary("nomad_nomad_plan_evaluate", "Milliseconds to verify one batch of plans."),
 		decisions: histogram("nomad_nomad_worker_invoke_scheduler_seconds", "Time of one scheduling decision.", "type"),
 		verifying: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "nomad_nomad_plan_evaluate_seconds", Help: "Time to verify one batch of plans.", Buckets: seconds,
@@ -55,10 +70,22 @@ func newMetrics() *metrics {
 
 func (m *metrics) decision(jobType string, took time.Duration) {
 	m.decisions.WithLabelValues(jobType).Observe(took.Seconds())
+	if s := m.invoked[jobType]; s != nil {
+		s.Observe(took.Seconds() * 1e3)
+	}
+}
+
+// plansWaiting is the length of the latest term's queue of plans.
+func (m *metrics) plansWaiting() int {
+	if p := m.planner.Load(); p != nil {
+		return p.Waiting()
+	}
+	return 0
 }
 
 func (m *metrics) batch(b planner.Batch) {
 	m.verifying.Observe(b.Verifying.Seconds())
+	m.evaluated.Observe(b.Verifying.Seconds() * 1e3)
 	m.plans.Add(float64(b.Plans))
 	m.placements.Add(float64(b.Placements))
 	m.refused.Add(float64(b.RefusedNodes))
@@ -75,7 +102,10 @@ func (m *metrics) step(s loop.Step) {
 // register registers everything, with gauges that read the server's state.
 func (m *metrics) register(r prometheus.Registerer, s *Server) error {
 	all := []prometheus.Collector{
-		m.decisions, m.verifying, m.plans, m.placements, m.refused, m.steps, m.proposing, m.commands,
+		m.decisions, m.verifying, m.plans, m.placements, m.refused, m.steps, m.proposing, m.commands, m.evaluated,
+	}
+	for _, s := range m.invoked {
+		all = append(all, s)
 	}
 	gauge := func(name, help string, read func() float64) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
@@ -94,6 +124,7 @@ func (m *metrics) register(r prometheus.Registerer, s *Server) error {
 	gauge("nomad_nomad_broker_total_pending", "Evaluations behind another one of their job.", sizes(func(c broker.Counts) int { return c.Waiting }))
 	gauge("nomad_nomad_broker_total_waiting", "Evaluations that wait for a time.", sizes(func(c broker.Counts) int { return c.Delayed }))
 	gauge("nomad_nomad_blocked_evals_total_blocked", "Evaluations that wait for room.", sizes(func(c broker.Counts) int { return c.Blocked }))
+	gauge("nomad_nomad_plan_queue_depth", "Plans that wait to be verified.", func() float64 { return float64(m.plansWaiting()) })
 	gauge("nomad_nomad_heartbeat_active", "Nodes connected to this server.", func() float64 { return float64(s.hub.Len()) })
 	for name, table := range map[string]state.Table{
 		"jobs": state.TableJobs, "nodes": state.TableNodes, "allocs": state.TableAllocs, "evals": state.TableEvals,

@@ -66,6 +66,7 @@ func (s *Server) pipeline(ctx context.Context, g *errgroup.Group) error {
 	plans := planner.New(planner.Config{
 		View: view, Proposer: s.deps.Host, Logger: s.deps.Logger, OnBatch: s.metrics.batch,
 	})
+	s.metrics.planner.Store(plans)
 	workers := worker.New(worker.Config{
 		Count: s.cfg.Schedulers, Evals: evals, View: view, Planner: plans, Proposer: s.deps.Host,
 		Now: s.deps.Now, Logger: s.deps.Logger, OnDecision: s.metrics.decision,

@@ -23,7 +23,7 @@ var Agent = &base.Command{
 	Name: "agent", Synopsis: "Run an agent: a server, a client, or both", Offline: true,
 	Long: `With -dev: both roles on loopback, nothing kept, everything stopped at the end. Else the configuration says what the agent is; -config may be given many times, files and directories (their *.hcl and *.json), later ones lie over earlier ones, other options over all.
 
-SIGINT and SIGTERM end the agent: tasks of a client go on and are taken over by the next start. SIGHUP is reserved.`,
+SIGINT and SIGTERM end the agent: tasks of a client go on and are taken over by the next start. SIGHUP has it read its certificates anew.`,
 	Example: "steppe agent -dev\nsteppe agent -config /etc/steppe.d",
 	New:     func() base.Runner { return &run{} },
 }
@@ -104,7 +104,7 @@ func untilSignal(ctx context.Context, a *agent.Agent, cfg *config.Config, logs *
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -113,6 +113,10 @@ func untilSignal(ctx context.Context, a *agent.Agent, cfg *config.Config, logs *
 		case err := <-done:
 			return err
 		case s := <-signals:
+			if s == syscall.SIGHUP {
+				_ = a.Reload() // it says so itself
+				continue
+			}
 			leave := s == os.Interrupt && cfg.LeaveOnInterrupt || s == syscall.SIGTERM && cfg.LeaveOnTerminate
 			logs.Logger().Info("signal received", "signal", s.String(), "leave", leave)
 			if leave && a.Leave(ctx) == nil {

@@ -26,7 +26,7 @@ type scale struct {
 
 func (s *scale) Flags(fs *flag.FlagSet) {
 	s.following.Flags(fs)
-	fs.StringVar(&s.message, "message", "", "A `text` for the record; this version answers that it does not keep it.")
+	fs.StringVar(&s.message, "message", "", "Why, a `text` for the record; job scaling-events shows it.")
 }
 
 func (s *scale) Run(ctx context.Context, o *base.IO, args []string) error {

@@ -6,9 +6,13 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/steppe-project/steppe/command/base"
+	"github.com/steppe-project/steppe/model"
 )
 
 // EventStream is "event stream".
@@ -30,12 +34,38 @@ func (e *eventStream) Flags(fs *flag.FlagSet) {
 }
 
 func (e *eventStream) Run(ctx context.Context, o *base.IO, _ []string) error {
+	for _, t := range e.topics {
+		if err := checkTopic(t); err != nil {
+			return err
+		}
+	}
 	r, err := o.Client.Cluster().Events(ctx, e.index, e.topics...)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	return unlessInterrupted(ctx, lines(o.Out, r))
+}
+
+// topics are those that the event stream knows; some have no events yet.
+var topics = []string{
+	model.TopicJob, model.TopicAllocation, model.TopicEvaluation, model.TopicNode, model.TopicDeployment, model.TopicNodePool,
+	model.TopicService, "Variable", "ACLPolicy", "ACLToken", "ACLRole", "ACLAuthMethod", "ACLBindingRule", "HostVolume",
+	"CSIVolume", "CSIPlugin", "Operator", model.TopicAll,
+}
+
+// checkTopic refuses a topic that will never have an event: the stream would just
+// stay silent.
+func checkTopic(text string) error {
+	name, _, _ := strings.Cut(text, ":")
+	if slices.Contains(topics, name) {
+		return nil
+	}
+	hint := ""
+	if c := base.Closest(name, topics); c != "" {
+		hint = fmt.Sprintf(" (did you mean %s?)", c)
+	}
+	return model.Errorf(model.CodeInvalid, "no topic %q%s; there are %s", name, hint, strings.Join(topics, ", "))
 }
 
 // lines copies JSON lines without the empty objects that keep a connection alive.

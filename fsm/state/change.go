@@ -19,12 +19,14 @@ const (
 	TableRequests    Table = "requests" // outcomes of commands with a request id
 	TableServices    Table = "services"
 	TableVariables   Table = "variables"
+	TableScaling     Table = "scaling_events"
 )
 
 // Tables lists every table. Append only: the state hash depends on the order.
 var Tables = [...]Table{
 	TableNamespaces, TableNodePools, TableConfig, TableNodes, TableJobs, TableJobVersions, TableSubmissions,
 	TableJobSummary, TableEvals, TableDeployments, TableAllocs, TableRequests, TableServices, TableVariables,
+	TableScaling,
 }
 
 // tableCount is the number of tables; fixed-size arrays are indexed by ordinal.
@@ -55,6 +57,7 @@ var ordinals = func() map[Table]int {
 //	                    *model.ClusterMetadata, *model.SigningKey
 //	                                          key scheduler, autopilot, cluster, signing_key/id
 //	requests            *Request              key id
+//	scaling_events      *ScalingEvents        key namespace/id of the job
 type Change struct {
 	Table  Table
 	Key    string

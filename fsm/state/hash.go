@@ -69,6 +69,7 @@ func eachTable(s *Snapshot, v visitor) error {
 		func() error { return visit(v, TableEvals, &s.evals.trees[byKey]) },
 		func() error { return visit(v, TableDeployments, &s.deployments.trees[byKey]) },
 		func() error { return visit(v, TableRequests, &s.requests.trees[byKey]) },
+		func() error { return visit(v, TableScaling, &s.scaling.trees[byKey]) },
 		func() error { return visitAllocs(v, &s.allocs.trees[byKey]) },
 	}
 	for _, step := range steps {

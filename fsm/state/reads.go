@@ -66,6 +66,13 @@ func (s *Snapshot) JobSummary(namespace, id string) *model.JobSummary {
 	})
 }
 
+// ScalingEvents returns the last scaling actions on a job.
+func (s *Snapshot) ScalingEvents(namespace, id string) *ScalingEvents {
+	return s.scaling.trees[byKey].Get(func(e *ScalingEvents) int {
+		return comparePair(e.Namespace, e.JobID, namespace, id)
+	})
+}
+
 // Submission returns the text that a version of a job came from.
 func (s *Snapshot) Submission(namespace, id string, version uint64) *Submission {
 	return s.submissions.trees[byKey].Get(func(j *Submission) int {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 )
 
 //go:generate go tool msgp -file records.go -o records_gen.go -tests=false -io=false -unexported
@@ -26,6 +27,15 @@ type Request struct {
 	Value   []byte     // the result's msgpack form, empty for none
 	Code    model.Code // of the error, empty for success
 	Message string     // of the error
+}
+
+// ScalingEvents are the last scaling actions on the groups of a job, newest
+// first.
+type ScalingEvents struct {
+	Namespace   string
+	JobID       string
+	Groups      map[string][]*scaling.Event
+	ModifyIndex uint64
 }
 
 // snapshotHeader opens a snapshot.

@@ -70,6 +70,7 @@ func newStages(x *Txn) map[Table]stage {
 		TableJobSummary:  &rowStage[model.JobSummary, *model.JobSummary]{schema: &summarySchema},
 		TableEvals:       &rowStage[model.Evaluation, *model.Evaluation]{schema: &evalSchema},
 		TableDeployments: &rowStage[model.Deployment, *model.Deployment]{schema: &deploySchema},
+		TableScaling:     &rowStage[ScalingEvents, *ScalingEvents]{schema: &scalingSchema},
 		TableRequests:    &rowStage[Request, *Request]{schema: &requestSchema},
 		TableAllocs: &allocStage{
 			rowStage: rowStage[model.Allocation, *model.Allocation]{schema: &allocSchema},

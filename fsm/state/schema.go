@@ -293,6 +293,15 @@ var allocSchema = schema[model.Allocation]{
 	after: (*Txn).tallyAlloc,
 }
 
+var scalingSchema = schema[ScalingEvents]{
+	name: TableScaling, ordinal: 14,
+	key:     func(s *ScalingEvents) string { return JobKey(s.Namespace, s.JobID) },
+	content: func(s *Snapshot) *table[ScalingEvents] { return &s.scaling },
+	indexes: []index[ScalingEvents]{{order: func(a, b *ScalingEvents) int {
+		return comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID)
+	}}},
+}
+
 var requestSchema = schema[Request]{
 	name: TableRequests, ordinal: 11,
 	key:     func(r *Request) string { return r.ID },

@@ -33,6 +33,7 @@ type Snapshot struct {
 	deployments table[model.Deployment]
 	allocs      table[model.Allocation]
 	requests    table[Request]
+	scaling     table[ScalingEvents]
 }
 
 // Index is the log index that the snapshot stands at.
@@ -77,6 +78,8 @@ func (s *Snapshot) Count(t Table) int {
 		return s.allocs.trees[byKey].Size()
 	case TableRequests:
 		return s.requests.trees[byKey].Size()
+	case TableScaling:
+		return s.scaling.trees[byKey].Size()
 	}
 	return 0
 }

@@ -64,6 +64,8 @@ func (x *Txn) Put(row any) {
 		put(x, &submissionSchema, row)
 	case *Request:
 		put(x, &requestSchema, row)
+	case *ScalingEvents:
+		put(x, &scalingSchema, row)
 	case *model.NodePool:
 		put(x, &poolSchema, row)
 	case *model.Namespace:
@@ -104,6 +106,8 @@ func (x *Txn) Delete(row any) {
 		drop(x, &submissionSchema, row)
 	case *Request:
 		drop(x, &requestSchema, row)
+	case *ScalingEvents:
+		drop(x, &scalingSchema, row)
 	case *model.NodePool:
 		drop(x, &poolSchema, row)
 	case *model.Namespace:
@@ -191,6 +195,8 @@ func (x *Txn) undo(c Change) {
 		revert(x, &summarySchema, c)
 	case *Submission:
 		revert(x, &submissionSchema, c)
+	case *ScalingEvents:
+		revert(x, &scalingSchema, c)
 	case *Request:
 		revert(x, &requestSchema, c)
 	case *model.NodePool:

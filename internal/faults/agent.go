@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -30,11 +31,15 @@ type Agent struct {
 	// UID is the user it runs as, 0 = the test's.
 	UID uint32
 
-	site *Site
-	bin  string // the site's own link to the binary
-	conf string
-	cmd  *exec.Cmd
-	done chan error // gets the process' end once
+	// Env is added to the environment of its CLI.
+	Env []string
+
+	secure bool
+	site   *Site
+	bin    string // the site's own link to the binary
+	conf   string
+	cmd    *exec.Cmd
+	done   chan error // gets the process' end once
 }
 
 // Agent adds an agent with a configuration in HCL; name, address, data directory
@@ -80,7 +85,22 @@ func (a *Agent) Configure(conf string) {
 }
 
 // URL is its HTTP address.
-func (a *Agent) URL() string { return "http://" + a.Addr + ":4646" }
+func (a *Agent) URL() string {
+	if a.secure {
+		return "https://" + a.Addr + ":4646"
+	}
+	return "http://" + a.Addr + ":4646"
+}
+
+// UseTLS has the test and the CLI talk to it with certificates.
+func (a *Agent) UseTLS(c api.TLSConfig) {
+	a.site.t.Helper()
+	a.secure = true
+	var err error
+	if a.API, err = api.New(api.Config{Address: a.URL(), Dial: a.site.dial, TLS: c}); err != nil {
+		a.site.t.Fatal(err)
+	}
+}
 
 // command is the binary with args, where the agent stands (inside) or the test.
 func (a *Agent) command(inside bool, args ...string) *exec.Cmd {
@@ -188,7 +208,7 @@ func (a *Agent) CLI(args ...string) (string, error) {
 	defer cancel()
 	var out bytes.Buffer
 	cmd := a.command(false, args...)
-	cmd.Env = append(os.Environ(), "STEPPE_ADDR="+a.URL())
+	cmd.Env = append(append(os.Environ(), "STEPPE_ADDR="+a.URL()), a.Env...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		return "", err
@@ -236,4 +256,22 @@ func short() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	context.AfterFunc(ctx, cancel)
 	return ctx
+}
+
+// TLSConn is a connection to its HTTP port.
+func (a *Agent) TLSConn(c api.TLSConfig) (*tls.Conn, error) {
+	conf, err := c.Load()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := a.site.dial(short(), "tcp", a.Addr+":4646")
+	if err != nil {
+		return nil, err
+	}
+	conf.ServerName = a.Addr
+	conn := tls.Client(raw, conf)
+	if err := conn.HandshakeContext(short()); err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	return conn, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -256,6 +257,13 @@ func (s *Set) Get(id string) (*Runner, error) {
 		return r, nil
 	}
 	return nil, model.Errorf(model.CodeNotFound, "Unknown allocation %q", id)
+}
+
+// All lists the runners, in no order.
+func (s *Set) All() []*Runner {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.runners))
 }
 
 // Ended is an allocation that may be removed.

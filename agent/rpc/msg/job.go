@@ -1,6 +1,9 @@
 package msg
 
-import "github.com/steppe-project/steppe/model"
+import (
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
+)
 
 //go:generate go tool msgp -file job.go -tests=false -io=false
 
@@ -41,7 +44,8 @@ type JobEvaluateRequest struct {
 	ForceReschedule bool
 }
 
-// JobScaleRequest sets one group's count (Count nil: only an event is recorded).
+// JobScaleRequest sets one group's count and records the action (Count nil: only
+// that).
 type JobScaleRequest struct {
 	WriteOptions
 	JobID          string
@@ -49,7 +53,7 @@ type JobScaleRequest struct {
 	Count          *int64
 	Message        string
 	Error          bool
-	Meta           map[string]string
+	Meta           scaling.RawJSON // an object
 	PolicyOverride bool
 	EnforceIndex   bool
 	JobModifyIndex uint64
@@ -123,17 +127,5 @@ type TaskGroupScaleStatus struct {
 	Running   int
 	Healthy   int
 	Unhealthy int
-	Events    []*ScalingEvent
-}
-
-// ScalingEvent is one change of a group's count. Time in unix ns.
-type ScalingEvent struct {
-	Count         *int64
-	PreviousCount int64
-	Error         bool
-	Message       string
-	Meta          map[string]any
-	EvalID        string
-	Time          uint64
-	CreateIndex   uint64
+	Events    []*scaling.Event // newest first
 }

@@ -4,6 +4,7 @@ package msg
 
 import (
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 	"github.com/tinylib/msgp/msgp"
 )
 
@@ -810,10 +811,10 @@ func (z *JobScaleRequest) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.AppendBool(o, z.Error)
 	// string "Meta"
 	o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
-	for za0001, za0002 := range z.Meta {
-		o = msgp.AppendString(o, za0001)
-		o = msgp.AppendString(o, za0002)
+	o, err = z.Meta.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "Meta")
+		return
 	}
 	// string "PolicyOverride"
 	o = append(o, 0xae, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79, 0x4f, 0x76, 0x65, 0x72, 0x72, 0x69, 0x64, 0x65)
@@ -893,32 +894,10 @@ func (z *JobScaleRequest) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "Meta":
-			var zb0002 uint32
-			zb0002, bts, err = msgp.ReadMapHeaderBytes(bts)
+			bts, err = z.Meta.UnmarshalMsg(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Meta")
 				return
-			}
-			if z.Meta == nil {
-				z.Meta = make(map[string]string, zb0002)
-			} else if len(z.Meta) > 0 {
-				clear(z.Meta)
-			}
-			for zb0002 > 0 {
-				var za0002 string
-				zb0002--
-				var za0001 string
-				za0001, bts, err = msgp.ReadStringBytes(bts)
-				if err != nil {
-					err = msgp.WrapError(err, "Meta")
-					return
-				}
-				za0002, bts, err = msgp.ReadStringBytes(bts)
-				if err != nil {
-					err = msgp.WrapError(err, "Meta", za0001)
-					return
-				}
-				z.Meta[za0001] = za0002
 			}
 		case "PolicyOverride":
 			z.PolicyOverride, bts, err = msgp.ReadBoolBytes(bts)
@@ -958,14 +937,7 @@ func (z *JobScaleRequest) Msgsize() (s int) {
 	} else {
 		s += msgp.Int64Size
 	}
-	s += 8 + msgp.StringPrefixSize + len(z.Message) + 6 + msgp.BoolSize + 5 + msgp.MapHeaderSize
-	if z.Meta != nil {
-		for za0001, za0002 := range z.Meta {
-			_ = za0002
-			s += msgp.StringPrefixSize + len(za0001) + msgp.StringPrefixSize + len(za0002)
-		}
-	}
-	s += 15 + msgp.BoolSize + 13 + msgp.BoolSize + 15 + msgp.Uint64Size
+	s += 8 + msgp.StringPrefixSize + len(z.Message) + 6 + msgp.BoolSize + 5 + z.Meta.Msgsize() + 15 + msgp.BoolSize + 13 + msgp.BoolSize + 15 + msgp.Uint64Size
 	return
 }
 
@@ -1477,179 +1449,6 @@ func (z *JobVersionsResponse) Msgsize() (s int) {
 }
 
 // MarshalMsg implements msgp.Marshaler
-func (z *ScalingEvent) MarshalMsg(b []byte) (o []byte, err error) {
-	o = msgp.Require(b, z.Msgsize())
-	// map header, size 8
-	// string "Count"
-	o = append(o, 0x88, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
-	if z.Count == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o = msgp.AppendInt64(o, *z.Count)
-	}
-	// string "PreviousCount"
-	o = append(o, 0xad, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73, 0x43, 0x6f, 0x75, 0x6e, 0x74)
-	o = msgp.AppendInt64(o, z.PreviousCount)
-	// string "Error"
-	o = append(o, 0xa5, 0x45, 0x72, 0x72, 0x6f, 0x72)
-	o = msgp.AppendBool(o, z.Error)
-	// string "Message"
-	o = append(o, 0xa7, 0x4d, 0x65, 0x73, 0x73, 0x61, 0x67, 0x65)
-	o = msgp.AppendString(o, z.Message)
-	// string "Meta"
-	o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
-	for za0001, za0002 := range z.Meta {
-		o = msgp.AppendString(o, za0001)
-		o, err = msgp.AppendIntf(o, za0002)
-		if err != nil {
-			err = msgp.WrapError(err, "Meta", za0001)
-			return
-		}
-	}
-	// string "EvalID"
-	o = append(o, 0xa6, 0x45, 0x76, 0x61, 0x6c, 0x49, 0x44)
-	o = msgp.AppendString(o, z.EvalID)
-	// string "Time"
-	o = append(o, 0xa4, 0x54, 0x69, 0x6d, 0x65)
-	o = msgp.AppendUint64(o, z.Time)
-	// string "CreateIndex"
-	o = append(o, 0xab, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.CreateIndex)
-	return
-}
-
-// UnmarshalMsg implements msgp.Unmarshaler
-func (z *ScalingEvent) UnmarshalMsg(bts []byte) (o []byte, err error) {
-	var field []byte
-	_ = field
-	var zb0001 uint32
-	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
-	if err != nil {
-		err = msgp.WrapError(err)
-		return
-	}
-	for zb0001 > 0 {
-		zb0001--
-		field, bts, err = msgp.ReadMapKeyZC(bts)
-		if err != nil {
-			err = msgp.WrapError(err)
-			return
-		}
-		switch msgp.UnsafeString(field) {
-		case "Count":
-			if msgp.IsNil(bts) {
-				bts, err = msgp.ReadNilBytes(bts)
-				if err != nil {
-					return
-				}
-				z.Count = nil
-			} else {
-				if z.Count == nil {
-					z.Count = new(int64)
-				}
-				*z.Count, bts, err = msgp.ReadInt64Bytes(bts)
-				if err != nil {
-					err = msgp.WrapError(err, "Count")
-					return
-				}
-			}
-		case "PreviousCount":
-			z.PreviousCount, bts, err = msgp.ReadInt64Bytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "PreviousCount")
-				return
-			}
-		case "Error":
-			z.Error, bts, err = msgp.ReadBoolBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "Error")
-				return
-			}
-		case "Message":
-			z.Message, bts, err = msgp.ReadStringBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "Message")
-				return
-			}
-		case "Meta":
-			var zb0002 uint32
-			zb0002, bts, err = msgp.ReadMapHeaderBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "Meta")
-				return
-			}
-			if z.Meta == nil {
-				z.Meta = make(map[string]interface{}, zb0002)
-			} else if len(z.Meta) > 0 {
-				clear(z.Meta)
-			}
-			for zb0002 > 0 {
-				var za0002 interface{}
-				zb0002--
-				var za0001 string
-				za0001, bts, err = msgp.ReadStringBytes(bts)
-				if err != nil {
-					err = msgp.WrapError(err, "Meta")
-					return
-				}
-				za0002, bts, err = msgp.ReadIntfBytes(bts)
-				if err != nil {
-					err = msgp.WrapError(err, "Meta", za0001)
-					return
-				}
-				z.Meta[za0001] = za0002
-			}
-		case "EvalID":
-			z.EvalID, bts, err = msgp.ReadStringBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "EvalID")
-				return
-			}
-		case "Time":
-			z.Time, bts, err = msgp.ReadUint64Bytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "Time")
-				return
-			}
-		case "CreateIndex":
-			z.CreateIndex, bts, err = msgp.ReadUint64Bytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "CreateIndex")
-				return
-			}
-		default:
-			bts, err = msgp.Skip(bts)
-			if err != nil {
-				err = msgp.WrapError(err)
-				return
-			}
-		}
-	}
-	o = bts
-	return
-}
-
-// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
-func (z *ScalingEvent) Msgsize() (s int) {
-	s = 1 + 6
-	if z.Count == nil {
-		s += msgp.NilSize
-	} else {
-		s += msgp.Int64Size
-	}
-	s += 14 + msgp.Int64Size + 6 + msgp.BoolSize + 8 + msgp.StringPrefixSize + len(z.Message) + 5 + msgp.MapHeaderSize
-	if z.Meta != nil {
-		for za0001, za0002 := range z.Meta {
-			_ = za0002
-			s += msgp.StringPrefixSize + len(za0001) + msgp.GuessSize(za0002)
-		}
-	}
-	s += 7 + msgp.StringPrefixSize + len(z.EvalID) + 5 + msgp.Uint64Size + 12 + msgp.Uint64Size
-	return
-}
-
-// MarshalMsg implements msgp.Marshaler
 func (z *TaskGroupScaleStatus) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// map header, size 6
@@ -1743,7 +1542,7 @@ func (z *TaskGroupScaleStatus) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			if cap(z.Events) >= int(zb0002) {
 				z.Events = (z.Events)[:zb0002]
 			} else {
-				z.Events = make([]*ScalingEvent, zb0002)
+				z.Events = make([]*scaling.Event, zb0002)
 			}
 			for za0001 := range z.Events {
 				if msgp.IsNil(bts) {
@@ -1754,7 +1553,7 @@ func (z *TaskGroupScaleStatus) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					z.Events[za0001] = nil
 				} else {
 					if z.Events[za0001] == nil {
-						z.Events[za0001] = new(ScalingEvent)
+						z.Events[za0001] = new(scaling.Event)
 					}
 					bts, err = z.Events[za0001].UnmarshalMsg(bts)
 					if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/memlog"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 )
 
 type stage struct {
@@ -159,7 +160,12 @@ func TestScaleBounds(t *testing.T) {
 		{msg.JobScaleRequest{JobID: "web", Group: "g", Count: n(-1)}, model.CodeInvalid},
 		{msg.JobScaleRequest{JobID: "web", Group: "g", Count: n(model.MaxCount + 1)}, model.CodeInvalid},
 		{msg.JobScaleRequest{JobID: "web", Group: "none", Count: n(1)}, model.CodeInvalid},
-		{msg.JobScaleRequest{JobID: "web", Group: "g"}, model.CodeInvalid},
+		{msg.JobScaleRequest{JobID: "web", Group: "g", Count: n(1), Error: true}, model.CodeInvalid},
+		{msg.JobScaleRequest{JobID: "web", Group: "g", Message: strings.Repeat("x", MaxScalingMessageBytes+1)}, model.CodeInvalid},
+		{msg.JobScaleRequest{JobID: "web", Group: "g", Meta: scaling.RawJSON("[1]")}, model.CodeInvalid},
+		{msg.JobScaleRequest{JobID: "web", Group: "g", Meta: scaling.RawJSON("{")}, model.CodeInvalid},
+		{msg.JobScaleRequest{JobID: "web"}, model.CodeInvalid},
+		{msg.JobScaleRequest{JobID: "web", Group: "g", Error: true, Message: "cannot"}, ""},
 		{msg.JobScaleRequest{JobID: "none", Group: "g", Count: n(1)}, model.CodeNotFound},
 		{msg.JobScaleRequest{JobID: "web", Group: "g", Count: n(3)}, ""},
 	} {

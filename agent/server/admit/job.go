@@ -205,47 +205,6 @@ func (d *Desk) jobEvaluate(ctx context.Context, r *msg.JobEvaluateRequest) (*msg
 	}, nil
 }
 
-// jobScale changes the count of one group.
-func (d *Desk) jobScale(ctx context.Context, r *msg.JobScaleRequest) (*msg.JobRegisterResponse, error) {
-	snap := d.cfg.Store.Snapshot()
-	if snap.SchedulerConfig().RejectJobRegistration {
-		return nil, model.Errorf(model.CodeDenied, "job registration, dispatch, and scale are disabled by the scheduler configuration")
-	}
-	switch {
-	case r.Group == "":
-		return nil, model.Errorf(model.CodeInvalid, "missing task group name for scaling action")
-	case r.Count == nil:
-		return nil, model.Errorf(model.CodeInvalid, "scaling events without a count are not kept by this version")
-	case r.Error:
-		return nil, model.Errorf(model.CodeInvalid, "scaling action should not contain count if error is true")
-	case *r.Count < 0:
-		return nil, model.Errorf(model.CodeInvalid, "scaling action count can't be negative")
-	case *r.Count > model.MaxCount:
-		return nil, model.Errorf(model.CodeInvalid, "scaling action count is %d; at most %d", *r.Count, model.MaxCount)
-	}
-	ns := r.RequestNamespace()
-	job := snap.Job(ns, r.JobID)
-	if job == nil {
-		return nil, model.Errorf(model.CodeNotFound, "job %q not found", r.JobID)
-	}
-	if job.Type == model.JobTypeSystem || job.Type == model.JobTypeSysbatch {
-		return nil, model.Errorf(model.CodeInvalid, "cannot scale jobs of type %q: they run once on every node", job.Type)
-	}
-	out, err := d.propose(ctx, r.RequestID, &fsm.ScaleJob{
-		Namespace: ns, ID: r.JobID, Group: r.Group, Count: int(*r.Count),
-		EnforceIndex: r.EnforceIndex, JobModifyIndex: r.JobModifyIndex,
-		Eval: d.eval(job, model.TriggerScaling, 0, r.RequestID),
-	})
-	if err != nil {
-		return nil, err
-	}
-	resp := registered(out)
-	if len(r.Meta) > 0 || r.Message != "" || r.Error {
-		resp.Warnings = warningsText([]string{"the message, error flag and meta data of scaling actions are not kept by this version"})
-	}
-	return resp, nil
-}
-
 // allocStop stops an allocation and has another one placed.
 func (d *Desk) allocStop(ctx context.Context, r *msg.AllocStopRequest) (*msg.EvalIDResponse, error) {
 	snap := d.cfg.Store.Snapshot()

@@ -82,6 +82,9 @@ type job struct {
 // New makes the planner of one term of leadership.
 func New(cfg Config) *Planner { return &Planner{cfg: cfg, queue: make(chan job, queueLength)} }
 
+// Waiting is how many plans wait to be verified.
+func (p *Planner) Waiting() int { return len(p.queue) }
+
 // Submit queues a plan for the evaluation as it was handed out. It blocks while
 // the queue is full and fails only with ctx. The plan belongs to the planner then.
 func (p *Planner) Submit(ctx context.Context, eval *model.Evaluation, plan *model.Plan) error {

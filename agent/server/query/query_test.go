@@ -15,6 +15,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/memlog"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 )
 
 type stage struct {
@@ -277,13 +278,13 @@ func TestSearch(t *testing.T) {
 func TestScaleEvents(t *testing.T) {
 	s := newStage()
 	s.job(model.DefaultNamespace, "web", nil)
-	s.Must(&fsm.ScaleJob{Namespace: model.DefaultNamespace, ID: "web", Group: "web", Count: 5})
+	s.Must(&fsm.ScaleJob{Namespace: model.DefaultNamespace, ID: "web", Group: "web", Count: 5, Event: &scaling.Event{Message: "more"}})
 	r, err := msg.JobScaleInfo.Call(t.Context(), s.call, &msg.JobQuery{JobID: "web"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := r.Status.TaskGroups["web"]
-	if g.Desired != 5 || len(g.Events) != 1 || *g.Events[0].Count != 5 || g.Events[0].PreviousCount != 2 {
+	if g.Desired != 5 || len(g.Events) != 1 || *g.Events[0].Count != 5 || g.Events[0].PreviousCount != 2 || g.Events[0].Message != "more" {
 		t.Errorf("%+v", g)
 	}
 }

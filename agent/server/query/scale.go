@@ -6,13 +6,14 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/scaling"
 )
 
-// jobScaleInfo answers the counts of a job's groups. Its events are the changes
-// of count among the kept versions.
+// jobScaleInfo answers the counts of a job's groups and the last scaling actions.
 func (q *Queries) jobScaleInfo(ctx context.Context, r *msg.JobQuery) (*msg.JobScaleStatusResponse, error) {
 	ns := r.RequestNamespace()
-	topics := []state.Topic{state.TopicJob(ns, r.JobID), state.TopicJobAllocs(ns, r.JobID)}
+	topics := []state.Topic{state.TopicJob(ns, r.JobID), state.TopicJobAllocs(ns, r.JobID),
+		state.TopicKey(state.TableScaling, state.JobKey(ns, r.JobID))}
 	return run(ctx, q, &r.QueryOptions, topics,
 		func(m *msg.JobScaleStatusResponse) *msg.QueryMeta { return &m.QueryMeta },
 		func(snap *state.Snapshot) (result[msg.JobScaleStatusResponse], error) {
@@ -26,6 +27,9 @@ func (q *Queries) jobScaleInfo(ctx context.Context, r *msg.JobQuery) (*msg.JobSc
 			for a := range snap.AllocsByJob(ns, r.JobID) {
 				index = max(index, a.ModifyIndex)
 			}
+			if events := snap.ScalingEvents(ns, r.JobID); events != nil {
+				index = max(index, events.ModifyIndex)
+			}
 			return result[msg.JobScaleStatusResponse]{resp, index, ""}, nil
 		})
 }
@@ -35,8 +39,12 @@ func scaleStatus(snap *state.Snapshot, job *model.Job) *msg.JobScaleStatus {
 		JobID: job.ID, Namespace: job.Namespace, JobCreateIndex: job.CreateIndex, JobModifyIndex: job.ModifyIndex,
 		JobStopped: job.Stop, TaskGroups: make(map[string]msg.TaskGroupScaleStatus, len(job.TaskGroups)),
 	}
+	var events map[string][]*scaling.Event
+	if row := snap.ScalingEvents(job.Namespace, job.ID); row != nil {
+		events = row.Groups
+	}
 	for _, g := range job.TaskGroups {
-		s.TaskGroups[g.Name] = msg.TaskGroupScaleStatus{Desired: g.Count, Events: scaleEvents(snap, job, g.Name)}
+		s.TaskGroups[g.Name] = msg.TaskGroupScaleStatus{Desired: g.Count, Events: events[g.Name]}
 	}
 	for a := range snap.AllocsByJob(job.Namespace, job.ID) {
 		g, ok := s.TaskGroups[a.TaskGroup]
@@ -57,34 +65,4 @@ func scaleStatus(snap *state.Snapshot, job *model.Job) *msg.JobScaleStatus {
 		s.TaskGroups[a.TaskGroup] = g
 	}
 	return s
-}
-
-// scaleEvents are the changes of a group's count that the kept versions show,
-// newest first.
-func scaleEvents(snap *state.Snapshot, job *model.Job, group string) []*msg.ScalingEvent {
-	var events []*msg.ScalingEvent
-	var later *model.Job
-	for v := range snap.JobVersions(job.Namespace, job.ID) {
-		if later != nil {
-			now, was := countOf(later, group), countOf(v, group)
-			if now != nil && was != nil && *now != *was {
-				events = append(events, &msg.ScalingEvent{
-					Count: now, PreviousCount: *was, Message: "count changed",
-					Time: uint64(later.SubmitTime), CreateIndex: later.JobModifyIndex,
-				})
-			}
-		}
-		later = v
-	}
-	return events
-}
-
-func countOf(job *model.Job, group string) *int64 {
-	for _, g := range job.TaskGroups {
-		if g.Name == group {
-			n := int64(g.Count)
-			return &n
-		}
-	}
-	return nil
 }
