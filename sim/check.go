@@ -50,17 +50,17 @@ func (c *checks) begin(w *world) {
 }
 
 // hashEvery is how often hashes are compared: they read the whole state.
-const hashEvery = 8
+const hashEvery = 40
 
 // follow applies what is committed and not yet seen.
 func (c *checks) follow() {
 	l := c.w.ledger
-	for c.index < l.last() && c.w.failed == nil {
+	for c.index < l.last() && !c.w.Failed() {
 		c.index++
 		raw := l.entries[c.index-l.first]
 		e, err := fsm.DecodeEntry(c.index, raw.term, raw.data)
 		if err != nil {
-			c.w.fail("entry %d: %v", c.index, err)
+			c.w.Fail("entry %d: %v", c.index, err)
 			return
 		}
 		c.machine.Apply(e)
@@ -80,7 +80,7 @@ func (c *checks) applied(s *server) {
 		c.follow()
 	}
 	if want, ok := c.hashes[s.applied]; ok && s.store.Snapshot().Hash() != want {
-		c.w.fail("%s has another state than the log gives at %d", s.name, s.applied)
+		c.w.Fail("%s has another state than the log gives at %d", s.name, s.applied)
 	}
 }
 
@@ -88,7 +88,7 @@ func (c *checks) applied(s *server) {
 func (c *checks) changes() {
 	changes, err := c.feed.Poll()
 	if err != nil {
-		c.w.fail("the change feed: %v", err)
+		c.w.Fail("the change feed: %v", err)
 		return
 	}
 	touched := map[string]bool{}
@@ -104,14 +104,14 @@ func (c *checks) changes() {
 		case *model.Node:
 			before, _ := changes[i].Before.(*model.Node)
 			if c.w.cfg.NoLoss && before != nil && before.Status == model.NodeStatusReady && after.Status == model.NodeStatusDown {
-				c.w.fail("node %s is taken down, and nothing has happened to it: %s", after.Name, after.StatusDescription)
+				c.w.Fail("node %s is taken down, and nothing has happened to it: %s", after.Name, after.StatusDescription)
 			}
 		case *model.Job:
 			before, _ := changes[i].Before.(*model.Job)
 			if !after.Stop && (before == nil || before.CreateIndex != after.CreateIndex || before.Version != after.Version) {
 				mark := after.Meta[markKey]
 				if c.marks[mark]++; c.marks[mark] > 1 {
-					c.w.fail("write %s of job %s was done %d times", mark, after.ID, c.marks[mark])
+					c.w.Fail("write %s of job %s was done %d times", mark, after.ID, c.marks[mark])
 				}
 			}
 		}
@@ -133,10 +133,10 @@ func (c *checks) forward(before, after *model.Allocation) {
 	}
 	a, b := steps[before.ClientStatus], steps[after.ClientStatus]
 	if b < a || a == 2 && before.ClientStatus != after.ClientStatus {
-		c.w.fail("allocation %s went from %s to %s", after.ID, before.ClientStatus, after.ClientStatus)
+		c.w.Fail("allocation %s went from %s to %s", after.ID, before.ClientStatus, after.ClientStatus)
 	}
 	if before.ServerTerminal() && !after.ServerTerminal() {
-		c.w.fail("allocation %s was stopped and is to run again", after.ID)
+		c.w.Fail("allocation %s was stopped and is to run again", after.ID)
 	}
 }
 
@@ -149,7 +149,7 @@ func (c *checks) alone(a *model.Allocation) {
 		if system(o) && o.NodeID != a.NodeID {
 			continue
 		}
-		c.w.fail("two allocations of %s are to run: %s on %s, %s on %s", a.Name, o.ID, o.NodeID, a.ID, a.NodeID)
+		c.w.Fail("two allocations of %s are to run: %s on %s, %s on %s", a.Name, o.ID, o.NodeID, a.ID, a.NodeID)
 	}
 }
 
@@ -177,14 +177,14 @@ func (c *checks) fits(nodeID string) {
 		disk += a.AllocatedResources.Shared.DiskMB
 		for _, p := range a.AllocatedResources.Shared.Ports {
 			if other := ports[p.Value]; other != "" {
-				c.w.fail("port %d of %s was given to %s and %s", p.Value, n.Name, other, a.ID)
+				c.w.Fail("port %d of %s was given to %s and %s", p.Value, n.Name, other, a.ID)
 			}
 			ports[p.Value] = a.ID
 		}
 	}
 	r := n.NodeResources
 	if cpu > lifecyclePeak*r.Cpu.CpuShares || memory > lifecyclePeak*r.Memory.MemoryMB || disk > r.Disk.DiskMB {
-		c.w.fail("node %s is given cpu %d of %d, memory %d of %d, disk %d of %d",
+		c.w.Fail("node %s is given cpu %d of %d, memory %d of %d, disk %d of %d",
 			n.Name, cpu, r.Cpu.CpuShares, memory, r.Memory.MemoryMB, disk, r.Disk.DiskMB)
 	}
 }
@@ -201,7 +201,7 @@ func (c *checks) started(n *node, r *runner, p *proc) {
 			continue
 		}
 		if o.alloc == p.alloc && o.task == p.task {
-			c.w.fail("%s runs %s twice: %s and %s", n.name, p.task, o.id, p.id)
+			c.w.Fail("%s runs %s twice: %s and %s", n.name, p.task, o.id, p.id)
 		}
 		if o.alloc == p.alloc {
 			continue
@@ -209,14 +209,14 @@ func (c *checks) started(n *node, r *runner, p *proc) {
 		for _, a := range o.ports {
 			for _, b := range p.ports {
 				if a.Value == b.Value {
-					c.w.fail("%s: port %d is used by %s and %s", n.name, a.Value, o.id, p.id)
+					c.w.Fail("%s: port %d is used by %s and %s", n.name, a.Value, o.id, p.id)
 				}
 			}
 		}
 	}
 	t, s := r.core.Task(taskIndex(r, p.task))
 	if s.Restarts > 0 && t.Env["RUN"] == "" && !c.excused[r.id] {
-		c.w.fail("%s restarts %s, which nothing has happened to", n.name, p.id)
+		c.w.Fail("%s restarts %s, which nothing has happened to", n.name, p.id)
 	}
 }
 
@@ -248,7 +248,7 @@ func (c *checks) killed(r *runner, i int) {
 	if t.Lifecycle != nil && t.Lifecycle.Sidecar {
 		return // its main tasks have ended
 	}
-	c.w.fail("%s ends %s of %s (%s), which is to run: %s", r.n.name, t.Name, a.Name, a.ID, r)
+	c.w.Fail("%s ends %s of %s (%s), which is to run: %s", r.n.name, t.Name, a.Name, a.ID, r)
 }
 
 // settleDown waits for everything to converge after the faults.
@@ -258,7 +258,7 @@ func (w *world) settleDown() {
 	for _, n := range w.nodes {
 		admin.setEligibility(n.id, model.NodeEligible, func() { left-- })
 	}
-	until := w.now.Add(quietFor)
+	until := w.Now.Add(quietFor)
 	var look func()
 	look = func() {
 		why := "users are still writing"
@@ -266,18 +266,18 @@ func (w *world) settleDown() {
 			why = w.unsettled()
 		}
 		if why == "" {
-			w.trace("SETTLED")
+			w.Tracef("SETTLED")
 			w.final()
-			w.queue = nil
+			w.Stop()
 			return
 		}
-		if !w.now.Before(until) {
-			w.fail("%s after the last fault, %s", quietFor, why)
+		if !w.Now.Before(until) {
+			w.Fail("%s after the last fault, %s", quietFor, why)
 			return
 		}
-		w.after(settleStep, look)
+		w.After(settleStep, look)
 	}
-	w.after(settleStep, look)
+	w.After(settleStep, look)
 }
 
 // unsettled tells what has not converged, "" for nothing.
@@ -311,7 +311,7 @@ func (w *world) unequal() string {
 			return s.name + " is behind"
 		}
 		if s.store.Snapshot().Hash() != want {
-			w.fail("%s has another state in the end", s.name)
+			w.Fail("%s has another state in the end", s.name)
 		}
 	}
 	return ""
@@ -370,13 +370,17 @@ func (w *world) undecided(snap *state.Snapshot) string {
 			ID: "check", Namespace: j.Namespace, JobID: j.ID, Type: j.Type, Priority: j.Priority,
 			TriggeredBy: model.TriggerJobRegister, Status: model.EvalPending,
 		}
-		plan := sched.Process(basis, e, sched.Env{Now: w.now, Seed: 1, Config: basis.SchedulerConfig()}).Plan
+		if j.Type == model.JobTypeSystem || j.Type == model.JobTypeSysbatch {
+			// What has failed for good on a node waits for the next change.
+			e.TriggeredBy = model.TriggerRetryFailed
+		}
+		plan := sched.Process(basis, e, sched.Env{Now: w.Now, Seed: 1, Config: basis.SchedulerConfig()}).Plan
 		if len(plan.Stops) > 0 {
 			return "job " + j.ID + ": there is something to stop"
 		}
 		for _, g := range plan.Groups {
 			if len(g.Placements) > 0 {
-				return "job " + j.ID + ": there is something to place"
+				return "job " + j.ID + ": there is something to place on " + snap.Node(g.Placements[0].NodeID).Name + evalsOf(snap, j)
 			}
 			if len(g.InPlace) > 0 {
 				return "job " + j.ID + ": there is something to update"
@@ -384,6 +388,18 @@ func (w *world) undecided(snap *state.Snapshot) string {
 		}
 	}
 	return ""
+}
+
+// evalsOf tells of a job's newest evaluations, for a failed run.
+func evalsOf(snap *state.Snapshot, j *model.Job) string {
+	out := fmt.Sprintf(" (job at %d)", j.ModifyIndex)
+	for e := range snap.EvalsByJob(j.Namespace, j.ID) {
+		out += fmt.Sprintf("\n\t%s by %s, %s, created %d, changed %d, seen %d, %s", e.ID[:8], e.TriggeredBy, e.Status, e.CreateIndex, e.ModifyIndex, e.SnapshotIndex, e.StatusDescription)
+	}
+	for a := range snap.AllocsByJob(j.Namespace, j.ID) {
+		out += fmt.Sprintf("\n\t%s %s on %s: %s, %s (%s), created %d, changed %d", a.ID[:8], a.Name, a.NodeName, a.DesiredStatus, a.ClientStatus, a.ClientDescription, a.CreateIndex, a.ModifyIndex)
+	}
+	return out
 }
 
 // final checks what only the end can tell.
@@ -399,12 +415,12 @@ func (w *world) final() {
 			last := marks[len(marks)-1]
 			if j == nil {
 				if strings.HasPrefix(id, "s") || strings.HasPrefix(id, "y") {
-					w.fail("job %s, last written as %s, is gone", id, last)
+					w.Fail("job %s, last written as %s, is gone", id, last)
 				}
 				continue // a batch job that is done is collected
 			}
 			if j.Meta[markKey] != last {
-				w.fail("job %s was last written as %s and is %s", id, last, j.Meta[markKey])
+				w.Fail("job %s was last written as %s and is %s", id, last, j.Meta[markKey])
 			}
 		}
 	}

@@ -25,8 +25,8 @@ var faults = []fault{
 	{"leadership moves", 4, 0, 0, func(w *world) func() {
 		if l := w.ledger.leader; l != nil && l.running() {
 			l.depose("leadership was transferred")
-			w.ledger.lostSince = w.now
-			w.ledger.electAt, w.ledger.leader = w.now, nil
+			w.ledger.lostSince = w.Now
+			w.ledger.electAt, w.ledger.leader = w.Now, nil
 		}
 		return nil
 	}},
@@ -44,11 +44,11 @@ var faults = []fault{
 		a, b := w.pickNode().name, w.pickServer().name
 		return w.cut([][2]string{{a, b}, {b, a}})
 	}},
-	{"calls lost", 4, time.Second, 15 * time.Second, func(w *world) func() { w.net.loss += 0.2; return func() { w.net.loss -= 0.2 } }},
-	{"calls arrive twice", 4, time.Second, 15 * time.Second, func(w *world) func() { w.net.twice += 0.2; return func() { w.net.twice -= 0.2 } }},
+	{"calls lost", 4, time.Second, 15 * time.Second, func(w *world) func() { w.Net.Loss += 0.2; return func() { w.Net.Loss -= 0.2 } }},
+	{"calls arrive twice", 4, time.Second, 15 * time.Second, func(w *world) func() { w.Net.Twice += 0.2; return func() { w.Net.Twice -= 0.2 } }},
 	{"network slow", 4, time.Second, 15 * time.Second, func(w *world) func() {
-		w.net.slow += 300 * time.Millisecond
-		return func() { w.net.slow -= 300 * time.Millisecond }
+		w.Net.Slow += 300 * time.Millisecond
+		return func() { w.Net.Slow -= 300 * time.Millisecond }
 	}},
 	{"node slow to hear", 3, time.Second, 15 * time.Second, func(w *world) func() {
 		n := w.pickNode()
@@ -65,12 +65,12 @@ var faults = []fault{
 	{"agent killed, state lost", 3, 10 * time.Millisecond, 6 * time.Second, func(w *world) func() { return killAgent(w.pickNode(), true) }},
 	{"agent paused", 3, 200 * time.Millisecond, 20 * time.Second, func(w *world) func() {
 		n := w.pickNode()
-		if n.life == nil || n.life.paused {
+		if n.life == nil || n.life.Paused() {
 			return nil
 		}
 		l := n.life
-		l.pause()
-		return l.resume
+		l.Pause()
+		return l.Resume
 	}},
 	{"machine rebooted", 4, 100 * time.Millisecond, 40 * time.Second, rebootMachine},
 	{"driver sick", 5, time.Second, 15 * time.Second, func(w *world) func() {
@@ -80,7 +80,7 @@ var faults = []fault{
 	}},
 	{"task crashed", 8, 0, 0, crashTask},
 	{"clock stepped", 3, time.Second, 30 * time.Second, func(w *world) func() {
-		s, by := w.pickServer(), w.between(-time.Hour, time.Hour)
+		s, by := w.pickServer(), w.Between(-time.Hour, time.Hour)
 		s.skew += by
 		return func() { s.skew -= by }
 	}},
@@ -124,8 +124,8 @@ func FaultNames() []string {
 	return out
 }
 
-func (w *world) pickServer() *server { return w.servers[w.rng.IntN(len(w.servers))] }
-func (w *world) pickNode() *node     { return w.nodes[w.rng.IntN(len(w.nodes))] }
+func (w *world) pickServer() *server { return w.servers[w.Rand.IntN(len(w.servers))] }
+func (w *world) pickNode() *node     { return w.nodes[w.Rand.IntN(len(w.nodes))] }
 
 // harm does one thing after the other until the time is over, and then mends all.
 func (w *world) harm(until time.Time) {
@@ -141,44 +141,44 @@ func (w *world) harm(until time.Time) {
 	var order []uint64
 	next := uint64(0)
 	// A run is hurt often or seldom.
-	pace := w.between(300*time.Millisecond, 6*time.Second)
+	pace := w.Between(300*time.Millisecond, 6*time.Second)
 	var one func()
 	one = func() {
-		if !w.now.Before(until) || len(kinds) == 0 {
+		if !w.Now.Before(until) || len(kinds) == 0 {
 			w.mend(undone, order, until)
 			return
 		}
-		roll := w.rng.IntN(total)
+		roll := w.Rand.IntN(total)
 		for _, f := range kinds {
 			if roll -= f.weight; roll >= 0 {
 				continue
 			}
-			w.trace("FAULT %s", f.name)
+			w.Tracef("FAULT %s", f.name)
 			w.report.Faults[f.name]++
 			if undo := f.start(w); undo != nil {
 				next++
 				id := next
 				undone[id] = undo
 				order = append(order, id)
-				w.after(w.between(f.min, f.max), func() {
+				w.After(w.Between(f.min, f.max), func() {
 					if undo := undone[id]; undo != nil {
 						delete(undone, id)
-						w.trace("MENDED %s", f.name)
+						w.Tracef("MENDED %s", f.name)
 						undo()
 					}
 				})
 			}
 			break
 		}
-		w.after(w.between(0, 2*pace), one)
+		w.After(w.Between(0, 2*pace), one)
 	}
-	w.after(w.between(5*time.Second, 8*time.Second), one)
+	w.After(w.Between(5*time.Second, 8*time.Second), one)
 }
 
 // mend undoes what is left at the end.
 func (w *world) mend(undone map[uint64]func(), order []uint64, until time.Time) {
-	if w.now.Before(until) {
-		w.at(until, func() { w.mend(undone, order, until) })
+	if w.Now.Before(until) {
+		w.At(until, func() { w.mend(undone, order, until) })
 		return
 	}
 	for _, id := range order {
@@ -187,18 +187,18 @@ func (w *world) mend(undone map[uint64]func(), order []uint64, until time.Time) 
 			undo()
 		}
 	}
-	w.trace("CALM")
+	w.Tracef("CALM")
 	w.calm = true
 	w.settleDown()
 }
 
 func (w *world) cut(links [][2]string) func() {
 	for _, l := range links {
-		w.cutLink(l[0], l[1])
+		w.Cut(l[0], l[1])
 	}
 	return func() {
 		for _, l := range links {
-			w.mendLink(l[0], l[1])
+			w.Mend(l[0], l[1])
 		}
 	}
 }
@@ -229,7 +229,7 @@ func crashServer(w *world, s *server) func() {
 	if s == nil || s.life == nil {
 		return nil
 	}
-	if w.chance(0.5) && s.running() {
+	if w.Chance(0.5) && s.running() {
 		s.snapshot()
 	}
 	s.crash()
@@ -260,19 +260,19 @@ func pauseServer(w *world, s *server) func() {
 		return nil
 	}
 	l := s.life
-	l.pause()
-	w.trace("%s stops", s.name)
+	l.Pause()
+	w.Tracef("%s stops", s.name)
 	if s.lead != nil {
-		s.lead.life.pause()
+		s.lead.life.Pause()
 	}
 	return func() {
-		if l.over {
+		if l.Over() {
 			return
 		}
-		w.trace("%s goes on", s.name)
-		l.resume()
+		w.Tracef("%s goes on", s.name)
+		l.Resume()
 		if s.lead != nil {
-			s.lead.life.resume()
+			s.lead.life.Resume()
 		}
 	}
 }
@@ -283,7 +283,7 @@ func killAgent(n *node, lose bool) func() {
 	}
 	n.killAgent()
 	if lose {
-		n.disk = newDisk()
+		n.disk = n.newDisk()
 	}
 	return func() {
 		if n.life == nil {
@@ -305,8 +305,8 @@ func rebootMachine(w *world) func() {
 func crashTask(w *world) func() {
 	n := w.pickNode()
 	for _, id := range sortedKeys(n.procs) {
-		if p := n.procs[id]; !p.ended && w.chance(0.5) {
-			w.trace("%s: %s crashes", n.name, id)
+		if p := n.procs[id]; !p.ended && w.Chance(0.5) {
+			w.Tracef("%s: %s crashes", n.name, id)
 			w.checks.excuse(p.alloc)
 			n.exit(p, 1)
 			return nil

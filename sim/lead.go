@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"github.com/steppe-project/steppe/sim/engine"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/loop"
@@ -30,7 +31,7 @@ const (
 // lead is what a server runs while it leads. It has a life of its own: a term.
 type lead struct {
 	s       *server
-	life    *life
+	life    *engine.Life
 	evals   chan *model.Evaluation
 	view    *fleet.View
 	workers *worker.Workers
@@ -40,15 +41,17 @@ type lead struct {
 
 func newLead(s *server) *lead {
 	w := s.w
-	w.trace("%s leads term %d from index %d", s.name, s.term, s.applied)
-	l := &lead{s: s, life: w.newLife(), evals: make(chan *model.Evaluation, evalsAtHand)}
-	l.life.paused = s.life.paused
+	w.Tracef("%s leads term %d from index %d", s.name, s.term, s.applied)
+	l := &lead{s: s, life: w.NewLife(), evals: make(chan *model.Evaluation, evalsAtHand)}
+	if s.life.Paused() {
+		l.life.Pause()
+	}
 	l.view = fleet.New(s.store)
 	l.plans = planner.New(planner.Config{View: l.view, Proposer: proposer{s}, Logger: quiet})
 	l.workers = worker.New(worker.Config{
 		Count: 1, Evals: l.evals, View: l.view, Planner: l, Proposer: proposer{s}, Now: s.clock, Logger: quiet,
 	})
-	material := keys.Material{ClusterID: w.id(), KeyID: w.id(), Public: []byte("public"), Private: []byte("private")}
+	material := keys.Material{ClusterID: w.ID(), KeyID: w.ID(), Public: []byte("public"), Private: []byte("private")}
 	cfg := gc.Defaults()
 	cfg.Interval, cfg.Eval, cfg.BatchEval, cfg.Job, cfg.Node = time.Minute, 2*time.Minute, 3*time.Minute, 2*time.Minute, 4*time.Minute
 	for _, c := range []loop.Component{broker.NewQueue(l.evals), s.desk, nodeevals.New(), gc.New(cfg), keys.New(material)} {
@@ -59,7 +62,7 @@ func newLead(s *server) *lead {
 
 // end ends the term.
 func (l *lead) end() {
-	l.life.end()
+	l.life.End()
 	for _, c := range l.loops {
 		c.sub.Close()
 	}
@@ -78,12 +81,12 @@ func (l *lead) poke() {
 // Submit implements worker.Planner: the planner works on plans when it comes to
 // them, and some are lost with the worker that made them.
 func (l *lead) Submit(_ context.Context, eval *model.Evaluation, plan *model.Plan) error {
-	if !l.s.w.calm && l.s.w.chance(l.s.w.checks.loseplans) {
-		l.s.w.trace("a plan of %s is lost", eval.JobID)
+	if !l.s.w.calm && l.s.w.Chance(l.s.w.checks.loseplans) {
+		l.s.w.Tracef("a plan of %s is lost", eval.JobID)
 		return nil
 	}
-	l.life.after(l.s.w.between(0, 5*time.Millisecond), func() {
-		l.life.spawn(func(ctx context.Context) {
+	l.life.After(l.s.w.Between(0, 5*time.Millisecond), func() {
+		l.life.Spawn(func(ctx context.Context) {
 			for _, g := range plan.Groups {
 				l.s.w.report.Placements += len(g.Placements)
 			}
@@ -98,8 +101,8 @@ func (l *lead) work() {
 	for {
 		select {
 		case e := <-l.evals:
-			l.life.after(l.s.w.between(100*time.Microsecond, 10*time.Millisecond), func() {
-				l.life.spawn(func(ctx context.Context) { l.workers.Work(ctx, e) })
+			l.life.After(l.s.w.Between(100*time.Microsecond, 10*time.Millisecond), func() {
+				l.life.Spawn(func(ctx context.Context) { l.workers.Work(ctx, e) })
 			})
 		default:
 			return
@@ -145,7 +148,7 @@ func (p *looper) poke() {
 		return
 	}
 	p.poked = true
-	p.l.life.after(p.l.s.w.between(0, stepPause), func() { p.poked = false; p.step() })
+	p.l.life.After(p.l.s.w.Between(0, stepPause), func() { p.poked = false; p.step() })
 }
 
 // step observes, decides and proposes once.
@@ -174,7 +177,7 @@ func (p *looper) step() {
 	}
 	p.busy = true
 	p.l.s.w.ledger.propose(p.l.s, cmds, func(got proposed) {
-		p.l.life.run(func() { p.settle(cmds, got, wake) })
+		p.l.life.Run(func() { p.settle(cmds, got, wake) })
 	})
 }
 
@@ -212,7 +215,7 @@ func (p *looper) wakeAt(at time.Time) {
 		return
 	}
 	mine := p.alarm
-	p.l.life.after(max(at.Sub(p.l.s.clock()), time.Millisecond), func() {
+	p.l.life.After(max(at.Sub(p.l.s.clock()), time.Millisecond), func() {
 		if p.alarm == mine {
 			p.step()
 		}

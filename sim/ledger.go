@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"github.com/steppe-project/steppe/sim/engine"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/consensus"
@@ -65,7 +66,7 @@ func (l *ledger) last() uint64 { return l.first + uint64(len(l.entries)) - 1 }
 func (l *ledger) majority(s *server) bool {
 	n := 0
 	for _, o := range l.w.servers {
-		if o.running() && l.w.linked(s.name, o.name) {
+		if o.running() && l.w.Linked(s.name, o.name) {
 			n++
 		}
 	}
@@ -81,23 +82,23 @@ func (l *ledger) beat() {
 		}
 		switch {
 		case s == l.leader && s.term == l.term && l.majority(s):
-			s.contact = w.now
+			s.contact = w.Now
 			l.flush(s)
-		case s != l.leader && l.leader != nil && l.leader.running() && w.hears(l.leader.name, s.name):
+		case s != l.leader && l.leader != nil && l.leader.running() && w.Hears(l.leader.name, s.name):
 			s.depose("another server leads")
-		case w.now.Sub(s.contact) > leaseLength:
+		case w.Now.Sub(s.contact) > leaseLength:
 			s.depose("it has lost the majority")
 		}
 	}
 	l.elect()
 	if l.leader != nil && l.leader.running() {
 		for _, s := range w.servers {
-			if s != l.leader && s.running() && w.linked(l.leader.name, s.name) {
+			if s != l.leader && s.running() && w.Linked(l.leader.name, s.name) {
 				l.catchUp(s, false)
 			}
 		}
 	}
-	w.after(pulse, l.beat)
+	w.After(pulse, l.beat)
 }
 
 // elect chooses a leader when there is none that a majority follows.
@@ -108,9 +109,9 @@ func (l *ledger) elect() {
 		return
 	}
 	if l.lostSince.IsZero() {
-		l.lostSince, l.electAt = w.now, w.now.Add(w.between(electionMin, electionMax))
+		l.lostSince, l.electAt = w.Now, w.Now.Add(w.Between(electionMin, electionMax))
 	}
-	if w.now.Before(l.electAt) {
+	if w.Now.Before(l.electAt) {
 		return
 	}
 	var able []*server
@@ -122,16 +123,16 @@ func (l *ledger) elect() {
 	if len(able) == 0 {
 		return
 	}
-	next := able[w.rng.IntN(len(able))]
+	next := able[w.Rand.IntN(len(able))]
 	if old := l.leader; old != nil && old != next {
 		l.adopt(old)
 	}
 	l.lostSince = time.Time{}
 	l.term++
 	l.leader = next
-	w.trace("%s is elected for term %d", next.name, l.term)
+	w.Tracef("%s is elected for term %d", next.name, l.term)
 	for _, s := range w.servers {
-		if s.running() && s.term != 0 && (s == next || w.hears(next.name, s.name)) {
+		if s.running() && s.term != 0 && (s == next || w.Hears(next.name, s.name)) {
 			s.depose("another server was elected")
 		}
 	}
@@ -145,7 +146,7 @@ func (l *ledger) adopt(old *server) {
 	if len(pending) == 0 {
 		return
 	}
-	n := l.w.rng.IntN(len(pending) + 1)
+	n := l.w.Rand.IntN(len(pending) + 1)
 	for _, p := range pending[:n] {
 		l.append(p.data)
 	}
@@ -153,7 +154,7 @@ func (l *ledger) adopt(old *server) {
 	for _, p := range pending[:n] {
 		old.unknown(p)
 	}
-	l.w.trace("%d of %d pending entries of %s are committed by its successor", n, len(pending), old.name)
+	l.w.Tracef("%d of %d pending entries of %s are committed by its successor", n, len(pending), old.name)
 }
 
 // append commits an entry.
@@ -180,12 +181,12 @@ func (l *ledger) propose(s *server, cmds []fsm.Command, done func(proposed)) {
 		done(proposed{err: err})
 		return
 	}
-	p := &proposal{data: data, ready: w.now.Add(w.between(300*time.Microsecond, 4*time.Millisecond) + w.delay()), done: done}
+	p := &proposal{data: data, ready: w.Now.Add(w.Between(300*time.Microsecond, 4*time.Millisecond) + w.Delay()), done: done}
 	if n := len(s.pending); n > 0 && s.pending[n-1].ready.After(p.ready) {
 		p.ready = s.pending[n-1].ready
 	}
 	s.pending = append(s.pending, p)
-	s.life.after(p.ready.Sub(w.now), func() { l.flush(s) })
+	s.life.After(p.ready.Sub(w.Now), func() { l.flush(s) })
 }
 
 // flush commits what is ready at the leader, in order.
@@ -193,7 +194,7 @@ func (l *ledger) flush(s *server) {
 	if s != l.leader || s.term != l.term || !l.majority(s) {
 		return
 	}
-	for len(s.pending) > 0 && !s.pending[0].ready.After(l.w.now) {
+	for len(s.pending) > 0 && !s.pending[0].ready.After(l.w.Now) {
 		p := s.pending[0]
 		s.pending = s.pending[1:]
 		index := l.append(p.data)
@@ -203,8 +204,8 @@ func (l *ledger) flush(s *server) {
 	}
 	for _, f := range l.w.servers {
 		if f != s && f.running() {
-			f.life.after(l.w.delay(), func() {
-				if l.leader == s && l.w.linked(s.name, f.name) {
+			f.life.After(l.w.Delay(), func() {
+				if l.leader == s && l.w.Linked(s.name, f.name) {
 					l.catchUp(f, false)
 				}
 			})
@@ -217,13 +218,13 @@ func (l *ledger) flush(s *server) {
 func (l *ledger) catchUp(s *server, all bool) {
 	w := l.w
 	behind := l.last() - s.applied
-	if behind > installAfter || behind > 20 && w.chance(0.2) {
+	if behind > installAfter || behind > 20 && w.Chance(0.2) {
 		if from := l.newest(s); from != nil && from.applied > s.applied {
 			s.install(from)
 		}
 	}
-	for s.applied < l.last() && w.failed == nil {
-		if !all && w.chance(0.02) {
+	for s.applied < l.last() && !w.Failed() {
+		if !all && w.Chance(0.02) {
 			return
 		}
 		s.apply(s.applied + 1)
@@ -246,7 +247,7 @@ type proposer struct{ s *server }
 
 // Propose implements the Proposer interfaces of admit, planner and worker.
 func (p proposer) Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome, error) {
-	got, err := await(ctx, func(done func(proposed)) { p.s.w.ledger.propose(p.s, cmds, done) })
+	got, err := engine.Await(ctx, func(done func(proposed)) { p.s.w.ledger.propose(p.s, cmds, done) })
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +261,7 @@ var errUnknown = model.Errorf(model.CodeUnavailable, "leadership was lost: %w", 
 // follows.
 func (p proposer) ReadIndex(ctx context.Context) (uint64, error) {
 	s, w := p.s, p.s.w
-	ok, err := await(ctx, func(done func(bool)) {
+	ok, err := engine.Await(ctx, func(done func(bool)) {
 		var look func()
 		look = func() {
 			switch {
@@ -269,7 +270,7 @@ func (p proposer) ReadIndex(ctx context.Context) (uint64, error) {
 			case s == w.ledger.leader && s.term == w.ledger.term && w.ledger.majority(s):
 				done(true)
 			default:
-				s.life.after(20*time.Millisecond, look)
+				s.life.After(20*time.Millisecond, look)
 			}
 		}
 		look()

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"github.com/steppe-project/steppe/sim/engine"
 	"maps"
 	"slices"
 	"time"
@@ -10,14 +11,16 @@ import (
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sim/disk"
 )
 
 const (
 	// pauseMin and pauseMax pace a node's attempts to find a server.
 	pauseMin = 20 * time.Millisecond
-	pauseMax = 5 * time.Second
+	pauseMax = 2 * time.Second
 	// registerTimeout is how long it waits for the answer to a registration.
-	registerTimeout = 15 * time.Second
+	registerTimeout      = 15 * time.Second
+	registerTimeoutOfOne = 3 * time.Second
 	// As in production's session.
 	distrust      = 10 * time.Second
 	silence       = 2 * time.Second
@@ -36,11 +39,11 @@ type node struct {
 	desc *model.Node // as it registers
 
 	procs map[string]*proc // by the driver's id; the driver's and shims' memory
-	disk  *disk
+	disk  *disk.Disk
 	sick  float64 // chance that a start fails
 	slow  time.Duration
 
-	life         *life // of the agent
+	life         *engine.Life // of the agent
 	runners      map[string]*runner
 	strays       map[string][]*proc // found beside a lost state file
 	reports      *report.Queue
@@ -65,30 +68,30 @@ type proc struct {
 	watch   func() // the agent that follows it
 }
 
-func (n *node) running() bool { return n.life != nil && !n.life.paused }
+func (n *node) running() bool { return n.life != nil && !n.life.Paused() }
 
 // boot starts the machine's agent for the first time.
 func (n *node) boot() {
-	n.procs, n.disk = map[string]*proc{}, newDisk()
+	n.procs, n.disk = map[string]*proc{}, n.newDisk()
 	n.startAgent()
 }
 
 // startAgent starts the agent on what it finds.
 func (n *node) startAgent() {
-	n.w.trace("%s agent starts", n.name)
-	n.life = n.w.newLife()
+	n.w.Tracef("%s agent starts", n.name)
+	n.life = n.w.NewLife()
 	n.runners, n.strays = map[string]*runner{}, map[string][]*proc{}
-	n.reports = report.NewAt(func() time.Time { return n.w.now })
+	n.reports = report.NewAt(func() time.Time { return n.w.Now })
 	n.pause, n.session, n.left = 0, nil, map[string]time.Time{}
-	ids := slices.Sorted(maps.Keys(n.disk.allocs))
+	ids := slices.Sorted(maps.Keys(n.disk.Allocs))
 	for _, id := range ids {
-		n.newRunner(n.disk.allocs[id])
+		n.newRunner(n.disk.Allocs[id])
 	}
 	for _, id := range ids {
 		n.precede(n.runners[id])
 	}
 	for _, id := range ids {
-		n.runners[id].restore(n.disk.tasks[id])
+		n.runners[id].restore(n.disk.Tasks[id])
 	}
 	for _, id := range slices.Sorted(maps.Keys(n.procs)) {
 		p := n.procs[id]
@@ -96,17 +99,17 @@ func (n *node) startAgent() {
 			n.strays[p.alloc] = append(n.strays[p.alloc], p)
 		}
 	}
-	n.life.after(n.w.between(0, 100*time.Millisecond), n.connect)
-	n.life.after(0, n.sendReports)
+	n.life.After(n.w.Between(0, 100*time.Millisecond), n.connect)
+	n.life.After(0, n.sendReports)
 }
 
 // killAgent ends the agent; tasks go on.
 func (n *node) killAgent() {
-	n.w.trace("%s agent is killed", n.name)
-	n.life.end()
+	n.w.Tracef("%s agent is killed", n.name)
+	n.life.End()
 	ss := n.session
 	n.life, n.session, n.runners, n.strays = nil, nil, nil, nil
-	n.disk.crash()
+	n.disk.Crash()
 	for _, p := range n.procs {
 		p.watch = nil
 	}
@@ -117,7 +120,7 @@ func (n *node) killAgent() {
 
 // reboot ends everything on the machine.
 func (n *node) reboot() {
-	n.w.trace("%s reboots", n.name)
+	n.w.Tracef("%s reboots", n.name)
 	if n.life != nil {
 		n.killAgent()
 	}
@@ -134,20 +137,25 @@ func (n *node) connect() {
 	}
 	var up []*server
 	for _, s := range n.w.servers {
-		if s.life != nil && n.w.linked(s.name, n.name) {
+		if s.life != nil && n.w.Linked(s.name, n.name) {
 			up = append(up, s)
 		}
 	}
 	n.pause = min(max(2*n.pause, pauseMin), pauseMax)
-	again := n.pause + n.w.between(0, n.pause/2)
+	again := n.pause + n.w.Between(0, n.pause/2)
 	if len(up) == 0 {
-		n.life.after(again, n.connect)
+		n.life.After(again, n.connect)
 		return
 	}
 	ss := n.w.dial(n, n.choose(up))
 	n.session = ss
+	n.w.Tracef("%s dials %s", n.name, ss.s.name)
 	ss.register(n.desc)
-	n.life.after(registerTimeout, func() {
+	limit := registerTimeout
+	if len(n.w.servers) > 1 {
+		limit = registerTimeoutOfOne
+	}
+	n.life.After(limit, func() {
 		if n.session == ss && !ss.welcome {
 			ss.hangUp()
 		}
@@ -158,25 +166,25 @@ func (n *node) connect() {
 // choose picks a server as production does: none that was left lately, if possible.
 func (n *node) choose(up []*server) *server {
 	better := slices.DeleteFunc(slices.Clone(up), func(s *server) bool {
-		return !n.left[s.name].IsZero() && n.w.now.Sub(n.left[s.name]) < distrust
+		return !n.left[s.name].IsZero() && n.w.Now.Sub(n.left[s.name]) < distrust
 	})
 	if len(better) > 0 {
-		return better[n.w.rng.IntN(len(better))]
+		return better[n.w.Rand.IntN(len(better))]
 	}
 	return slices.MinFunc(up, func(a, b *server) int { return n.left[a.name].Compare(n.left[b.name]) })
 }
 
 // probe asks a silent server whether it still runs, as production does.
 func (n *node) probe(ss *session) {
-	n.life.after(probeInterval, func() {
+	n.life.After(probeInterval, func() {
 		if n.session != ss {
 			return
 		}
-		silent := n.w.now.Sub(ss.confirmed) >= silence
-		if silent && len(n.w.servers) > 1 && (ss.srv.over || ss.srv.paused || !n.w.linked(n.name, ss.s.name)) {
-			n.life.after(probeTimeout, func() {
+		silent := n.w.Now.Sub(ss.confirmed) >= silence
+		if silent && len(n.w.servers) > 1 && (ss.srv.Over() || ss.srv.Paused() || !n.w.Linked(n.name, ss.s.name)) {
+			n.life.After(probeTimeout, func() {
 				if n.session == ss {
-					n.w.trace("%s: %s does not answer any more", n.name, ss.s.name)
+					n.w.Tracef("%s: %s does not answer any more", n.name, ss.s.name)
 					ss.hangUp()
 				}
 			})
@@ -188,9 +196,9 @@ func (n *node) probe(ss *session) {
 
 // disconnected looks for another server.
 func (n *node) disconnected(ss *session) {
-	n.left[ss.s.name] = n.w.now
+	n.left[ss.s.name] = n.w.Now
 	if n.life != nil {
-		n.life.after(n.pause+n.w.between(0, pauseMin), n.connect)
+		n.life.After(n.pause+n.w.Between(0, pauseMin), n.connect)
 	}
 }
 
@@ -199,7 +207,8 @@ func (n *node) welcomed(ss *session) {
 	if n.session != ss {
 		return
 	}
-	ss.confirmed, ss.welcome, n.pause = n.w.now, true, 0
+	ss.confirmed, ss.welcome, n.pause = n.w.Now, true, 0
+	n.w.Tracef("%s is with %s", n.name, ss.s.name)
 	n.reports.Reset()
 	n.sendReports()
 	n.keepLease(ss)
@@ -207,14 +216,14 @@ func (n *node) welcomed(ss *session) {
 
 // keepLease renews, and gives up a server that does not confirm.
 func (n *node) keepLease(ss *session) {
-	n.life.after(leaseTTL/3, func() {
+	n.life.After(leaseTTL/3, func() {
 		if n.session != ss {
 			return
 		}
 		n.seq++
 		ss.renew(n.seq)
-		if n.w.now.Sub(ss.confirmed) > leaseTTL+leaseTTL/3 {
-			n.w.trace("%s gives up %s", n.name, ss.s.name)
+		if n.w.Now.Sub(ss.confirmed) > leaseTTL+leaseTTL/3 {
+			n.w.Tracef("%s gives up %s", n.name, ss.s.name)
 			ss.hangUp()
 			return
 		}
@@ -223,7 +232,7 @@ func (n *node) keepLease(ss *session) {
 }
 
 // renewed is the servers' word that the lease is extended.
-func (n *node) renewed(ss *session, _ uint64) { ss.confirmed = n.w.now }
+func (n *node) renewed(ss *session, _ uint64) { ss.confirmed = n.w.Now }
 
 // sendReports sends the statuses that are due.
 func (n *node) sendReports() {
@@ -235,7 +244,7 @@ func (n *node) sendReports() {
 		seq, updates, wait := n.reports.Poll()
 		if wait != 0 {
 			if wait > 0 {
-				n.life.after(wait, n.sendReports)
+				n.life.After(wait, n.sendReports)
 			}
 			return
 		}
@@ -261,7 +270,7 @@ func (n *node) assign(ss *session, set *msg.NodeAssign) {
 	if n.session != ss {
 		return
 	}
-	ss.confirmed = n.w.now
+	ss.confirmed = n.w.Now
 	named := map[string]bool{}
 	var fresh []*runner
 	for _, a := range set.Allocs {
@@ -278,7 +287,7 @@ func (n *node) assign(ss *session, set *msg.NodeAssign) {
 		}
 		for _, id := range slices.Sorted(maps.Keys(n.strays)) {
 			for _, p := range n.strays[id] {
-				n.w.trace("%s ends stray %s", n.name, p.id)
+				n.w.Tracef("%s ends stray %s", n.name, p.id)
 				n.exit(p, 137)
 				delete(n.procs, p.id)
 			}
@@ -317,10 +326,10 @@ func (n *node) admit(a *msg.AssignedAlloc) *runner {
 	verdict, err := alloc.Judge(have, a, n.strays[a.Alloc.ID] != nil)
 	switch {
 	case err != nil:
-		n.w.fail("%s refuses an assignment: %v", n.name, err)
+		n.w.Fail("%s refuses an assignment: %v", n.name, err)
 	case verdict == alloc.Update:
 		r.assigned = a
-		n.disk.putAlloc(n, a)
+		n.disk.PutAlloc(a)
 		r.core.Adopt(a)
 		r.settle()
 	case verdict == alloc.Start:
@@ -338,10 +347,10 @@ func (n *node) adoptStrays(r *runner) {
 		return
 	}
 	delete(n.strays, r.id)
-	records := map[string]*record{}
+	records := map[string]*disk.Record{}
 	for _, p := range found {
 		if p.kept {
-			records[p.task] = &record{id: p.id, handle: p.id, status: task.Status{Phase: task.Running, Started: true, StartedAt: p.started}}
+			records[p.task] = &disk.Record{ID: p.id, Handle: p.id, Status: task.Status{Phase: task.Running, Started: true, StartedAt: p.started}}
 			continue
 		}
 		n.w.checks.excuse(p.alloc)
@@ -352,7 +361,7 @@ func (n *node) adoptStrays(r *runner) {
 		t, _ := r.core.Task(i)
 		known := r.assigned.Alloc.TaskStates[t.Name]
 		if records[t.Name] == nil && known != nil && known.State == model.TaskDead {
-			records[t.Name] = &record{status: task.Status{
+			records[t.Name] = &disk.Record{Status: task.Status{
 				Phase: task.Dead, Failed: known.Failed, Started: !known.StartedAt.IsZero(), StartedAt: known.StartedAt, FinishedAt: known.FinishedAt,
 			}}
 		}
@@ -386,65 +395,7 @@ func (n *node) exit(p *proc, code int) {
 	}
 }
 
-// disk is what an agent keeps. Some of it is written at once, some soon: that is
-// lost when the agent is killed before.
-type disk struct {
-	allocs map[string]*msg.AssignedAlloc
-	tasks  map[string]map[string]*record
-	soon   []func()
-}
-
-// record is what is kept of a task.
-type record struct {
-	id     string // of the start under way or done
-	handle string // of the started process, "" = none
-	status task.Status
-}
-
-func newDisk() *disk {
-	return &disk{allocs: map[string]*msg.AssignedAlloc{}, tasks: map[string]map[string]*record{}}
-}
-
-// crash loses what was not written; now and then a part of it was.
-func (d *disk) crash() { d.soon = nil }
-
-// flush writes what waits, in order.
-func (d *disk) flush() {
-	for _, f := range d.soon {
-		f()
-	}
-	d.soon = nil
-}
-
-func (d *disk) putAlloc(n *node, a *msg.AssignedAlloc) {
-	d.flush()
-	d.allocs[a.Alloc.ID] = a
-	if d.tasks[a.Alloc.ID] == nil {
-		d.tasks[a.Alloc.ID] = map[string]*record{}
-	}
-	_ = n
-}
-
-// putTask writes a task's record; now, or soon.
-func (d *disk) putTask(n *node, allocID, name string, r record, now bool) {
-	write := func() {
-		if d.tasks[allocID] != nil {
-			c := r
-			d.tasks[allocID][name] = &c
-		}
-	}
-	d.soon = append(d.soon, write)
-	if now {
-		d.flush()
-		return
-	}
-	if len(d.soon) == 1 {
-		n.life.after(n.w.between(0, 100*time.Millisecond), d.flush)
-	}
-}
-
-func (d *disk) drop(allocID string) {
-	d.flush()
-	delete(d.allocs, allocID)
-	delete(d.tasks, allocID)
+// newDisk is an empty disk.
+func (n *node) newDisk() *disk.Disk {
+	return disk.New(func(f func()) { n.life.After(n.w.Between(0, 100*time.Millisecond), f) })
 }

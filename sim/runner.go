@@ -9,6 +9,8 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/plugins"
+	"github.com/steppe-project/steppe/sim/disk"
+	"github.com/steppe-project/steppe/sim/workload"
 )
 
 // runner is the shell around alloc.Core for one allocation.
@@ -19,7 +21,7 @@ type runner struct {
 	assigned *msg.AssignedAlloc
 	after    []*runner // must have ended before a task starts
 	tasks    []*instance
-	restored map[string]*record
+	restored map[string]*disk.Record
 	haveRun  bool // some earlier agent knew it
 	ended    bool
 	known    bool // the servers know its end
@@ -28,7 +30,7 @@ type runner struct {
 
 // instance is one task as the agent sees it.
 type instance struct {
-	rec    record
+	rec    disk.Record
 	proc   *proc
 	gone   bool // the driver has forgotten the last one
 	cancel bool // the start under way is given up
@@ -39,7 +41,7 @@ type instance struct {
 func (n *node) newRunner(a *msg.AssignedAlloc) *runner {
 	core, err := alloc.NewCore(a, 0)
 	if err != nil {
-		n.w.fail("%s: %v", n.name, err)
+		n.w.Fail("%s: %v", n.name, err)
 	}
 	r := &runner{n: n, id: a.Alloc.ID, core: core, assigned: a}
 	for range core.Tasks() {
@@ -53,14 +55,14 @@ func (r *runner) order() alloc.Order { return alloc.Order{Assigned: r.assigned} 
 
 // launch begins a new allocation, with what was found of it.
 func (r *runner) launch() {
-	r.n.disk.putAlloc(r.n, r.assigned)
+	r.n.disk.PutAlloc(r.assigned)
 	for i, in := range r.tasks {
 		t, _ := r.core.Task(i)
-		in.rec.id = r.newID(t.Name)
+		in.rec.ID = r.newID(t.Name)
 		if rec := r.restored[t.Name]; rec != nil {
 			in.rec = *rec
 		}
-		r.n.disk.putTask(r.n, r.id, t.Name, in.rec, true)
+		r.n.disk.PutTask(r.id, t.Name, in.rec, true)
 	}
 	if r.restored != nil {
 		r.restore(r.restored)
@@ -70,7 +72,7 @@ func (r *runner) launch() {
 }
 
 // restore takes up the tasks of an earlier run of the agent.
-func (r *runner) restore(records map[string]*record) {
+func (r *runner) restore(records map[string]*disk.Record) {
 	r.haveRun = true
 	for i, in := range r.tasks {
 		t, _ := r.core.Task(i)
@@ -79,11 +81,11 @@ func (r *runner) restore(records map[string]*record) {
 			continue
 		}
 		in.rec = *rec
-		r.core.Resume(i, rec.status)
+		r.core.Resume(i, rec.Status)
 		switch {
-		case !rec.status.Alive():
-			delete(r.n.procs, rec.handle)
-		case rec.handle != "":
+		case !rec.Status.Alive():
+			delete(r.n.procs, rec.Handle)
+		case rec.Handle != "":
 			r.retake(i, in)
 		default:
 			r.unclear(i, in)
@@ -97,12 +99,12 @@ func (r *runner) restore(records map[string]*record) {
 func (r *runner) retake(i int, in *instance) {
 	_, s := r.core.Task(i)
 	if s.Phase == task.Starting {
-		s.Phase, s.Started, s.StartedAt = task.Running, true, r.n.w.now
+		s.Phase, s.Started, s.StartedAt = task.Running, true, r.n.w.Now
 		r.core.Resume(i, s)
 	}
-	p := r.n.procs[in.rec.handle]
+	p := r.n.procs[in.rec.Handle]
 	if p == nil { // the machine was rebooted
-		r.n.life.after(time.Millisecond, func() {
+		r.n.life.After(time.Millisecond, func() {
 			r.see(i, task.Observed{Kind: task.Vanished, Err: "task could not be found again"})
 		})
 		return
@@ -119,9 +121,9 @@ func (r *runner) unclear(i int, in *instance) {
 	_, s := r.core.Task(i)
 	s.Phase = task.Starting
 	r.core.Resume(i, s)
-	id := in.rec.id
+	id := in.rec.ID
 	r.n.w.checks.excuse(r.id)
-	r.n.life.after(r.n.w.between(time.Millisecond, 10*time.Millisecond), func() {
+	r.n.life.After(r.n.w.Between(time.Millisecond, 10*time.Millisecond), func() {
 		if p := r.n.procs[id]; p != nil {
 			r.n.exit(p, 137)
 			delete(r.n.procs, id)
@@ -140,12 +142,12 @@ func (r *runner) settle() {
 	if r.ended || r.n.runners[r.id] != r {
 		return
 	}
-	r.core.Settle(r.order(), r.n.w.now, r.carry)
+	r.core.Settle(r.order(), r.n.w.Now, r.carry)
 	r.finish()
 	r.alarm++
 	mine := r.alarm
-	if at := r.core.WakeAt(r.n.w.now); !at.IsZero() && !r.ended {
-		r.n.life.after(max(at.Sub(r.n.w.now), 0), func() {
+	if at := r.core.WakeAt(r.n.w.Now); !at.IsZero() && !r.ended {
+		r.n.life.After(max(at.Sub(r.n.w.Now), 0), func() {
 			if r.alarm == mine {
 				r.settle()
 			}
@@ -155,7 +157,7 @@ func (r *runner) settle() {
 
 // see hands an observation to the core.
 func (r *runner) see(i int, o task.Observed) {
-	r.core.See(r.order(), i, o, r.n.w.now, r.carry)
+	r.core.See(r.order(), i, o, r.n.w.Now, r.carry)
 	r.settle()
 }
 
@@ -166,8 +168,8 @@ func (r *runner) carry(e alloc.Effect) {
 	if e.Before.Up() && !now.Up() || e.Seen == task.Vanished {
 		r.dispose(e.Task, in)
 	} else {
-		in.rec.status = now
-		r.n.disk.putTask(r.n, r.id, t.Name, in.rec, false)
+		in.rec.Status = now
+		r.n.disk.PutTask(r.id, t.Name, in.rec, false)
 	}
 	switch e.Action.Verb {
 	case task.VerbStart:
@@ -175,7 +177,7 @@ func (r *runner) carry(e alloc.Effect) {
 	case task.VerbCancel:
 		in.cancel = true
 		if in.wait {
-			r.n.life.after(0, func() { r.abandonStart(e.Task, in) })
+			r.n.life.After(0, func() { r.abandonStart(e.Task, in) })
 		}
 	case task.VerbKill:
 		r.n.w.checks.killed(r, e.Task)
@@ -187,20 +189,20 @@ func (r *runner) carry(e alloc.Effect) {
 // dispose follows the end of a process: kept on disk, then forgotten.
 func (r *runner) dispose(i int, in *instance) {
 	t, now := r.core.Task(i)
-	in.rec.status = now
+	in.rec.Status = now
 	p := in.proc
 	in.proc = nil
-	r.n.disk.putTask(r.n, r.id, t.Name, in.rec, true)
+	r.n.disk.PutTask(r.id, t.Name, in.rec, true)
 	if p == nil {
 		return
 	}
 	p.watch = nil
-	r.n.life.after(r.n.w.between(time.Millisecond, 20*time.Millisecond), func() {
+	r.n.life.After(r.n.w.Between(time.Millisecond, 20*time.Millisecond), func() {
 		delete(r.n.procs, p.id)
 		in.gone = true
-		if in.rec.handle == p.id {
-			in.rec.handle = ""
-			r.n.disk.putTask(r.n, r.id, t.Name, in.rec, false)
+		if in.rec.Handle == p.id {
+			in.rec.Handle = ""
+			r.n.disk.PutTask(r.id, t.Name, in.rec, false)
 		}
 		r.settle()
 	})
@@ -211,7 +213,7 @@ func (r *runner) start(i int, in *instance) {
 	in.cancel, in.wait = false, true
 	t, s := r.core.Task(i)
 	if s.Started || s.Restarts > 0 || r.haveRun {
-		in.rec.id, in.rec.handle = r.newID(t.Name), ""
+		in.rec.ID, in.rec.Handle = r.newID(t.Name), ""
 	}
 	r.tryStart(i, in)
 }
@@ -223,18 +225,18 @@ func (r *runner) tryStart(i int, in *instance) {
 	}
 	for _, o := range r.after {
 		if !o.ended {
-			r.n.life.after(10*time.Millisecond, func() { r.tryStart(i, in) })
+			r.n.life.After(10*time.Millisecond, func() { r.tryStart(i, in) })
 			return
 		}
 	}
 	if !in.gone {
-		r.n.life.after(5*time.Millisecond, func() { r.tryStart(i, in) })
+		r.n.life.After(5*time.Millisecond, func() { r.tryStart(i, in) })
 		return
 	}
 	in.wait = false
 	t, _ := r.core.Task(i)
-	r.n.disk.putTask(r.n, r.id, t.Name, in.rec, true)
-	r.n.life.after(w.between(5*time.Millisecond, 40*time.Millisecond), func() { r.spawn(i, in) })
+	r.n.disk.PutTask(r.id, t.Name, in.rec, true)
+	r.n.life.After(w.Between(5*time.Millisecond, 40*time.Millisecond), func() { r.spawn(i, in) })
 }
 
 // abandonStart is a start that was given up while it waited.
@@ -250,25 +252,31 @@ func (r *runner) spawn(i int, in *instance) {
 	w, n := r.n.w, r.n
 	t, s := r.core.Task(i)
 	if s.Phase != task.Starting {
-		w.fail("%s starts %s of %s in phase %d", n.name, t.Name, r.id, s.Phase)
+		w.Fail("%s starts %s of %s in phase %d", n.name, t.Name, r.id, s.Phase)
 		return
 	}
-	if n.sick > 0 && w.chance(n.sick) {
+	if n.sick > 0 && w.Chance(n.sick) {
 		w.checks.excuse(r.id)
-		r.see(i, task.Observed{Kind: task.StartFailed, Err: "the driver is sick", Recoverable: w.chance(0.8)})
+		r.see(i, task.Observed{Kind: task.StartFailed, Err: "the driver is sick", Recoverable: w.Chance(0.8)})
 		return
 	}
-	p := &proc{id: in.rec.id, alloc: r.id, task: t.Name, started: w.now, ports: r.assigned.Alloc.AllocatedResources.Shared.Ports}
+	p := &proc{id: in.rec.ID, alloc: r.id, task: t.Name, started: w.Now, ports: r.assigned.Alloc.AllocatedResources.Shared.Ports}
 	w.checks.started(n, r, p)
 	n.procs[p.id] = p
-	behave(n, p, t)
-	n.life.after(w.between(500*time.Microsecond, 5*time.Millisecond), func() {
+	if after, code, ends := workload.Behaviour(t); ends {
+		w.After(after, func() {
+			if n.procs[p.id] == p {
+				n.exit(p, code)
+			}
+		})
+	}
+	n.life.After(w.Between(500*time.Microsecond, 5*time.Millisecond), func() {
 		p.kept = true
-		in.rec.handle, in.gone = p.id, false
-		n.disk.putTask(n, r.id, t.Name, in.rec, true)
-		r.n.life.after(0, func() {
+		in.rec.Handle, in.gone = p.id, false
+		n.disk.PutTask(r.id, t.Name, in.rec, true)
+		r.n.life.After(0, func() {
 			r.follow(i, in, p)
-			r.see(i, task.Observed{Kind: task.Started, At: w.now})
+			r.see(i, task.Observed{Kind: task.Started, At: w.Now})
 		})
 	})
 }
@@ -277,9 +285,9 @@ func (r *runner) spawn(i int, in *instance) {
 func (r *runner) follow(i int, in *instance, p *proc) {
 	in.proc = p
 	seen := func() {
-		r.n.life.after(r.n.w.between(0, 5*time.Millisecond), func() {
+		r.n.life.After(r.n.w.Between(0, 5*time.Millisecond), func() {
 			if in.proc == p {
-				r.see(i, task.Observed{Kind: task.Exited, Exit: &plugins.ExitResult{ExitCode: p.code}, At: r.n.w.now})
+				r.see(i, task.Observed{Kind: task.Exited, Exit: &plugins.ExitResult{ExitCode: p.code}, At: r.n.w.Now})
 			}
 		})
 	}
@@ -295,7 +303,7 @@ func (r *runner) kill(in *instance, timeout time.Duration) {
 	if p == nil {
 		return
 	}
-	r.n.w.after(r.n.w.between(time.Millisecond, max(timeout, 50*time.Millisecond)), func() { r.n.exit(p, 0) })
+	r.n.w.After(r.n.w.Between(time.Millisecond, max(timeout, 50*time.Millisecond)), func() { r.n.exit(p, 0) })
 }
 
 // report publishes the status as it is now.
@@ -310,7 +318,7 @@ func (r *runner) report(urgent bool) {
 		u.TaskStates[t.Name] = s.State(nil)
 	}
 	r.n.reports.Put(u, urgent)
-	r.n.life.after(0, r.n.sendReports)
+	r.n.life.After(0, r.n.sendReports)
 }
 
 func (r *runner) allGone() bool {
@@ -337,28 +345,10 @@ func (r *runner) maybeRemove() {
 	if !r.ended || !r.known {
 		return
 	}
-	r.n.life.after(keepEnded, func() {
+	r.n.life.After(keepEnded, func() {
 		if r.n.runners[r.id] == r {
 			delete(r.n.runners, r.id)
-			r.n.disk.drop(r.id)
-		}
-	})
-}
-
-// behave has a process act as its task's environment says: for how long it runs,
-// and how it ends.
-func behave(n *node, p *proc, t *model.Task) {
-	run, err := time.ParseDuration(t.Env["RUN"])
-	if err != nil {
-		return // for ever
-	}
-	code := 0
-	if t.Env["EXIT"] != "" {
-		code = 1
-	}
-	n.w.after(run, func() {
-		if n.procs[p.id] == p {
-			n.exit(p, code)
+			r.n.disk.Drop(r.id)
 		}
 	})
 }

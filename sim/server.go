@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"github.com/steppe-project/steppe/sim/engine"
 	"io"
 	"log/slog"
 	"time"
@@ -21,7 +22,7 @@ import (
 type server struct {
 	w    *world
 	name string
-	life *life // nil while it is down
+	life *engine.Life // nil while it is down
 
 	store       *state.Store
 	machine     *fsm.FSM
@@ -47,21 +48,22 @@ type server struct {
 	desk     *liveness.Desk
 	lead     *lead
 	sessions map[string]*session
+	dialed   []*session // all that are open, registered or not
 	feed     *state.Subscription
 	renewing map[string]*session
 }
 
-func (s *server) running() bool { return s.life != nil && !s.life.paused }
+func (s *server) running() bool { return s.life != nil && !s.life.Paused() }
 
 // ticks is the machine's clock that nobody sets; it may run too fast.
 func (s *server) ticks() time.Time {
-	return s.w.now.Add(s.gained + time.Duration(s.drift*float64(s.w.now.Sub(s.since))))
+	return s.w.Now.Add(s.gained + time.Duration(s.drift*float64(s.w.Now.Sub(s.since))))
 }
 
 // setDrift has the clock run faster by a share from now on.
 func (s *server) setDrift(d float64) {
-	s.gained += time.Duration(s.drift * float64(s.w.now.Sub(s.since)))
-	s.since, s.drift = s.w.now, d
+	s.gained += time.Duration(s.drift * float64(s.w.Now.Sub(s.since)))
+	s.since, s.drift = s.w.Now, d
 }
 
 // wall is the machine's clock, which may be set wrong.
@@ -75,15 +77,15 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // start starts the process: from the snapshot on its disk, and the log after it.
 func (s *server) start() {
 	w := s.w
-	s.life = w.newLife()
+	s.life = w.NewLife()
 	s.store = state.New()
 	s.machine = fsm.New(s.store)
-	s.time = &consensus.Clock{Wall: s.wall, Elapsed: func() time.Duration { return s.ticks().Sub(epoch) }, Newest: func() int64 { return s.appliedTime }}
+	s.time = &consensus.Clock{Wall: s.wall, Elapsed: func() time.Duration { return s.ticks().Sub(engine.Epoch) }, Newest: func() int64 { return s.appliedTime }}
 	s.appliedTime = 0
 	s.applied = s.store.Snapshot().Index()
 	if s.stored != nil {
 		if err := s.machine.Restore(bytes.NewReader(s.stored)); err != nil {
-			w.fail("%s cannot restore its own snapshot: %v", s.name, err)
+			w.Fail("%s cannot restore its own snapshot: %v", s.name, err)
 			return
 		}
 		s.applied, s.appliedTime = s.storedAt, s.storedTime
@@ -91,24 +93,31 @@ func (s *server) start() {
 	s.sessions, s.renewing = map[string]*session{}, map[string]*session{}
 	_, s.feed = s.store.Subscribe(state.TableAllocs)
 	s.rpc = rpc.NewServer(rpc.Config{Logger: quiet})
-	admit.New(admit.Config{
-		Store: s.store, Proposer: proposer{s}, Region: model.DefaultRegion, Now: s.clock, NewID: w.id,
-	}).Register(s.rpc)
 	s.desk = liveness.NewDesk(liveness.New(leaseTTL, gossip{w}), s.store, proposer{s}, s.ticks)
 	s.desk.Register(s.rpc)
-	s.life.after(w.between(0, renewInterval), s.sendRenewals)
-	w.trace("%s starts at index %d", s.name, s.applied)
+	admit.New(admit.Config{
+		Store: s.store, Proposer: proposer{s}, Region: model.DefaultRegion, Now: s.clock, NewID: w.ID, Seen: s.desk.Seen,
+	}).Register(s.rpc)
+	s.life.After(w.Between(0, renewInterval), s.sendRenewals)
+	w.Tracef("%s starts at index %d", s.name, s.applied)
 }
 
 // crash ends the process. What was not synced is lost; what was committed is on
 // a majority's disks, and comes back from there.
 func (s *server) crash() {
-	s.w.trace("%s crashes", s.name)
+	s.w.Tracef("%s crashes", s.name)
 	s.abdicate()
-	s.life.end()
+	s.life.End()
 	s.life = nil
-	for _, ss := range s.sortedSessions() {
-		ss.hangUp()
+	dialed := s.dialed
+	s.dialed = nil
+	for _, ss := range dialed {
+		ss.closed = true
+		if s.w.Linked(s.name, ss.n.name) {
+			ss.hangUp()
+		} else {
+			ss.breakLater()
+		}
 	}
 	s.store, s.machine, s.rpc, s.desk, s.sessions = nil, nil, nil, nil, nil
 	s.pending, s.diskFull = nil, false
@@ -118,7 +127,7 @@ func (s *server) crash() {
 func (s *server) snapshot() {
 	var b bytes.Buffer
 	if _, err := s.machine.Snapshot().WriteTo(&b); err != nil {
-		s.w.fail("%s cannot write a snapshot: %v", s.name, err)
+		s.w.Fail("%s cannot write a snapshot: %v", s.name, err)
 		return
 	}
 	s.stored, s.storedAt, s.storedTime = b.Bytes(), s.applied, s.appliedTime
@@ -126,14 +135,14 @@ func (s *server) snapshot() {
 
 // install replaces the state by another server's.
 func (s *server) install(from *server) {
-	s.w.trace("%s gets a snapshot of %s at %d", s.name, from.name, from.applied)
+	s.w.Tracef("%s gets a snapshot of %s at %d", s.name, from.name, from.applied)
 	var b bytes.Buffer
 	if _, err := from.machine.Snapshot().WriteTo(&b); err != nil {
-		s.w.fail("%s cannot write a snapshot: %v", from.name, err)
+		s.w.Fail("%s cannot write a snapshot: %v", from.name, err)
 		return
 	}
 	if err := s.machine.Restore(&b); err != nil {
-		s.w.fail("%s cannot restore the snapshot of %s: %v", s.name, from.name, err)
+		s.w.Fail("%s cannot restore the snapshot of %s: %v", s.name, from.name, err)
 		return
 	}
 	s.applied, s.appliedTime = from.applied, from.appliedTime
@@ -145,13 +154,13 @@ func (s *server) install(from *server) {
 func (s *server) apply(index uint64) []fsm.Outcome {
 	l := s.w.ledger
 	if index != s.applied+1 {
-		s.w.fail("%s applies %d after %d", s.name, index, s.applied)
+		s.w.Fail("%s applies %d after %d", s.name, index, s.applied)
 		return nil
 	}
 	raw := l.entries[index-l.first]
 	e, err := fsm.DecodeEntry(index, raw.term, raw.data)
 	if err != nil {
-		s.w.fail("entry %d: %v", index, err)
+		s.w.Fail("entry %d: %v", index, err)
 		return nil
 	}
 	outcomes := s.machine.Apply(e)
@@ -163,7 +172,7 @@ func (s *server) apply(index uint64) []fsm.Outcome {
 
 // changed lets sessions and components know of new state.
 func (s *server) changed() {
-	s.life.after(0, s.distribute)
+	s.life.After(0, s.distribute)
 	if s.lead != nil {
 		s.lead.poke()
 	}
@@ -171,8 +180,8 @@ func (s *server) changed() {
 
 // elected begins a term; the server leads when it has applied all there is.
 func (s *server) elected(term uint64) {
-	s.term, s.contact = term, s.w.now
-	s.life.after(s.w.between(time.Millisecond, 20*time.Millisecond), func() {
+	s.term, s.contact = term, s.w.Now
+	s.life.After(s.w.Between(time.Millisecond, 20*time.Millisecond), func() {
 		if s.term == term && s.lead == nil {
 			s.lead = newLead(s)
 		}
@@ -181,7 +190,7 @@ func (s *server) elected(term uint64) {
 
 // depose ends what this server leads with.
 func (s *server) depose(why string) {
-	s.w.trace("%s no longer leads: %s", s.name, why)
+	s.w.Tracef("%s no longer leads: %s", s.name, why)
 	s.abdicate()
 	pending := s.pending
 	s.pending = nil
@@ -201,7 +210,7 @@ func (s *server) abdicate() {
 // unknown tells a proposer that nobody knows.
 func (s *server) unknown(p *proposal) {
 	if s.life != nil {
-		s.life.after(0, func() { p.done(proposed{err: errUnknown}) })
+		s.life.After(0, func() { p.done(proposed{err: errUnknown}) })
 	}
 }
 
@@ -211,27 +220,27 @@ func (s *server) ask(handle func(ctx context.Context, at *server) error, done fu
 	w, mine := s.w, s.life
 	to := w.ledger.leader
 	if to == nil {
-		mine.after(w.delay(), func() { done(errNoLeader) })
+		mine.After(w.Delay(), func() { done(errNoLeader) })
 		return
 	}
-	w.call(s.name, to.name, func(reply func(error)) {
+	w.Call(s.name, to.name, func(reply func(error)) {
 		if to.life == nil {
 			return // refused connections look like silence here
 		}
-		to.life.run(func() {
+		to.life.Run(func() {
 			if to.lead == nil {
 				reply(model.Errorf(model.CodeNotLeader, "this server does not lead"))
 				return
 			}
-			to.life.spawn(func(ctx context.Context) {
+			to.life.Spawn(func(ctx context.Context) {
 				err := handle(ctx, to)
-				if ctx.Value(strandKey{}).(*strand).over {
+				if engine.Cut(ctx) {
 					return
 				}
 				reply(err)
 			})
 		})
-	}, func(err error) { mine.run(func() { done(err) }) })
+	}, func(err error) { mine.Run(func() { done(err) }) })
 }
 
 var errNoLeader = model.Errorf(model.CodeUnavailable, "no leader is known")
@@ -243,7 +252,7 @@ type gossip struct{ w *world }
 func (g gossip) Dead(id string) bool {
 	for _, n := range g.w.nodes {
 		if n.id == id {
-			return !n.unheardSince.IsZero() && g.w.now.Sub(n.unheardSince) > gossipDelay
+			return !n.unheardSince.IsZero() && g.w.Now.Sub(n.unheardSince) > gossipDelay
 		}
 	}
 	return false
@@ -257,17 +266,17 @@ func (w *world) listen() {
 	for _, n := range w.nodes {
 		heard := false
 		for _, s := range w.servers {
-			heard = heard || s.running() && w.linked(s.name, n.name)
+			heard = heard || s.running() && w.Linked(s.name, n.name)
 		}
 		for _, o := range w.nodes {
-			heard = heard || o != n && o.running() && w.linked(o.name, n.name)
+			heard = heard || o != n && o.running() && w.Linked(o.name, n.name)
 		}
 		switch {
 		case heard && n.running():
 			n.unheardSince = time.Time{}
 		case n.unheardSince.IsZero():
-			n.unheardSince = w.now
+			n.unheardSince = w.Now
 		}
 	}
-	w.after(500*time.Millisecond, w.listen)
+	w.After(500*time.Millisecond, w.listen)
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"github.com/steppe-project/steppe/sim/engine"
 	"maps"
 	"slices"
 	"time"
@@ -32,8 +33,8 @@ type session struct {
 	w      *world
 	s      *server
 	n      *node
-	srv    *life // of the server's process
-	cli    *life // of the agent's
+	srv    *engine.Life // of the server's process
+	cli    *engine.Life // of the agent's
 	lastUp time.Time
 	lastDn time.Time
 	deafUp bool // a message from the node was lost: nothing after it arrives
@@ -61,30 +62,31 @@ type session struct {
 // dial opens a session of a node.
 func (w *world) dial(n *node, s *server) *session {
 	ss := &session{
-		w: w, s: s, n: n, srv: s.life, cli: n.life, confirmed: w.now,
+		w: w, s: s, n: n, srv: s.life, cli: n.life, confirmed: w.Now,
 		deltas: map[string]*model.Allocation{}, reports: map[string]*model.AllocUpdate{},
 	}
+	s.dialed = append(s.dialed, ss)
 	return ss
 }
 
 // up carries a message of the node, in order.
 func (ss *session) up(handle func()) {
 	w := ss.w
-	at := w.now.Add(w.delay())
+	at := w.Now.Add(w.Delay())
 	if !at.After(ss.lastUp) {
 		at = ss.lastUp.Add(time.Microsecond)
 	}
 	ss.lastUp = at
-	w.at(at, func() {
+	w.At(at, func() {
 		if ss.deafUp || ss.closed {
 			return
 		}
-		if !w.hears(ss.n.name, ss.s.name) {
+		if !w.Hears(ss.n.name, ss.s.name) {
 			ss.deafUp = true
 			ss.breakLater()
 			return
 		}
-		ss.srv.run(func() {
+		ss.srv.Run(func() {
 			if !ss.closed {
 				handle()
 			}
@@ -95,21 +97,21 @@ func (ss *session) up(handle func()) {
 // down carries a message of the server, in order.
 func (ss *session) down(handle func()) {
 	w := ss.w
-	at := w.now.Add(w.delay() + ss.n.slow)
+	at := w.Now.Add(w.Delay() + ss.n.slow)
 	if !at.After(ss.lastDn) {
 		at = ss.lastDn.Add(time.Microsecond)
 	}
 	ss.lastDn = at
-	w.at(at, func() {
+	w.At(at, func() {
 		if ss.deafDn || ss.hungUp {
 			return
 		}
-		if !w.hears(ss.s.name, ss.n.name) {
+		if !w.Hears(ss.s.name, ss.n.name) {
 			ss.deafDn = true
 			ss.breakLater()
 			return
 		}
-		ss.cli.run(func() {
+		ss.cli.Run(func() {
 			if !ss.hungUp {
 				handle()
 			}
@@ -119,8 +121,8 @@ func (ss *session) down(handle func()) {
 
 // breakLater lets both ends notice, each in its own time, that it is over.
 func (ss *session) breakLater() {
-	ss.w.after(ss.w.between(noticeMin, noticeMax), func() { ss.srv.run(ss.close) })
-	ss.w.after(ss.w.between(noticeMin, noticeMax), func() { ss.cli.run(ss.hangUp) })
+	ss.w.After(ss.w.Between(noticeMin, noticeMax), func() { ss.srv.Run(ss.close) })
+	ss.w.After(ss.w.Between(noticeMin, noticeMax), func() { ss.cli.Run(ss.hangUp) })
 }
 
 // close ends the server's end; the node hears of it if it can.
@@ -129,12 +131,13 @@ func (ss *session) close() {
 		return
 	}
 	ss.closed = true
+	ss.s.dialed = slices.DeleteFunc(ss.s.dialed, func(o *session) bool { return o == ss })
 	if ss.s.sessions[ss.n.id] == ss {
 		delete(ss.s.sessions, ss.n.id)
 	}
 	delete(ss.s.renewing, ss.n.id)
-	if ss.w.hears(ss.s.name, ss.n.name) {
-		ss.w.after(ss.w.delay(), func() { ss.cli.run(ss.hangUp) })
+	if ss.w.Hears(ss.s.name, ss.n.name) {
+		ss.w.After(ss.w.Delay(), func() { ss.cli.Run(ss.hangUp) })
 	} else {
 		ss.breakLater()
 	}
@@ -153,8 +156,8 @@ func (ss *session) hangUp() {
 	if ss.closed {
 		return
 	}
-	if ss.w.hears(ss.n.name, ss.s.name) {
-		ss.w.after(ss.w.delay(), func() { ss.srv.run(ss.close) })
+	if ss.w.Hears(ss.n.name, ss.s.name) {
+		ss.w.After(ss.w.Delay(), func() { ss.srv.Run(ss.close) })
 	} else {
 		ss.breakLater()
 	}
@@ -203,7 +206,7 @@ func (ss *session) enroll(then func()) {
 			case err == nil && ss.node == node:
 				ss.s.whenApplied(index, func() { ss.enrolling = false; then() })
 			case err == nil, repeatable(err):
-				ss.srv.after(retryPause, try)
+				ss.srv.After(retryPause, try)
 			default:
 				ss.close()
 			}
@@ -224,7 +227,7 @@ func (s *server) whenApplied(index uint64, f func()) {
 		f()
 		return
 	}
-	s.life.after(5*time.Millisecond, func() { s.whenApplied(index, f) })
+	s.life.After(5*time.Millisecond, func() { s.whenApplied(index, f) })
 }
 
 // distribute gives changes of allocations to the sessions of their nodes.
@@ -280,7 +283,7 @@ func (ss *session) kick() {
 		return
 	}
 	ss.sending = true
-	ss.srv.after(ss.w.between(0, time.Millisecond), func() {
+	ss.srv.After(ss.w.Between(0, time.Millisecond), func() {
 		ss.sending = false
 		if ss.closed {
 			return
@@ -315,7 +318,7 @@ func (ss *session) renew(seq uint64) {
 
 // sendRenewals tells the leader of gathered renewals, again and again.
 func (s *server) sendRenewals() {
-	s.life.after(renewInterval, s.sendRenewals)
+	s.life.After(renewInterval, s.sendRenewals)
 	if len(s.renewing) == 0 {
 		return
 	}
@@ -392,7 +395,7 @@ func (ss *session) tell() {
 				ss.down(func() { ss.n.acked(seq) })
 				ss.tell()
 			case repeatable(err):
-				ss.srv.after(retryPause, try)
+				ss.srv.After(retryPause, try)
 			default:
 				ss.close()
 			}

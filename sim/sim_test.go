@@ -20,6 +20,19 @@ var (
 	traceFlag = flag.Bool("sim.trace", false, "tell everything that happens in the run of -sim.seed")
 )
 
+// found are seeds that found bugs when they were found (BUGS.md). What they do has
+// changed with the code since; they are run all the same.
+var found = []uint64{6, 8, 9, 14, 19, 21, 36, 188, 1356, 1383}
+
+// TestFound runs them.
+func TestFound(t *testing.T) {
+	for _, seed := range found {
+		if _, err := Run(Config{Seed: seed}); err != nil {
+			t.Errorf("seed %d: %v\n\treplay: %s", seed, err, replay(seed))
+		}
+	}
+}
+
 // TestSeeds runs seeds: a few dozen, or as many as -sim.seeds says.
 func TestSeeds(t *testing.T) {
 	if *seedFlag != 0 {

@@ -166,7 +166,7 @@ func withDefaults(c gc.Config) gc.Config {
 // register adds all handlers.
 func (s *Server) register() {
 	srv, d := s.deps.RPC, s.deps
-	admit.New(admit.Config{Store: d.Store, Proposer: d.Host, Region: s.cfg.Region, Now: d.Now}).Register(srv)
+	admit.New(admit.Config{Store: d.Store, Proposer: d.Host, Region: s.cfg.Region, Now: d.Now, Seen: s.lease.Seen}).Register(srv)
 	query.New(query.Config{Store: d.Store, Consensus: reader{d.Host}}).Register(srv)
 	events.New(events.Config{Store: d.Store}).Register(srv)
 	route.New(route.Config{Store: d.Store, Server: srv, Tunnels: d.Tunnels}).Register(srv)

@@ -273,6 +273,30 @@ func TestReplacementWaits(t *testing.T) {
 	}
 }
 
+// TestRestoredWaits: what waited before the agent was restarted waits after it.
+func TestRestoredWaits(t *testing.T) {
+	a := newAgent(t)
+	old := allocation(1, model.JobTypeService, plainTask("old"))
+	old.Job.TaskGroups[0].ShutdownDelay = 300 * time.Millisecond
+	ports := []model.PortMapping{{Label: "http", HostIP: "127.0.0.1", Value: 28124}}
+	old.Alloc.AllocatedResources.Shared.Ports = ports
+	a.assign(old, nil)
+	a.await(old.Alloc.ID, model.ClientRunning)
+	next := allocation(2, model.JobTypeService, plainTask("next"))
+	next.Alloc.AllocatedResources.Shared.Ports = ports
+	a.assign(old, stopped)
+	a.assign(next, nil)
+	a.stop()
+	if a.m.running("old") == nil || a.m.running("next") != nil {
+		t.Skip("the machine was too slow for the restart to come between")
+	}
+	a.start()
+	a.await(next.Alloc.ID, model.ClientRunning)
+	if a.m.running("old") != nil || a.status(old.Alloc.ID).ClientStatus != model.ClientComplete {
+		t.Errorf("the port was used twice: %v", a.m.order())
+	}
+}
+
 func TestControl(t *testing.T) {
 	a, ctx := newAgent(t), context.Background()
 	as := allocation(1, model.JobTypeService, plainTask("web"), hooked("init", model.HookPrestart, false))

@@ -39,14 +39,18 @@ import (
 )
 
 const (
-	// pauseMin and pauseMax pace attempts to open a session.
+	// pauseMin and pauseMax pace attempts to open a session. The longest, with its
+	// jitter, is shorter than a lease: when servers come back after an hour, every
+	// node must be with them before they miss it.
 	pauseMin = 20 * time.Millisecond
-	pauseMax = 5 * time.Second
+	pauseMax = 2 * time.Second
 	// distrust is how long a server that was left is not tried again while there
 	// are others.
 	distrust = 10 * time.Second
-	// registerTimeout bounds the wait for a registration: an election may be on.
-	registerTimeout = 15 * time.Second
+	// registerTimeout bounds the wait for a registration: an election may be on. It
+	// is shorter where another server may have a way to the leader.
+	registerTimeout      = 15 * time.Second
+	registerTimeoutOfOne = 3 * time.Second
 	// renewals per lease.
 	renewals = 3
 	// defaultLease is used when a server names none.
@@ -263,8 +267,12 @@ func (c *connection) send(m *msg.NodeUp) error {
 
 // register sends the first message and waits for its answer.
 func (c *connection) register(ctx context.Context, cancel context.CancelCauseFunc, node *model.Node) (*msg.NodeRegistered, error) {
-	timer := time.AfterFunc(registerTimeout, func() {
-		cancel(model.Errorf(model.CodeUnavailable, "no answer to the registration within %v", registerTimeout))
+	limit := registerTimeout
+	if len(c.s.Servers()) > 1 {
+		limit = registerTimeoutOfOne
+	}
+	timer := time.AfterFunc(limit, func() {
+		cancel(model.Errorf(model.CodeUnavailable, "no answer to the registration within %v", limit))
 	})
 	defer timer.Stop()
 	if err := c.send(&msg.NodeUp{Register: &msg.NodeRegister{Node: node}}); err != nil {

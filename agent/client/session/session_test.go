@@ -311,7 +311,7 @@ func TestRefused(t *testing.T) {
 		n := open(t, known{s})
 		time.Sleep(time.Minute)
 		tries := s.count(isRegister)
-		expect(t, "some tries, not many", tries >= 10 && tries <= 30)
+		expect(t, "some tries, not many", tries >= 10 && tries <= 60)
 		s.mu.Lock()
 		s.refuse = nil
 		s.mu.Unlock()

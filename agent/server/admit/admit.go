@@ -18,7 +18,7 @@ type Proposer interface {
 	Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome, error)
 }
 
-// Config is what Desk needs. All fields but NewID are required.
+// Config is what Desk needs. All fields but Seen and NewID are required.
 type Config struct {
 	Store    *state.Store
 	Proposer Proposer
@@ -26,6 +26,9 @@ type Config struct {
 	Region string
 	// Now is the clock that stamps.
 	Now func() time.Time
+	// Seen, when set, is told of every node that registers: a sign of life. It
+	// must not block.
+	Seen func(nodeID string)
 	// NewID makes the ids of evaluations; nil means random ones.
 	NewID func() string
 }
@@ -37,6 +40,9 @@ type Desk struct{ cfg Config }
 func New(cfg Config) *Desk {
 	if cfg.NewID == nil {
 		cfg.NewID = ident.New
+	}
+	if cfg.Seen == nil {
+		cfg.Seen = func(string) {}
 	}
 	return &Desk{cfg: cfg}
 }

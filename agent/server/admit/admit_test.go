@@ -209,6 +209,59 @@ func TestRefusedNodes(t *testing.T) {
 
 // Reports move statuses forward and bring one evaluation for all failures of a
 // job; those on other nodes' allocations change nothing.
+// A node that says nothing new costs no entry, and is answered with an index that
+// contains everything it may have been assigned meanwhile.
+func TestNodeRegister(t *testing.T) {
+	s := newStage()
+	n := goodNode()
+	register := func() *msg.NodeWriteResponse {
+		t.Helper()
+		r, err := msg.NodeRegisterAt.Call(t.Context(), s.call, &msg.NodeRegisterRequest{Node: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	first := register()
+	newest := s.register(t, &msg.JobRegisterRequest{Job: web()}).Index
+	entries := len(s.Entries())
+	again := register()
+	if again.Index != newest || again.NodeModifyIndex != first.NodeModifyIndex || len(s.Entries()) != entries {
+		t.Errorf("answered %+v at index %d, with %d entries more", again, newest, len(s.Entries())-entries)
+	}
+}
+
+// A leader that was replaced and does not know it answers nothing from what it
+// has, also where it would not have to write.
+func TestDeposed(t *testing.T) {
+	s := newStage()
+	n := goodNode()
+	if _, err := msg.NodeRegisterAt.Call(t.Context(), s.call, &msg.NodeRegisterRequest{Node: n}); err != nil {
+		t.Fatal(err)
+	}
+	s.Fail(model.Errorf(model.CodeNotLeader, "this server does not lead"))
+	for name, call := range map[string]func() error{
+		"a node that says nothing new": func() error {
+			_, err := msg.NodeRegisterAt.Call(t.Context(), s.call, &msg.NodeRegisterRequest{Node: n})
+			return err
+		},
+		"a report on what it does not know yet": func() error {
+			_, err := msg.NodeUpdateAllocs.Call(t.Context(), s.call, &msg.NodeUpdateAllocsRequest{
+				NodeID: n.ID, SecretID: n.SecretID, Updates: []*model.AllocUpdate{{ID: "new", ClientStatus: model.ClientRunning}},
+			})
+			return err
+		},
+		"a job that it does not know yet": func() error {
+			_, err := msg.JobDeregister.Call(t.Context(), s.call, &msg.JobDeregisterRequest{JobID: "new"})
+			return err
+		},
+	} {
+		if err := call(); model.CodeOf(err) != model.CodeNotLeader {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestReports(t *testing.T) {
 	s := newStage()
 	mine, other := goodNode(), goodNode()

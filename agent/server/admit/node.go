@@ -49,6 +49,7 @@ func (d *Desk) nodeRegister(ctx context.Context, r *msg.NodeRegisterRequest) (*m
 			return nil, err
 		}
 		if same {
+			d.cfg.Seen(node.ID)
 			// The node's server must not assign from a state that is older than this.
 			return &msg.NodeWriteResponse{WriteMeta: msg.WriteMeta{Index: snap.Index()}, NodeModifyIndex: now.ModifyIndex}, nil
 		}
@@ -57,6 +58,7 @@ func (d *Desk) nodeRegister(ctx context.Context, r *msg.NodeRegisterRequest) (*m
 	if err != nil {
 		return nil, err
 	}
+	d.cfg.Seen(node.ID)
 	return &msg.NodeWriteResponse{WriteMeta: msg.WriteMeta{Index: out.Index}, NodeModifyIndex: out.Index}, nil
 }
 

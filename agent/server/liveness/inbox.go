@@ -68,6 +68,15 @@ func (d *Desk) renew(ctx context.Context, r *msg.NodeRenewRequest) (*msg.NodeRen
 	}
 }
 
+// Seen notes a node's registration: as good as a renewal. When the inbox is full
+// it is left to the next renewal.
+func (d *Desk) Seen(nodeID string) {
+	select {
+	case d.inbox <- renewal{d.now(), []string{nodeID}}:
+	default:
+	}
+}
+
 // Reset implements loop.Component. Renewals of an earlier term say nothing now.
 func (d *Desk) Reset(snap *state.Snapshot) {
 	for {

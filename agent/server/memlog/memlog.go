@@ -77,7 +77,7 @@ func (l *Log) Must(body fsm.Body) fsm.Outcome {
 	return outcomes[0]
 }
 
-// Fail has proposals fail with err, nil none.
+// Fail has proposals and ReadIndex fail with err, nil none.
 func (l *Log) Fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,7 +92,11 @@ func (l *Log) Entries() []fsm.Entry {
 }
 
 // ReadIndex returns the newest index; nothing can be newer.
-func (l *Log) ReadIndex(context.Context) (uint64, error) { return l.Store.Snapshot().Index(), nil }
+func (l *Log) ReadIndex(context.Context) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Store.Snapshot().Index(), l.fail
+}
 
 // Leadership says that this server leads.
 func (l *Log) Leadership() consensus.Leadership { return consensus.Leadership{Self: true, Term: 1} }
