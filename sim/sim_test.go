@@ -17,6 +17,7 @@ var (
 	seedFlag  = flag.Uint64("sim.seed", 0, "run this seed alone")
 	seedsFlag = flag.Int("sim.seeds", 0, "run so many seeds")
 	fromFlag  = flag.Uint64("sim.from", 1, "the first of them")
+	firstFlag = flag.Bool("sim.first", false, "stop at the first seed that fails")
 	traceFlag = flag.Bool("sim.trace", false, "tell everything that happens in the run of -sim.seed")
 )
 
@@ -74,6 +75,12 @@ func TestSeeds(t *testing.T) {
 		})
 	}
 	for i := range n {
+		mu.Lock()
+		enough := *firstFlag && failures > 0
+		mu.Unlock()
+		if enough {
+			break
+		}
 		seeds <- *fromFlag + uint64(i)
 	}
 	close(seeds)
@@ -81,7 +88,7 @@ func TestSeeds(t *testing.T) {
 	t.Logf("%d seeds, %d failed, in %s: %s of virtual time, %d events, %d entries, %d writes, %d placements, %d faults of %d kinds",
 		n, failures, time.Since(began).Round(time.Millisecond), total.Virtual.Round(time.Second), total.Events, total.Entries, total.Writes,
 		total.Placements, total.faults(), len(total.Faults))
-	if n >= 60 && len(total.Faults) != len(FaultNames()) {
+	if n >= 60 && failures == 0 && len(total.Faults) != len(FaultNames()) {
 		t.Errorf("only %d of %d kinds of faults happened", len(total.Faults), len(FaultNames()))
 	}
 }
@@ -135,6 +142,9 @@ func TestControlPlane(t *testing.T) {
 	for i := range n {
 		seed := *fromFlag + uint64(i)
 		g.Go(func() error {
+			if *firstFlag && t.Failed() {
+				return nil
+			}
 			if _, err := Run(Config{Seed: seed, Faults: controlPlane, NoLoss: true}); err != nil {
 				t.Errorf("seed %d: %v\n\treplay: %s", seed, err, strings.Replace(replay(seed), "Seeds", "ControlPlane", 1))
 			}

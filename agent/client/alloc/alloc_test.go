@@ -277,8 +277,8 @@ func TestReplacementWaits(t *testing.T) {
 func TestRestoredWaits(t *testing.T) {
 	a := newAgent(t)
 	old := allocation(1, model.JobTypeService, plainTask("old"))
-	old.Job.TaskGroups[0].ShutdownDelay = 300 * time.Millisecond
-	ports := []model.PortMapping{{Label: "http", HostIP: "127.0.0.1", Value: 28124}}
+	old.Job.TaskGroups[0].ShutdownDelay = time.Second
+	ports := []model.PortMapping{{Label: "http", HostIP: "127.0.0.1", Value: 28125}}
 	old.Alloc.AllocatedResources.Shared.Ports = ports
 	a.assign(old, nil)
 	a.await(old.Alloc.ID, model.ClientRunning)

@@ -1,0 +1,50 @@
+package main
+
+// mutant is a fault planted in the code: old, which stands exactly once in file,
+// becomes with. by is what must notice.
+type mutant struct {
+	name, file, old, with string
+	by                    []string
+}
+
+// simulator and controlPlane run seeds until one fails.
+var (
+	simulator    = []string{"test", "./sim", "-count=1", "-timeout=30m", "-run=TestSeeds$", "-sim.first", "-sim.seeds=400"}
+	controlPlane = []string{"test", "./sim", "-count=1", "-timeout=30m", "-run=TestControlPlane$", "-sim.first", "-sim.seeds=200"}
+)
+
+// tests is the tests of a package.
+func tests(pkg string) []string { return []string{"test", pkg, "-count=1", "-timeout=10m"} }
+
+var mutants = []mutant{
+	// The state machine.
+	{"a status may go back", "fsm/allocs.go", "return next.step > now || next.step == now && (now < 2 || from == to)", "return true || now > 0 || from == to", simulator},
+	{"a refused plan's evaluation is not tried again", "sched/verify/verify.go", "case !lost && (a.ServerTerminal() || c.stale != \"\"):\n\t\t\tcontinue", "case !lost && a.ServerTerminal():\n\t\t\tcontinue", simulator},
+	{"request ids are not remembered", "fsm/fsm.go", "if seen := x.Request(c.RequestID); seen != nil {", "if seen := x.Request(c.RequestID); seen != nil && false {", simulator},
+	{"snapshots lose the requests", "fsm/state/hash.go", "func() error { return visit(v, TableRequests, &s.requests.trees[byKey]) },", "func() error { return v.table(TableRequests, 0) },", tests("./fsm/...")},
+	{"a plan is applied though its evaluation has changed", "agent/server/planner/planner.go", "if now == nil || now.ModifyIndex != j.eval.ModifyIndex {", "if now == nil {", tests("./agent/server/...")},
+	// Admission and consensus glue.
+	{"an unchanged node is answered with an old index", "agent/server/admit/node.go", "msg.WriteMeta{Index: snap.Index()}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", "msg.WriteMeta{Index: now.ModifyIndex}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", simulator},
+	{"a deposed leader answers", "agent/server/admit/admit.go", "if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil {", "if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil && false {", tests("./agent/server/admit")},
+	{"a minority confirms a lease", "agent/consensus/lease.go", "return times[len(times)/2], l.void != term, l.acked", "return times[0], l.void != term, l.acked", tests("./agent/consensus")},
+	{"a new leader does not wait for its log", "agent/consensus/host.go", "case catching != term:", "case catching != term && false:", tests("./agent/consensus")},
+	{"entry times go back", "agent/consensus/clock.go", "c.at, c.then = max(at, wall, newest), elapsed", "c.at, c.then = wall, elapsed", tests("./agent/consensus")},
+	{"outcomes go to the wrong callers", "agent/consensus/batch.go", "outcomes = outcomes[len(p.cmds):]", "outcomes = outcomes[len(outcomes)-len(p.cmds):]", tests("./agent/consensus")},
+	// Liveness.
+	{"a lease is not extended", "agent/server/liveness/liveness.go", "known && !old.IsZero() && until.After(old) {", "known && !old.IsZero() && until.Before(old) {", controlPlane},
+	{"time in which the leader stood still counts", "agent/server/liveness/liveness.go", "if l.due.IsZero() || now.Sub(l.due) < maxLate {", "if l.due.IsZero() || now.Sub(l.due) < maxLate*100000 {", controlPlane},
+	{"a new leader remembers old leases", "agent/server/liveness/liveness.go", "l.leases[n.ID] = time.Time{}\n\t\t}\n\t}\n}\n\n// Observe", "l.leases[n.ID] = time.Unix(0, 1)\n\t\t}\n\t}\n}\n\n// Observe", controlPlane},
+	{"a lost node's jobs are not evaluated", "agent/server/liveness/liveness.go", "if a.Terminal() || concerned[key] != nil {", "if true || a.Terminal() || concerned[key] != nil {", simulator},
+	// Broker and scheduler.
+	{"blocked evaluations do not wake", "agent/server/broker/blocked.go", "if couldHelp(e.eval, class) && t.freedAt[class] > e.eval.SnapshotIndex {", "if couldHelp(e.eval, class) && t.freedAt[class] > e.eval.SnapshotIndex && false {", simulator},
+	{"two evaluations of a job at once", "agent/server/broker/step.go", "if e.job.running == nil {\n\t\tb.ready.add(e)", "if e.job.running == nil || true {\n\t\tb.ready.add(e)", tests("./agent/server/broker")},
+	{"what is on its way is not held", "agent/server/planner/planner.go", "p.cfg.View.Hold(plan)", "_ = p.cfg.View.Hold", simulator},
+	// The node.
+	{"changed wishes are not heard", "agent/client/alloc/judge.go", "if was := have.Alloc; a.AllocModifyIndex == was.AllocModifyIndex && a.DesiredStatus == was.DesiredStatus {", "if was := have.Alloc; was != nil {", simulator},
+	{"what is not assigned goes on", "agent/client/alloc/judge.go", "if have.Alloc.ServerTerminal() {", "if have.Alloc.ServerTerminal() || true {", simulator},
+	{"ports are not waited for", "agent/client/alloc/judge.go", "b.Terminal() && overlap(a.AllocatedResources, b.AllocatedResources)", "b.Terminal() && overlap(a.AllocatedResources, b.AllocatedResources) && false", simulator},
+	{"a task that was told to stop restarts", "agent/client/task/step.go", "case m.d.Stop || m.s.StopSeen:\n\t\tif m.s.Phase == Killing {", "case m.d.Stop && m.s.StopSeen && false:\n\t\tif m.s.Phase == Killing {", simulator},
+	{"newer statuses are thought acknowledged", "agent/client/report/report.go", "if e.sent != 0 && e.sent <= seq {", "if seq >= 0 {", simulator},
+	{"unconfirmed statuses are not sent again", "agent/client/report/report.go", "for _, e := range q.entries {\n\t\te.sent = 0", "for _, e := range q.entries {\n\t\t_ = e.sent", simulator},
+	{"stops are not told to nodes", "agent/server/session/hub.go", "return a != nil && !(a.ServerTerminal() && a.ClientTerminal())", "return a != nil", tests("./agent/server/session")},
+}
