@@ -262,7 +262,7 @@ func (w *world) settleDown() {
 	var look func()
 	look = func() {
 		why := "users are still writing"
-		if left == 0 {
+		if left == 0 && !slices.ContainsFunc(w.users, func(u *user) bool { return u.busy }) {
 			why = w.unsettled()
 		}
 		if why == "" {
@@ -293,7 +293,7 @@ func (w *world) unsettled() string {
 		}
 	}
 	for e := range snap.EvalsByStatus(model.EvalPending) {
-		return "evaluation " + e.ID + " of " + e.JobID + " is pending (" + e.TriggeredBy + ")"
+		return "evaluation " + e.ID + " of " + e.JobID + " is pending (" + e.TriggeredBy + ")" + evalsOf(snap, snap.Job(e.Namespace, e.JobID))
 	}
 	for _, n := range w.nodes {
 		if why := w.differs(n, snap); why != "" {
@@ -392,6 +392,9 @@ func (w *world) undecided(snap *state.Snapshot) string {
 
 // evalsOf tells of a job's newest evaluations, for a failed run.
 func evalsOf(snap *state.Snapshot, j *model.Job) string {
+	if j == nil {
+		return ""
+	}
 	out := fmt.Sprintf(" (job at %d)", j.ModifyIndex)
 	for e := range snap.EvalsByJob(j.Namespace, j.ID) {
 		out += fmt.Sprintf("\n\t%s by %s, %s, created %d, changed %d, seen %d, %s", e.ID[:8], e.TriggeredBy, e.Status, e.CreateIndex, e.ModifyIndex, e.SnapshotIndex, e.StatusDescription)

@@ -18,6 +18,7 @@ type user struct {
 	name string
 	jobs []string // its own
 	n    int
+	busy bool // a write of which the end is not known
 	wrote
 }
 
@@ -145,6 +146,7 @@ func (u *user) setEligibility(node, to string, next func()) {
 func (u *user) write(handle func(ctx context.Context, at *server, rid string) error, done func(error)) {
 	w := u.w
 	w.report.Writes++
+	u.busy = true
 	rid := w.ID()
 	var try func()
 	try = func() {
@@ -162,6 +164,7 @@ func (u *user) write(handle func(ctx context.Context, at *server, rid string) er
 				again()
 				return
 			}
+			u.busy = false
 			done(err)
 		})
 	}

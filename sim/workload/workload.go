@@ -71,7 +71,7 @@ func group(dice *rand.Rand, j *model.Job, name string) *model.TaskGroup {
 		if i > 0 && chance(dice, 0.4) {
 			t.Lifecycle = &model.TaskLifecycle{Hook: []string{model.HookPrestart, model.HookPoststart, model.HookPoststop}[dice.IntN(3)]}
 			t.Lifecycle.Sidecar = t.Lifecycle.Hook != model.HookPoststop && chance(dice, 0.5)
-			if !t.Lifecycle.Sidecar {
+			if delete(t.Env, "RUN"); !t.Lifecycle.Sidecar { // one that ends by itself has failed
 				t.Env["RUN"] = "500ms"
 			}
 		}
