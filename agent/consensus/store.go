@@ -2,8 +2,10 @@ package consensus
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 
@@ -62,29 +64,66 @@ func openStore(cfg *Config, logger hclog.Logger) (store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return store{}, explainOpen(cfg.Dir, err)
 	}
-	bolt, err := raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(cfg.Dir, logFile),
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, retainSnapshots, logger)
+	if err != nil {
+		return store{}, explainOpen(cfg.Dir, err)
+	}
+	kept, err := snaps.List()
+	if err != nil {
+		return store{}, explainOpen(cfg.Dir, err)
+	}
+	covered := uint64(0)
+	if len(kept) > 0 {
+		covered = kept[0].Index
+	}
+	bolt, err := openLog(filepath.Join(cfg.Dir, logFile), covered)
+	if err != nil {
+		return store{}, explainOpen(cfg.Dir, err)
+	}
+	logs := &trouble{LogStore: guardedLog{bolt}}
+	cache, err := raft.NewLogCache(logCacheEntries, logs)
+	if err == nil {
+		return store{cache, guardedVotes{bolt}, snaps, bolt.Close, logs}, nil
+	}
+	return store{}, errors.Join(explainOpen(cfg.Dir, err), bolt.Close())
+}
+
+// openLog opens the log file and reads all of it: what is damaged is found here,
+// and not by a crash later. covered is the index of the newest snapshot.
+func openLog(path string, covered uint64) (bolt *raftboltdb.BoltStore, err error) {
+	// The library trusts its pages, which are mapped into memory.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			bolt, err = nil, fmt.Errorf("%w: %v", errDamaged, p)
+		}
+	}()
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+		// Reading comes first, through a read-only handle: a writable one walks
+		// the pages in a goroutine of its own, where a damaged one cannot be caught.
+		bolt, err := raftboltdb.New(logOptions(path, true))
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join((guardedLog{bolt}).verify(covered), bolt.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return raftboltdb.New(logOptions(path, false))
+}
+
+func logOptions(path string, readOnly bool) raftboltdb.Options {
+	return raftboltdb.Options{
+		Path: path,
 		BoltOptions: &bbolt.Options{
-			Timeout: openTimeout,
+			Timeout: openTimeout, ReadOnly: readOnly,
 			// The list of free pages is rebuilt at opening instead of being
 			// written with every commit.
 			NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 			InitialMmapSize: mmapBytes,
 		},
 		MsgpackUseNewTimeFormat: true,
-	})
-	if err != nil {
-		return store{}, explainOpen(cfg.Dir, err)
 	}
-	logs := &trouble{LogStore: bolt}
-	cache, err := raft.NewLogCache(logCacheEntries, logs)
-	if err == nil {
-		var snaps *raft.FileSnapshotStore
-		if snaps, err = raft.NewFileSnapshotStoreWithLogger(cfg.Dir, retainSnapshots, logger); err == nil {
-			return store{cache, bolt, snaps, bolt.Close, logs}, nil
-		}
-	}
-	return store{}, errors.Join(explainOpen(cfg.Dir, err), bolt.Close())
 }
 
 func explainOpen(dir string, err error) error {
@@ -97,7 +136,7 @@ func explainOpen(dir string, err error) error {
 	case errors.Is(err, syscall.ENOSPC):
 		hint = ": the disk is full"
 	case errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch):
-		hint = ": the log is damaged; restore this server from the others by starting it with an empty data directory"
+		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return model.Errorf(model.CodeInvalid, "cannot open the server's log in %s%s: %w", dir, hint, err)
 }

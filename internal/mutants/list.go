@@ -18,8 +18,8 @@ func tests(pkg string) []string { return []string{"test", pkg, "-count=1", "-tim
 
 var mutants = []mutant{
 	// The state machine.
-	{"a status may go back", "fsm/allocs.go", "return next.step > now || next.step == now && (now < 2 || from == to)", "return true || now > 0 || from == to", simulator},
-	{"a refused plan's evaluation is not tried again", "sched/verify/verify.go", "case !lost && (a.ServerTerminal() || c.stale != \"\"):\n\t\t\tcontinue", "case !lost && a.ServerTerminal():\n\t\t\tcontinue", simulator},
+	{"a status may go back", "fsm/allocs.go", "return next.step > now || next.step == now && (now < 2 || from == to)", "return next.step >= 0 || now > 0 || from == to", simulator},
+	{"a refused plan's evaluation is not tried again", "sched/verify/verify.go", "e.Status = model.EvalPending", "e.Status = model.EvalComplete", tests("./sched/...")},
 	{"request ids are not remembered", "fsm/fsm.go", "if seen := x.Request(c.RequestID); seen != nil {", "if seen := x.Request(c.RequestID); seen != nil && false {", simulator},
 	{"snapshots lose the requests", "fsm/state/hash.go", "func() error { return visit(v, TableRequests, &s.requests.trees[byKey]) },", "func() error { return v.table(TableRequests, 0) },", tests("./fsm/...")},
 	{"a plan is applied though its evaluation has changed", "agent/server/planner/planner.go", "if now == nil || now.ModifyIndex != j.eval.ModifyIndex {", "if now == nil {", tests("./agent/server/...")},
@@ -30,6 +30,7 @@ var mutants = []mutant{
 	{"a new leader does not wait for its log", "agent/consensus/host.go", "case catching != term:", "case catching != term && false:", tests("./agent/consensus")},
 	{"entry times go back", "agent/consensus/clock.go", "c.at, c.then = max(at, wall, newest), elapsed", "c.at, c.then = wall, elapsed", tests("./agent/consensus")},
 	{"outcomes go to the wrong callers", "agent/consensus/batch.go", "outcomes = outcomes[len(p.cmds):]", "outcomes = outcomes[len(outcomes)-len(p.cmds):]", tests("./agent/consensus")},
+	{"a flipped bit in the log is applied", "agent/consensus/guard.go", "l.Index != index || len(l.Extensions) > 0 && !bytes.Equal(l.Extensions, checksum(l))", "l.Index != index && !bytes.Equal(l.Extensions, checksum(l))", tests("./agent/consensus")},
 	// Liveness.
 	{"a lease is not extended", "agent/server/liveness/liveness.go", "known && !old.IsZero() && until.After(old) {", "known && !old.IsZero() && until.Before(old) {", controlPlane},
 	{"time in which the leader stood still counts", "agent/server/liveness/liveness.go", "if l.due.IsZero() || now.Sub(l.due) < maxLate {", "if l.due.IsZero() || now.Sub(l.due) < maxLate*100000 {", controlPlane},
@@ -40,6 +41,7 @@ var mutants = []mutant{
 	{"two evaluations of a job at once", "agent/server/broker/step.go", "if e.job.running == nil {\n\t\tb.ready.add(e)", "if e.job.running == nil || true {\n\t\tb.ready.add(e)", tests("./agent/server/broker")},
 	{"what is on its way is not held", "agent/server/planner/planner.go", "p.cfg.View.Hold(plan)", "_ = p.cfg.View.Hold", simulator},
 	// The node.
+	{"a flipped bit in the client's state is believed", "agent/client/db/records.go", "if len(value) < 5 || value[0] != sealed ||", "if len(value) < 5 || value[0] != sealed || false &&", tests("./agent/client/db")},
 	{"changed wishes are not heard", "agent/client/alloc/judge.go", "if was := have.Alloc; a.AllocModifyIndex == was.AllocModifyIndex && a.DesiredStatus == was.DesiredStatus {", "if was := have.Alloc; was != nil {", simulator},
 	{"what is not assigned goes on", "agent/client/alloc/judge.go", "if have.Alloc.ServerTerminal() {", "if have.Alloc.ServerTerminal() || true {", simulator},
 	{"ports are not waited for", "agent/client/alloc/judge.go", "b.Terminal() && overlap(a.AllocatedResources, b.AllocatedResources)", "b.Terminal() && overlap(a.AllocatedResources, b.AllocatedResources) && false", simulator},

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// format is the version of the file's layout.
-	format = 1
+	// format is the version of the file's layout: 1 had no checksums.
+	format = 2
 	// lockTimeout is how long Open waits for another process to let go of the
 	// file: a restarting agent's predecessor may be in its last moments.
 	lockTimeout = 2 * time.Second
@@ -62,7 +62,7 @@ func Open(path string) (*DB, error) {
 			return classify(path, err)
 		}
 		if !fresh {
-			return nil
+			return upgrade(d.bolt)
 		}
 		if err := create(d.bolt); err != nil {
 			return errors.Join(fmt.Errorf("create client state file %s: %w", path, err), d.bolt.Close())
@@ -146,10 +146,19 @@ func newContents() *Contents {
 // load reads everything, so that damage is found now.
 func load(b *bolt.DB, c *Contents) error {
 	return b.View(func(tx *bolt.Tx) error {
-		if err := checkFormat(tx); err != nil {
+		found, err := checkFormat(tx)
+		if err != nil {
 			return err
 		}
-		err := tx.Bucket(bucketAllocs).ForEach(func(k, v []byte) error {
+		unseal := unseal
+		if found < 2 {
+			unseal = func(_, v []byte) ([]byte, error) { return v, nil }
+		}
+		err = tx.Bucket(bucketAllocs).ForEach(func(k, v []byte) error {
+			v, err := unseal(k, v)
+			if err != nil {
+				return err
+			}
 			a, err := decodeAlloc(k, v)
 			if err == nil {
 				c.Allocs[string(k)] = a
@@ -160,6 +169,10 @@ func load(b *bolt.DB, c *Contents) error {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 		err = tx.Bucket(bucketTasks).ForEach(func(k, v []byte) error {
+			v, err := unseal(k, v)
+			if err != nil {
+				return err
+			}
 			id, name, r, err := decodeTask(k, v)
 			if err != nil {
 				return err
@@ -174,27 +187,52 @@ func load(b *bolt.DB, c *Contents) error {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 		return tx.Bucket(bucketDrivers).ForEach(func(k, v []byte) error {
+			v, err := unseal(k, v)
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrCorrupt, err)
+			}
 			c.Drivers[string(k)] = bytes.Clone(v)
 			return nil
 		})
 	})
 }
 
-func checkFormat(tx *bolt.Tx) error {
+func checkFormat(tx *bolt.Tx) (int, error) {
 	for _, name := range [][]byte{bucketMeta, bucketAllocs, bucketTasks, bucketDrivers} {
 		if tx.Bucket(name) == nil {
-			return fmt.Errorf("%w: table %s is missing", ErrCorrupt, name)
+			return 0, fmt.Errorf("%w: table %s is missing", ErrCorrupt, name)
 		}
 	}
 	text := string(tx.Bucket(bucketMeta).Get([]byte("format")))
 	n, err := strconv.Atoi(text)
 	switch {
 	case err != nil || n < 1:
-		return fmt.Errorf("%w: format %q", ErrCorrupt, text)
+		return 0, fmt.Errorf("%w: format %q", ErrCorrupt, text)
 	case n > format:
-		return fmt.Errorf("%w: format %d, this version reads up to %d", ErrNewer, n, format)
+		return 0, fmt.Errorf("%w: format %d, this version reads up to %d", ErrNewer, n, format)
 	}
-	return nil
+	return n, nil
+}
+
+// upgrade brings a file of an earlier format to this one: its records get
+// checksums.
+func upgrade(b *bolt.DB) error {
+	return b.Update(func(tx *bolt.Tx) error {
+		if found, err := checkFormat(tx); err != nil || found == format {
+			return err
+		}
+		for _, name := range [][]byte{bucketAllocs, bucketTasks, bucketDrivers} {
+			bucket, all := tx.Bucket(name), map[string][]byte{}
+			err := bucket.ForEach(func(k, v []byte) error { all[string(k)] = seal(k, v); return nil })
+			for k, v := range all {
+				err = errors.Join(err, bucket.Put([]byte(k), v))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bucketMeta).Put([]byte("format"), []byte(strconv.Itoa(format)))
+	})
 }
 
 // Write makes the changes durable, all or none of them.
@@ -275,5 +313,5 @@ func apply(tx *bolt.Tx, op Op) error {
 	case op.value == nil:
 		return b.Delete(op.key)
 	}
-	return b.Put(op.key, op.value)
+	return b.Put(op.key, seal(op.key, op.value))
 }

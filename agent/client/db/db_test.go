@@ -1,9 +1,11 @@
 package db
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -146,6 +148,87 @@ func TestDamage(t *testing.T) {
 	}
 	if damaged < 4 {
 		t.Errorf("only %d damages noticed", damaged)
+	}
+}
+
+// TestFlippedBits: one bit that flips is noticed, or was in a free page; it never
+// becomes another record.
+func TestFlippedBits(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "client.db")
+	d, closeDB := open(t, path)
+	for _, id := range []string{"a", "b", "c"} {
+		if err := d.Write(t.Context(), PutAlloc(assigned(id)), PutTask(id, "web", &TaskRecord{ID: id + "/web/1"}), PutDriver(id, []byte("pid 4711"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeDB()
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dice := rand.New(rand.NewPCG(1, 1))
+	noticed := 0
+	var used []int // most of the file is free
+	for i, v := range good {
+		if v != 0 {
+			used = append(used, i)
+		}
+	}
+	for i := range 60 {
+		b := bytes.Clone(good)
+		b[used[dice.IntN(len(used))]] ^= 1 << dice.IntN(8)
+		bad := filepath.Join(dir, "bad")
+		if err := os.WriteFile(bad, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(bad)
+		switch {
+		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrNewer):
+			noticed++
+			continue
+		case err != nil:
+			t.Fatalf("case %d: %v", i, err)
+		}
+		for _, id := range []string{"a", "b", "c"} {
+			c := d.Contents()
+			if a, r := c.Allocs[id], c.Tasks[id]["web"]; a == nil || a.Alloc.ID != id || r == nil || r.ID != id+"/web/1" || string(c.Drivers[id]) != "pid 4711" {
+				t.Fatalf("case %d: %s is not what was written", i, id)
+			}
+		}
+		if err := d.bolt.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if noticed < 5 {
+		t.Errorf("only %d of 60 were noticed", noticed)
+	}
+}
+
+// TestUpgrade: a file of format 1 gets checksums.
+func TestUpgrade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "client.db")
+	_, closeDB := open(t, path)
+	closeDB()
+	b, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.Update(func(tx *bolt.Tx) error {
+		return errors.Join(
+			tx.Bucket(bucketMeta).Put([]byte("format"), []byte("1")),
+			tx.Bucket(bucketTasks).Put([]byte("a/web"), []byte(`{"ID":"a/web/1"}`)),
+		)
+	})
+	if err := errors.Join(err, b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d, closeDB := open(t, path)
+		if r := d.Contents().Tasks["a"]["web"]; r == nil || r.ID != "a/web/1" {
+			t.Errorf("task record %+v", r)
+		}
+		closeDB()
 	}
 }
 

@@ -1,8 +1,10 @@
 package db
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"strings"
 
 	"github.com/steppe-project/steppe/agent/client/task"
@@ -104,4 +106,25 @@ func decodeTask(key, value []byte) (allocID, name string, r *TaskRecord, err err
 		return "", "", nil, fmt.Errorf("task %q: handle without configuration", key)
 	}
 	return allocID, name, r, nil
+}
+
+// sealed opens a value with a checksum.
+const sealed = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal puts a checksum of key and value before the value: a bit that flips on
+// disk must not become another process id.
+func seal(key, value []byte) []byte {
+	out := append(make([]byte, 0, 5+len(value)), sealed)
+	out = binary.BigEndian.AppendUint32(out, crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value))
+	return append(out, value...)
+}
+
+// unseal checks and removes it.
+func unseal(key, value []byte) ([]byte, error) {
+	if len(value) < 5 || value[0] != sealed || binary.BigEndian.Uint32(value[1:]) != crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value[5:]) {
+		return nil, fmt.Errorf("record %q does not have its checksum", key)
+	}
+	return value[5:], nil
 }
