@@ -22,7 +22,7 @@ var mutants = []mutant{
 	{"a refused plan's evaluation is not tried again", "sched/verify/verify.go", "e.Status = model.EvalPending", "e.Status = model.EvalComplete", tests("./sched/...")},
 	{"request ids are not remembered", "fsm/fsm.go", "if seen := x.Request(c.RequestID); seen != nil {", "if seen := x.Request(c.RequestID); seen != nil && false {", simulator},
 	{"snapshots lose the requests", "fsm/state/hash.go", "func() error { return visit(v, TableRequests, &s.requests.trees[byKey]) },", "func() error { return v.table(TableRequests, 0) },", tests("./fsm/...")},
-	{"a plan is applied though its evaluation has changed", "agent/server/planner/planner.go", "if now == nil || now.ModifyIndex != j.eval.ModifyIndex {", "if now == nil {", tests("./agent/server/...")},
+	{"plans are not verified", "agent/server/planner/planner.go", "plan, result := verify.Check(basis, j.plan)", "_, result := verify.Check(basis, j.plan)\n\t\tplan := j.plan", simulator},
 	// Admission and consensus glue.
 	{"an unchanged node is answered with an old index", "agent/server/admit/node.go", "msg.WriteMeta{Index: snap.Index()}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", "msg.WriteMeta{Index: now.ModifyIndex}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", simulator},
 	{"a deposed leader answers", "agent/server/admit/admit.go", "if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil {", "if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil && false {", tests("./agent/server/admit")},
