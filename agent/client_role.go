@@ -110,6 +110,7 @@ func (a *Agent) clientConfig() (client.Config, error) {
 	conf.DiskMB, conf.DiskFreeMB, conf.ReservableCores = cl.DiskTotalMB, cl.DiskFreeMB, cl.ReservableCores
 	conf.MinDynamicPort, conf.MaxDynamicPort, conf.NodeMaxAllocs = cl.MinDynamicPort, cl.MaxDynamicPort, cl.NodeMaxAllocs
 	conf.MaxKillTimeout = config.Duration(cl.MaxKillTimeout)
+	conf.GC.MaxAge = config.Duration(cl.GCMaxAge)
 	conf.GC.Interval, conf.GC.MaxAllocs = config.Duration(cl.GCInterval), cl.GCMaxAllocs
 	conf.GC.DiskPercent, conf.GC.InodePercent = float64(cl.GCDiskUsage), float64(cl.GCInodeUsage)
 	conf.PublishNode = a.cfg.Telemetry.PublishNode

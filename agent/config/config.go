@@ -201,6 +201,7 @@ type Client struct {
 	MaxKillTimeout  string `hcl:"max_kill_timeout,optional"` // default 30s
 	NodeMaxAllocs   int    `hcl:"node_max_allocs,optional"`
 	GCInterval      string `hcl:"gc_interval,optional"`             // default 1m
+	GCMaxAge        string `hcl:"gc_max_age,optional"`              // of ended allocations, default 24h
 	GCMaxAllocs     int    `hcl:"gc_max_allocs,optional"`           // default 50
 	GCDiskUsage     int    `hcl:"gc_disk_usage_threshold,optional"` // percent, default 80
 	GCInodeUsage    int    `hcl:"gc_inode_usage_threshold,optional"`

@@ -27,7 +27,7 @@ func Default() *Config {
 		},
 		Client: &Client{
 			NodePool: "default", MaxKillTimeout: "30s", MinDynamicPort: 20000, MaxDynamicPort: 32000,
-			GCInterval: "1m", GCMaxAllocs: 50, GCDiskUsage: 80, GCInodeUsage: 70, GCParallel: 2,
+			GCInterval: "1m", GCMaxAge: "24h", GCMaxAllocs: 50, GCDiskUsage: 80, GCInodeUsage: 70, GCParallel: 2,
 			ServerJoin: &ServerJoin{}, Reserved: &Reserved{},
 			MetaMap: map[string]string{}, OptionsMap: map[string]string{},
 		},

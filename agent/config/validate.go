@@ -256,7 +256,7 @@ func (k *checker) durations() {
 		"server.job_gc_interval": s.JobGCInterval, "server.job_gc_threshold": s.JobGCThreshold,
 		"server.eval_gc_threshold": s.EvalGCThreshold, "server.batch_eval_gc_threshold": s.BatchEvalGCThreshold,
 		"server.deployment_gc_threshold": s.DeploymentGC,
-		"client.max_kill_timeout":        cl.MaxKillTimeout, "client.gc_interval": cl.GCInterval,
+		"client.max_kill_timeout":        cl.MaxKillTimeout, "client.gc_interval": cl.GCInterval, "client.gc_max_age": cl.GCMaxAge,
 		"client.server_join.retry_interval":   cl.ServerJoin.RetryInterval,
 		"telemetry.collection_interval":       k.c.Telemetry.CollectionInterval,
 		"limits.https_handshake_timeout":      k.c.Limits.HTTPSHandshakeTimeout,
