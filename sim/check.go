@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/server/fleet"
@@ -23,6 +24,9 @@ import (
 //   - no node is given more than it has; no port runs twice on a node
 //   - statuses only move forward
 //   - of one name at most one allocation is to run
+//   - when a node is taken down, it knows that its lease is over, unless its agent
+//     does not run; what it has to stop by itself runs nowhere else before it has
+//   - no three nodes are taken down at once: the brake is on before
 //   - a process is ended only because the servers or its job want it, and no task
 //     runs twice on a node
 //   - in the end, nothing is pending, every blocked evaluation is blocked for a
@@ -38,6 +42,7 @@ type checks struct {
 	// excused are allocations whose tasks were hurt: they may restart.
 	excused   map[string]bool
 	loseplans float64
+	downs     map[string]time.Time // nodes that are down, since when
 }
 
 func (c *checks) begin(w *world) {
@@ -46,6 +51,7 @@ func (c *checks) begin(w *world) {
 	c.machine = fsm.New(c.store)
 	c.index = c.store.Snapshot().Index()
 	c.hashes, c.marks, c.excused = map[uint64][32]byte{}, map[string]int{}, map[string]bool{}
+	c.downs = map[string]time.Time{}
 	_, c.feed = c.store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes)
 }
 
@@ -103,6 +109,7 @@ func (c *checks) changes() {
 			}
 		case *model.Node:
 			before, _ := changes[i].Before.(*model.Node)
+			c.fenced(before, after)
 			if c.w.cfg.NoLoss && before != nil && before.Status == model.NodeStatusReady && after.Status == model.NodeStatusDown {
 				c.w.fail("node %s is taken down, and nothing has happened to it: %s", after.Name, after.StatusDescription)
 			}
@@ -214,6 +221,7 @@ func (c *checks) started(n *node, r *runner, p *proc) {
 			}
 		}
 	}
+	c.apart(n, r)
 	t, s := r.core.Task(taskIndex(r, p.task))
 	if s.Restarts > 0 && t.Env["RUN"] == "" && !c.excused[r.id] {
 		c.w.fail("%s restarts %s, which nothing has happened to", n.name, p.id)
@@ -237,6 +245,10 @@ func (c *checks) killed(r *runner, i int) {
 	a := c.store.Snapshot().Alloc(r.id)
 	if a == nil || a.Terminal() || c.store.Snapshot().Node(r.n.id) == nil {
 		return
+	}
+	if _, s := r.core.Task(i); s.Fenced {
+		c.w.report.Fenced++
+		return // its group's policy
 	}
 	for j := range r.tasks {
 		t, s := r.core.Task(j)

@@ -10,6 +10,7 @@ import (
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 const (
@@ -41,6 +42,10 @@ type node struct {
 	slow  time.Duration
 
 	life         *life // of the agent
+	held         lease.Held
+	leased       bool      // a renewal was confirmed, and it is not forgotten
+	steady       time.Time // since when the agent runs without a break
+	drift        float64   // its clock is too fast by
 	runners      map[string]*runner
 	strays       map[string][]*proc // found beside a lost state file
 	reports      *report.Queue
@@ -77,6 +82,7 @@ func (n *node) boot() {
 func (n *node) startAgent() {
 	n.w.trace("%s agent starts", n.name)
 	n.life = n.w.newLife()
+	n.takeUpLease()
 	n.runners, n.strays = map[string]*runner{}, map[string][]*proc{}
 	n.reports = report.NewAt(func() time.Time { return n.w.now })
 	n.pause, n.session, n.left = 0, nil, map[string]time.Time{}
@@ -202,6 +208,8 @@ func (n *node) welcomed(ss *session) {
 	ss.confirmed, ss.welcome, n.pause = n.w.now, true, 0
 	n.reports.Reset()
 	n.sendReports()
+	n.held.Begin(leaseTTL)
+	n.renew(ss)
 	n.keepLease(ss)
 }
 
@@ -211,8 +219,7 @@ func (n *node) keepLease(ss *session) {
 		if n.session != ss {
 			return
 		}
-		n.seq++
-		ss.renew(n.seq)
+		n.renew(ss)
 		if n.w.now.Sub(ss.confirmed) > leaseTTL+leaseTTL/3 {
 			n.w.trace("%s gives up %s", n.name, ss.s.name)
 			ss.hangUp()
@@ -223,7 +230,12 @@ func (n *node) keepLease(ss *session) {
 }
 
 // renewed is the servers' word that the lease is extended.
-func (n *node) renewed(ss *session, _ uint64) { ss.confirmed = n.w.now }
+func (n *node) renewed(ss *session, seq uint64) {
+	ss.confirmed = n.w.now
+	if n.session == ss {
+		n.leaseConfirmed(seq)
+	}
+}
 
 // sendReports sends the statuses that are due.
 func (n *node) sendReports() {
@@ -248,7 +260,7 @@ func (n *node) sendReports() {
 // acked is the servers' word that reports are committed.
 func (n *node) acked(seq uint64) {
 	for _, u := range n.reports.Acked(seq) {
-		if r := n.runners[u.ID]; r != nil && (u.ClientStatus == model.ClientComplete || u.ClientStatus == model.ClientFailed) {
+		if r := n.runners[u.ID]; r != nil && ended(u.ClientStatus) {
 			r.known = true
 			r.maybeRemove()
 		}
@@ -392,6 +404,7 @@ type disk struct {
 	allocs map[string]*msg.AssignedAlloc
 	tasks  map[string]map[string]*record
 	soon   []func()
+	lease  time.Time // when the newest confirmed renewal was sent; zero: not known
 }
 
 // record is what is kept of a task.

@@ -203,6 +203,10 @@ func (w *world) group(j *model.Job, name string) *model.TaskGroup {
 	if w.chance(0.3) {
 		g.Networks = []*model.NetworkResource{{ReservedPorts: []model.Port{{Label: "p", Value: 8000 + w.rng.IntN(3)}}, DynamicPorts: []model.Port{{Label: "d"}}}}
 	}
+	if w.chance(0.3) {
+		g.Disconnect = model.NewDisconnectStrategy()
+		g.Disconnect.StopOnClientAfter = w.between(time.Second, 20*time.Second)
+	}
 	if p := g.ReschedulePolicy; p != nil {
 		p.Unlimited, p.Attempts, p.Delay, p.DelayFunction, p.MaxDelay = true, 0, 5*time.Second, model.DelayConstant, 0
 		p.Interval = 0

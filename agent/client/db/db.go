@@ -3,6 +3,7 @@ package db
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -148,6 +149,12 @@ func load(b *bolt.DB, c *Contents) error {
 	return b.View(func(tx *bolt.Tx) error {
 		if err := checkFormat(tx); err != nil {
 			return err
+		}
+		if v := tx.Bucket(bucketMeta).Get(keyLease); v != nil {
+			c.Lease = new(LeaseRecord)
+			if err := json.Unmarshal(v, c.Lease); err != nil {
+				return fmt.Errorf("%w: lease: %w", ErrCorrupt, err)
+			}
 		}
 		err := tx.Bucket(bucketAllocs).ForEach(func(k, v []byte) error {
 			a, err := decodeAlloc(k, v)
