@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 // The brake: when a large share of the nodes vanishes together, it is more likely
@@ -24,14 +25,6 @@ import (
 // servers can tell that the brake is on. A held node that comes back registers,
 // and is ready as if nothing had been.
 
-// Defaults of model.MassLossConfig.
-const (
-	DefaultThreshold = 0.3
-	DefaultMinNodes  = 3
-	// DefaultRate is six nodes a minute: one in ten seconds.
-	DefaultRate = 6
-)
-
 const (
 	// lossWindow is in which time nodes vanish together.
 	lossWindow = 5 * time.Minute
@@ -42,26 +35,6 @@ const (
 	// three times in a lease, and renewals are gathered for an eighth of it.
 	suspectShare = 2
 )
-
-// Settings are m with its defaults.
-func Settings(m model.MassLossConfig) model.MassLossConfig {
-	if m.Threshold <= 0 {
-		m.Threshold = DefaultThreshold
-	}
-	if m.MinNodes <= 0 {
-		m.MinNodes = DefaultMinNodes
-	}
-	if m.Rate == 0 {
-		m.Rate = DefaultRate
-	}
-	return m
-}
-
-// Vanished tells whether so many of all nodes are enough to put the brake on. m
-// has its defaults.
-func Vanished(m model.MassLossConfig, vanished, all int) bool {
-	return vanished >= m.MinNodes && float64(vanished) >= m.Threshold*float64(all)
-}
 
 // brake decides. All its times are the cluster's.
 type brake struct {
@@ -130,7 +103,7 @@ func (b *brake) judge(now time.Time, c *census, cfg *model.SchedulerConfiguratio
 	if cfg != nil {
 		set = cfg.MassLoss
 	}
-	set = Settings(set)
+	set = lease.BrakeSettings(set)
 	lately := b.lately(now)
 	all := c.all + lately
 	if len(c.gone) == 0 && len(b.held) == 0 {
@@ -138,13 +111,13 @@ func (b *brake) judge(now time.Time, c *census, cfg *model.SchedulerConfiguratio
 		return verdict{}
 	}
 	released := set.ReleasedAt != 0 && now.Before(time.Unix(0, set.ReleasedAt).Add(releasedFor))
-	many := Vanished(set, c.over+lately, all) && !released
+	many := lease.Together(set, c.over+lately, all) && !released
 	switch {
 	case b.on && !many:
 		b.on, b.since, b.next = false, time.Time{}, time.Time{}
 	case !b.on && many:
 		b.on, b.since = true, now
-	case !b.on && !released && Vanished(set, c.suspect+lately, all):
+	case !b.on && !released && lease.Together(set, c.suspect+lately, all):
 		// Those that are late are back or over within half a lease; nobody is
 		// given up before it is known how many they are.
 		return verdict{look: now.Add(grain)}

@@ -16,6 +16,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 // scene drives liveness over a store, with a gossip that says what it is told.
@@ -328,7 +329,7 @@ func TestBrakeProperties(t *testing.T) {
 		}
 		began, minutes := s.now, 0
 		most := 0
-		if !Vanished(Settings(model.MassLossConfig{}), len(vanished), size) {
+		if !lease.Together(lease.BrakeSettings(model.MassLossConfig{}), len(vanished), size) {
 			most = len(vanished)
 		}
 		for range rapid.IntRange(1, 10).Draw(t, "looks") {
@@ -348,7 +349,7 @@ func TestBrakeProperties(t *testing.T) {
 					downs++
 				}
 			}
-			if downs > most+minutes*DefaultRate {
+			if downs > most+minutes*lease.BrakeRate {
 				t.Fatalf("%d of %d nodes given up in %d minutes", downs, len(vanished), minutes)
 			}
 		}
