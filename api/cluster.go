@@ -342,6 +342,36 @@ func (c Cluster) SetSchedulerConfig(ctx context.Context, conf *model.SchedulerCo
 	return out.Updated, err
 }
 
+// Brake is the brake on replacing what nodes ran that vanished together; see its
+// settings in model.MassLossConfig. Times are 0 for never.
+type Brake struct {
+	Engaged bool
+	Alarm   string // in words; "" while it is off
+	Since   int64  // unix s
+	Held    []struct {
+		ID, Name string
+		Since    int64
+	}
+	Nodes      int // all that are not down
+	Threshold  float64
+	MinNodes   int
+	Rate       int   // nodes given up a minute; below 0: none
+	ReleasedAt int64 // unix ns
+}
+
+// Brake reads how the brake stands.
+func (c Cluster) Brake(ctx context.Context) (*Brake, error) {
+	var out Brake
+	_, err := c.c.Get(ctx, "/v1/operator/brake", nil, &out)
+	return &out, err
+}
+
+// ReleaseBrake has the nodes that the brake holds given up at once.
+func (c Cluster) ReleaseBrake(ctx context.Context) error {
+	_, err := c.c.Put(ctx, "/v1/operator/brake/release", nil, nil, nil)
+	return err
+}
+
 // AutopilotConfiguration is how autopilot looks after the servers. Durations are
 // texts such as "200ms".
 type AutopilotConfiguration struct {

@@ -34,7 +34,7 @@ func Tree() []*base.Command {
 		eval.List, eval.Status,
 		server.Members, server.Join, server.Leave, server.ForceLeave,
 		operator.RaftList, operator.RaftRemove, operator.RaftTransfer, operator.SnapshotSave, operator.SnapshotRestore,
-		operator.SnapshotInspect, operator.SchedulerGet, operator.SchedulerSet, operator.AutopilotGet, operator.AutopilotSet,
+		operator.SnapshotInspect, operator.SchedulerGet, operator.SchedulerSet, operator.BrakeStatus, operator.BrakeRelease, operator.AutopilotGet, operator.AutopilotSet,
 		operator.AutopilotHealth, operator.API, operator.KeyGenerate,
 		system.GC, system.Monitor, system.EventStream, system.Version, system.Status,
 		short("run", job.Run), short("stop", job.Stop), short("validate", job.Validate), short("init", job.Init),

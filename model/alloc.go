@@ -187,6 +187,7 @@ const (
 	EventFailedValidation = "Failed Validation"
 	EventHookMessage      = "Task hook message"
 	EventLost             = "Lost"
+	EventDisconnected     = "Disconnected"
 )
 
 // TaskEvent is something that happened to a task. DisplayMessage is for people;

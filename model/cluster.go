@@ -15,8 +15,18 @@ type SchedulerConfiguration struct {
 	RejectJobRegistration         bool
 	PauseEvalBroker               bool
 	PreemptionConfig              PreemptionConfig
+	MassLoss                      MassLossConfig
 	CreateIndex                   uint64
 	ModifyIndex                   uint64
+}
+
+// MassLossConfig is the brake on replacing what runs on nodes that vanish
+// together. 0 means the default, of the brake.
+type MassLossConfig struct {
+	Threshold  float64 // share of the nodes, above 0 up to 1
+	MinNodes   int     // at least so many
+	Rate       int     // nodes given up a minute while it is on; below 0: none
+	ReleasedAt int64   // unix ns of its last release
 }
 
 // PreemptionConfig says which job types may preempt.

@@ -8568,6 +8568,85 @@ func (z LogConfig) Msgsize() (s int) {
 }
 
 // MarshalMsg implements msgp.Marshaler
+func (z *MassLossConfig) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 4
+	// string "Threshold"
+	o = append(o, 0x84, 0xa9, 0x54, 0x68, 0x72, 0x65, 0x73, 0x68, 0x6f, 0x6c, 0x64)
+	o = msgp.AppendFloat64(o, z.Threshold)
+	// string "MinNodes"
+	o = append(o, 0xa8, 0x4d, 0x69, 0x6e, 0x4e, 0x6f, 0x64, 0x65, 0x73)
+	o = msgp.AppendInt(o, z.MinNodes)
+	// string "Rate"
+	o = append(o, 0xa4, 0x52, 0x61, 0x74, 0x65)
+	o = msgp.AppendInt(o, z.Rate)
+	// string "ReleasedAt"
+	o = append(o, 0xaa, 0x52, 0x65, 0x6c, 0x65, 0x61, 0x73, 0x65, 0x64, 0x41, 0x74)
+	o = msgp.AppendInt64(o, z.ReleasedAt)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *MassLossConfig) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Threshold":
+			z.Threshold, bts, err = msgp.ReadFloat64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Threshold")
+				return
+			}
+		case "MinNodes":
+			z.MinNodes, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "MinNodes")
+				return
+			}
+		case "Rate":
+			z.Rate, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Rate")
+				return
+			}
+		case "ReleasedAt":
+			z.ReleasedAt, bts, err = msgp.ReadInt64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ReleasedAt")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *MassLossConfig) Msgsize() (s int) {
+	s = 1 + 10 + msgp.Float64Size + 9 + msgp.IntSize + 5 + msgp.IntSize + 11 + msgp.Int64Size
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
 func (z *MigrateStrategy) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// map header, size 4
@@ -15697,9 +15776,9 @@ func (z *ScalingPolicy) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *SchedulerConfiguration) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 7
+	// map header, size 8
 	// string "SchedulerAlgorithm"
-	o = append(o, 0x87, 0xb2, 0x53, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x72, 0x41, 0x6c, 0x67, 0x6f, 0x72, 0x69, 0x74, 0x68, 0x6d)
+	o = append(o, 0x88, 0xb2, 0x53, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x72, 0x41, 0x6c, 0x67, 0x6f, 0x72, 0x69, 0x74, 0x68, 0x6d)
 	o = msgp.AppendString(o, z.SchedulerAlgorithm)
 	// string "MemoryOversubscriptionEnabled"
 	o = append(o, 0xbd, 0x4d, 0x65, 0x6d, 0x6f, 0x72, 0x79, 0x4f, 0x76, 0x65, 0x72, 0x73, 0x75, 0x62, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e, 0x45, 0x6e, 0x61, 0x62, 0x6c, 0x65, 0x64)
@@ -15715,6 +15794,13 @@ func (z *SchedulerConfiguration) MarshalMsg(b []byte) (o []byte, err error) {
 	o, err = z.PreemptionConfig.MarshalMsg(o)
 	if err != nil {
 		err = msgp.WrapError(err, "PreemptionConfig")
+		return
+	}
+	// string "MassLoss"
+	o = append(o, 0xa8, 0x4d, 0x61, 0x73, 0x73, 0x4c, 0x6f, 0x73, 0x73)
+	o, err = z.MassLoss.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "MassLoss")
 		return
 	}
 	// string "CreateIndex"
@@ -15774,6 +15860,12 @@ func (z *SchedulerConfiguration) UnmarshalMsg(bts []byte) (o []byte, err error) 
 				err = msgp.WrapError(err, "PreemptionConfig")
 				return
 			}
+		case "MassLoss":
+			bts, err = z.MassLoss.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "MassLoss")
+				return
+			}
 		case "CreateIndex":
 			z.CreateIndex, bts, err = msgp.ReadUint64Bytes(bts)
 			if err != nil {
@@ -15800,7 +15892,7 @@ func (z *SchedulerConfiguration) UnmarshalMsg(bts []byte) (o []byte, err error) 
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *SchedulerConfiguration) Msgsize() (s int) {
-	s = 1 + 19 + msgp.StringPrefixSize + len(z.SchedulerAlgorithm) + 30 + msgp.BoolSize + 22 + msgp.BoolSize + 16 + msgp.BoolSize + 17 + z.PreemptionConfig.Msgsize() + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size
+	s = 1 + 19 + msgp.StringPrefixSize + len(z.SchedulerAlgorithm) + 30 + msgp.BoolSize + 22 + msgp.BoolSize + 16 + msgp.BoolSize + 17 + z.PreemptionConfig.Msgsize() + 9 + z.MassLoss.Msgsize() + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size
 	return
 }
 

@@ -21,7 +21,7 @@ var supported = map[string]string{
 	"JobUILink":     "Label URL",
 	"JobVersionTag": "Name Description TaggedTime",
 	"TaskGroup": `Name Count Constraints Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Networks Meta Services
-		ShutdownDelay`,
+		ShutdownDelay StopAfterClientDisconnect`,
 	"Constraint":       "LTarget RTarget Operand",
 	"UpdateStrategy":   "MaxParallel MinHealthyTime",
 	"RestartPolicy":    "Interval Attempts Delay Mode",
@@ -45,7 +45,7 @@ var supported = map[string]string{
 
 // refusal is one attribute that this version does not act on.
 type refusal struct {
-	field    string // Type.Field
+	field    string // Type.Field, or several
 	accepted any    // besides the zero value: a value, or a func(reflect.Value) bool
 	hint     string
 }
@@ -56,85 +56,65 @@ const (
 	useSecrets   = "Steppe's own secrets come in a later version; until then pass values with job variables or env"
 	useNetwork   = "ports of the host's networks work: delete it, or write mode = \"host\""
 	useUpdate    = "rolling updates with max_parallel and min_healthy_time work: delete it"
+	useStop      = "of what is to happen on disconnection, stop_on_client_after works; lost_after, replace and reconcile do not"
 	usePlain     = "delete it"
 )
 
 var refusals = []refusal{
-	{field: "Job.AllAtOnce", hint: usePlain},
-	{field: "Job.Affinities", hint: "constraint works"},
+	{field: "Job.AllAtOnce TaskGroup.MaxRunDuration NetworkResource.MBits", hint: usePlain},
+	{field: "Job.Affinities TaskGroup.Affinities Task.Affinities", hint: "constraint works"},
 	{field: "Job.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
 	{field: "Job.Multiregion", hint: "register the job in each region"},
 	{field: "Job.Periodic", hint: "register the job when it is to run"},
 	{field: "Job.ParameterizedJob", hint: "register a job for each set of parameters, with variables"},
 	{field: "Job.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
-	{field: "Job.ConsulNamespace", hint: useCatalogue},
-	{field: "Job.VaultNamespace", hint: useSecrets},
+	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
+	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},
 
 	{field: "UpdateStrategy.Stagger", accepted: NewUpdateStrategy().Stagger, hint: useUpdate},
 	{field: "UpdateStrategy.HealthCheck", accepted: notManual, hint: useUpdate},
 	{field: "UpdateStrategy.HealthyDeadline", accepted: NewUpdateStrategy().HealthyDeadline, hint: useUpdate},
 	{field: "UpdateStrategy.ProgressDeadline", accepted: NewUpdateStrategy().ProgressDeadline, hint: useUpdate},
-	{field: "UpdateStrategy.Canary", hint: useUpdate},
-	{field: "UpdateStrategy.AutoRevert", hint: useUpdate},
-	{field: "UpdateStrategy.AutoPromote", hint: useUpdate},
+	{field: "UpdateStrategy.Canary UpdateStrategy.AutoRevert UpdateStrategy.AutoPromote", hint: useUpdate},
 
-	{field: "TaskGroup.Affinities", hint: "constraint works"},
 	{field: "TaskGroup.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
 	{field: "TaskGroup.Volumes", hint: "the group's own directory, alloc/, works within ephemeral_disk"},
-	{field: "TaskGroup.Disconnect", accepted: NewDisconnectStrategy(), hint: usePlain},
+	{field: "TaskGroup.Disconnect", accepted: stopsOnly, hint: useStop},
 	{field: "TaskGroup.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
-	{field: "TaskGroup.MaxRunDuration", hint: usePlain},
-	{field: "TaskGroup.StopAfterClientDisconnect", hint: usePlain},
-	{field: "TaskGroup.MaxClientDisconnect", hint: usePlain},
-	{field: "TaskGroup.PreventRescheduleOnLost", hint: usePlain},
+	{field: "TaskGroup.MaxClientDisconnect TaskGroup.PreventRescheduleOnLost", hint: useStop},
 	{field: "TaskGroup.Scaling", hint: "job scale works"},
-	{field: "TaskGroup.Consul", hint: useCatalogue},
-	{field: "RestartPolicy.RenderTemplates", hint: usePlain},
-	{field: "EphemeralDisk.Sticky", hint: usePlain},
-	{field: "EphemeralDisk.Migrate", hint: usePlain},
+	{field: "RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
 
 	{field: "NetworkResource.Mode", accepted: "host", hint: useNetwork},
-	{field: "NetworkResource.Device", hint: useNetwork},
-	{field: "NetworkResource.CIDR", hint: useNetwork},
-	{field: "NetworkResource.IP", hint: useNetwork},
-	{field: "NetworkResource.Hostname", hint: useNetwork},
-	{field: "NetworkResource.MBits", hint: usePlain},
-	{field: "NetworkResource.DNS", hint: useNetwork},
-	{field: "NetworkResource.CNI", hint: useNetwork},
+	{field: "NetworkResource.Device NetworkResource.CIDR NetworkResource.IP NetworkResource.Hostname NetworkResource.DNS NetworkResource.CNI", hint: useNetwork},
 
-	{field: "Task.Affinities", hint: "constraint works"},
 	{field: "Task.Artifacts", hint: "fetch it from within the task, in a prestart task for example"},
-	{field: "Task.Vault", hint: useSecrets},
 	{field: "Task.Consul", hint: useCatalogue},
 	{field: "Task.Templates", hint: "env works; write files from within the task, in a prestart task for example"},
-	{field: "Task.DispatchPayload", hint: usePlain},
-	{field: "Task.VolumeMounts", hint: usePlain},
-	{field: "Task.CSIPluginConfig", hint: usePlain},
-	{field: "Task.Kind", hint: useCatalogue},
-	{field: "Task.ScalingPolicies", hint: usePlain},
-	{field: "Task.Secrets", hint: useSecrets},
+	{field: "Task.DispatchPayload Task.VolumeMounts Task.CSIPluginConfig Task.ScalingPolicies Task.Identities Task.Schedule", hint: usePlain},
 	{field: "Task.Identity", accepted: unchangedIdentity, hint: usePlain},
-	{field: "Task.Identities", hint: usePlain},
 	{field: "Task.Actions", hint: "alloc exec comes in a later version too"},
-	{field: "Task.Schedule", hint: usePlain},
 
 	{field: "Resources.MemoryMaxMB", accepted: notNegative, hint: "write a limit in MB"},
 	{field: "Resources.DiskMB", hint: "ephemeral_disk of the group sets the disk"},
 	{field: "Resources.Networks", hint: "move the network block from the task's resources into the group"},
-	{field: "Resources.Devices", hint: usePlain},
+	{field: "Resources.Devices Resources.SecretsMB Resources.IOPS", hint: usePlain},
 	{field: "Resources.NUMA", hint: "cores works"},
-	{field: "Resources.SecretsMB", hint: usePlain},
-	{field: "Resources.IOPS", hint: usePlain},
 
 	{field: "Service.Connect", hint: useCatalogue + "; there is no mesh: address services directly"},
 	{field: "Service.Identity", hint: usePlain},
 	{field: "Service.Cluster", accepted: defaultCluster, hint: useCatalogue},
-	{field: "Service.Kind", hint: useCatalogue},
-	{field: "ServiceCheck.Expose", hint: useCatalogue},
 }
 
 func notManual(v reflect.Value) bool   { return v.String() != "manual" }
 func notNegative(v reflect.Value) bool { return v.Int() >= 0 }
+
+// stopsOnly accepts a disconnect block that asks for stop_on_client_after alone.
+func stopsOnly(v reflect.Value) bool {
+	d := *v.Interface().(*DisconnectStrategy)
+	d.StopOnClientAfter = 0
+	return d == *NewDisconnectStrategy()
+}
 
 // unchangedIdentity accepts the identity that every task has anyway.
 func unchangedIdentity(v reflect.Value) bool {
@@ -146,7 +126,9 @@ func unchangedIdentity(v reflect.Value) bool {
 var refused = func() map[string]refusal {
 	m := make(map[string]refusal, len(refusals))
 	for _, r := range refusals {
-		m[r.field] = r
+		for f := range strings.FieldsSeq(r.field) {
+			m[f] = r
+		}
 	}
 	return m
 }()

@@ -35,9 +35,9 @@ func TestEveryAttributeIsClassified(t *testing.T) {
 		}
 	}
 	visit(reflect.TypeFor[Job]())
-	for _, r := range refusals {
-		if !used[r.field] {
-			t.Errorf("refusals has a row for %s, which does not exist", r.field)
+	for field := range refused {
+		if !used[field] {
+			t.Errorf("refusals has a row for %s, which does not exist", field)
 		}
 	}
 	for name, fields := range supported {
@@ -115,6 +115,14 @@ func TestUnsupported(t *testing.T) {
 		{"default disconnect", func(j *Job) { j.TaskGroups[0].Disconnect = NewDisconnectStrategy() }, ""},
 		{"disconnect", func(j *Job) { j.TaskGroups[0].Disconnect = &DisconnectStrategy{LostAfter: 1, Replace: true} },
 			`job.group["g"].disconnect: disconnect is not`},
+		{"stop on client", func(j *Job) {
+			j.TaskGroups[0].Disconnect = NewDisconnectStrategy()
+			j.TaskGroups[0].Disconnect.StopOnClientAfter = time.Minute
+		}, ""},
+		{"stop after client disconnect", func(j *Job) { j.TaskGroups[0].StopAfterClientDisconnect = time.Minute }, ""},
+		{"no replacement", func(j *Job) {
+			j.TaskGroups[0].Disconnect = &DisconnectStrategy{StopOnClientAfter: time.Minute, Reconcile: "best_score"}
+		}, `job.group["g"].disconnect: disconnect is not`},
 		{"unlimited memory", func(j *Job) { j.TaskGroups[0].Tasks[0].Resources.MemoryMaxMB = -1 },
 			`job.group["g"].task["t"].resources.memory_max: memory_max is not`},
 	} {

@@ -396,6 +396,11 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 	if has(args, "max_parallel") {
 		g.Update = &model.UpdateStrategy{MaxParallel: number(args, "max_parallel", 1), MinHealthyTime: wait(args, "min_healthy")}
 	}
+	if has(args, "stop_on_client_after") {
+		g.Disconnect = model.NewDisconnectStrategy()
+		g.Disconnect.StopOnClientAfter = wait(args, "stop_on_client_after")
+		t.KillTimeout = 5 * time.Second
+	}
 	if has(args, "attempts") || has(args, "unlimited") {
 		g.ReschedulePolicy = &model.ReschedulePolicy{
 			Attempts: number(args, "attempts", 0), Interval: wait(args, "interval"), Delay: wait(args, "delay"),

@@ -75,7 +75,7 @@ func (p *process) followFailed(list []reconcile.Later) {
 			n++
 		}
 		e := p.newEval(model.TriggerRetryFailed, list[n-1].At)
-		e.StatusDescription = "created for delayed rescheduling"
+		e.StatusDescription = list[0].Description
 		for _, l := range list[:n] {
 			p.plan.Stops = append(p.plan.Stops, &model.PlanStop{ID: l.Alloc.ID, FollowupEvalID: e.ID, KeepDesired: true})
 		}

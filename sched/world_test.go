@@ -74,6 +74,9 @@ func (w *world) tick() uint64 { w.index++; return w.index }
 func (w *world) setNode(n *model.Node) {
 	n.ComputedClass = place.ComputedClass(n)
 	n.ModifyIndex = w.tick()
+	if was := w.nodes[n.ID]; was == nil || was.Status != n.Status {
+		n.StatusUpdatedAt = w.now.Unix()
+	}
 	w.nodes[n.ID] = n
 	w.fleet.UpsertNode(n)
 }

@@ -2,18 +2,17 @@ package sim
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/steppe-project/steppe/agent/client/task"
-	"github.com/steppe-project/steppe/agent/server/fleet"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/sched"
+	"github.com/steppe-project/steppe/sim/watch"
 )
 
 // checks watches over the promises:
@@ -23,30 +22,31 @@ import (
 //   - no node is given more than it has; no port runs twice on a node
 //   - statuses only move forward
 //   - of one name at most one allocation is to run
+//   - when a node is taken down, it knows that its lease is over, unless its agent
+//     does not run; what it has to stop by itself runs nowhere else before it has
+//   - no three nodes are taken down at once: the brake is on before
 //   - a process is ended only because the servers or its job want it, and no task
 //     runs twice on a node
 //   - in the end, nothing is pending, every blocked evaluation is blocked for a
 //     reason, and the machines run what the state says
 type checks struct {
-	w       *world
-	store   *state.Store // applies each entry when it is committed
-	machine *fsm.FSM
-	feed    *state.Subscription
-	index   uint64
-	hashes  map[uint64][32]byte
-	marks   map[string]int
+	w *world
+	*watch.Watch
+	index  uint64
+	hashes map[uint64][32]byte
 	// excused are allocations whose tasks were hurt: they may restart.
 	excused   map[string]bool
 	loseplans float64
+	downs     map[string]time.Time // nodes that are down, since when
 }
 
 func (c *checks) begin(w *world) {
 	c.w = w
-	c.store = state.New()
-	c.machine = fsm.New(c.store)
-	c.index = c.store.Snapshot().Index()
-	c.hashes, c.marks, c.excused = map[uint64][32]byte{}, map[string]int{}, map[string]bool{}
-	_, c.feed = c.store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes)
+	c.Watch = watch.New(markKey, w.Fail)
+	c.OnNode = c.node
+	c.index = c.Snapshot().Index()
+	c.hashes, c.excused = map[uint64][32]byte{}, map[string]bool{}
+	c.downs = map[string]time.Time{}
 }
 
 // hashEvery is how often hashes are compared: they read the whole state.
@@ -63,10 +63,9 @@ func (c *checks) follow() {
 			c.w.Fail("entry %d: %v", c.index, err)
 			return
 		}
-		c.machine.Apply(e)
-		c.changes()
+		c.Apply(e)
 		if c.index%hashEvery == 0 {
-			c.hashes[c.index] = c.store.Snapshot().Hash()
+			c.hashes[c.index] = c.Snapshot().Hash()
 		}
 	}
 }
@@ -84,114 +83,13 @@ func (c *checks) applied(s *server) {
 	}
 }
 
-// changes looks at what the newest entry changed.
-func (c *checks) changes() {
-	changes, err := c.feed.Poll()
-	if err != nil {
-		c.w.Fail("the change feed: %v", err)
-		return
-	}
-	touched := map[string]bool{}
-	for i := range changes {
-		switch after := changes[i].After.(type) {
-		case *model.Allocation:
-			before, _ := changes[i].Before.(*model.Allocation)
-			c.forward(before, after)
-			touched[after.NodeID] = true
-			if before == nil {
-				c.alone(after)
-			}
-		case *model.Node:
-			before, _ := changes[i].Before.(*model.Node)
-			if c.w.cfg.NoLoss && before != nil && before.Status == model.NodeStatusReady && after.Status == model.NodeStatusDown {
-				c.w.Fail("node %s is taken down, and nothing has happened to it: %s", after.Name, after.StatusDescription)
-			}
-		case *model.Job:
-			before, _ := changes[i].Before.(*model.Job)
-			if !after.Stop && (before == nil || before.CreateIndex != after.CreateIndex || before.Version != after.Version) {
-				mark := after.Meta[markKey]
-				if c.marks[mark]++; c.marks[mark] > 1 {
-					c.w.Fail("write %s of job %s was done %d times", mark, after.ID, c.marks[mark])
-				}
-			}
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(touched)) {
-		c.fits(id)
+// node looks at a node that has changed.
+func (c *checks) node(before, after *model.Node) {
+	c.fenced(before, after)
+	if c.w.cfg.NoLoss && before != nil && before.Status == model.NodeStatusReady && after.Status == model.NodeStatusDown {
+		c.w.Fail("node %s is taken down, and nothing has happened to it: %s", after.Name, after.StatusDescription)
 	}
 }
-
-var steps = map[string]int{
-	model.ClientPending: 0, model.ClientRunning: 1, model.ClientUnknown: 1,
-	model.ClientComplete: 2, model.ClientFailed: 2, model.ClientLost: 2,
-}
-
-// forward: statuses only advance, and a stop is not taken back.
-func (c *checks) forward(before, after *model.Allocation) {
-	if before == nil {
-		return
-	}
-	a, b := steps[before.ClientStatus], steps[after.ClientStatus]
-	if b < a || a == 2 && before.ClientStatus != after.ClientStatus {
-		c.w.Fail("allocation %s went from %s to %s", after.ID, before.ClientStatus, after.ClientStatus)
-	}
-	if before.ServerTerminal() && !after.ServerTerminal() {
-		c.w.Fail("allocation %s was stopped and is to run again", after.ID)
-	}
-}
-
-// alone: of one name at most one allocation is to run.
-func (c *checks) alone(a *model.Allocation) {
-	for o := range c.store.Snapshot().AllocsByJob(a.Namespace, a.JobID) {
-		if o.ID == a.ID || o.Name != a.Name || o.Terminal() || a.Terminal() {
-			continue
-		}
-		if system(o) && o.NodeID != a.NodeID {
-			continue
-		}
-		c.w.Fail("two allocations of %s are to run: %s on %s, %s on %s", a.Name, o.ID, o.NodeID, a.ID, a.NodeID)
-	}
-}
-
-func system(a *model.Allocation) bool {
-	return a.Job != nil && (a.Job.Type == model.JobTypeSystem || a.Job.Type == model.JobTypeSysbatch)
-}
-
-// fits: a node is given no more than it has.
-func (c *checks) fits(nodeID string) {
-	snap := c.store.Snapshot()
-	n := snap.Node(nodeID)
-	if n == nil {
-		return
-	}
-	var cpu, memory, disk int64
-	ports := map[int]string{}
-	for a := range snap.AllocsByNode(nodeID) {
-		if a.Terminal() {
-			continue
-		}
-		for _, t := range a.AllocatedResources.Tasks {
-			cpu += t.Cpu.CpuShares
-			memory += t.Memory.MemoryMB
-		}
-		disk += a.AllocatedResources.Shared.DiskMB
-		for _, p := range a.AllocatedResources.Shared.Ports {
-			if other := ports[p.Value]; other != "" {
-				c.w.Fail("port %d of %s was given to %s and %s", p.Value, n.Name, other, a.ID)
-			}
-			ports[p.Value] = a.ID
-		}
-	}
-	r := n.NodeResources
-	if cpu > lifecyclePeak*r.Cpu.CpuShares || memory > lifecyclePeak*r.Memory.MemoryMB || disk > r.Disk.DiskMB {
-		c.w.Fail("node %s is given cpu %d of %d, memory %d of %d, disk %d of %d",
-			n.Name, cpu, r.Cpu.CpuShares, memory, r.Memory.MemoryMB, disk, r.Disk.DiskMB)
-	}
-}
-
-// lifecyclePeak: tasks of a group that never run at the same time share room, so
-// a plain sum may be larger than the node. The groups here have two tasks.
-const lifecyclePeak = 2
 
 // started: no task runs twice on a node, and no port is used twice.
 func (c *checks) started(n *node, r *runner, p *proc) {
@@ -214,6 +112,7 @@ func (c *checks) started(n *node, r *runner, p *proc) {
 			}
 		}
 	}
+	c.apart(n, r)
 	t, s := r.core.Task(taskIndex(r, p.task))
 	if s.Restarts > 0 && t.Env["RUN"] == "" && !c.excused[r.id] {
 		c.w.Fail("%s restarts %s, which nothing has happened to", n.name, p.id)
@@ -234,9 +133,13 @@ func (c *checks) excuse(id string) { c.excused[id] = true }
 
 // killed: a node ends a process only if somebody wants it.
 func (c *checks) killed(r *runner, i int) {
-	a := c.store.Snapshot().Alloc(r.id)
-	if a == nil || a.Terminal() || c.store.Snapshot().Node(r.n.id) == nil {
+	a := c.Snapshot().Alloc(r.id)
+	if a == nil || a.Terminal() || c.Snapshot().Node(r.n.id) == nil {
 		return
+	}
+	if _, s := r.core.Task(i); s.Fenced {
+		c.w.report.Fenced++
+		return // its group's policy
 	}
 	for j := range r.tasks {
 		t, s := r.core.Task(j)
@@ -293,14 +196,17 @@ func (w *world) unsettled() string {
 		}
 	}
 	for e := range snap.EvalsByStatus(model.EvalPending) {
-		return "evaluation " + e.ID + " of " + e.JobID + " is pending (" + e.TriggeredBy + ")" + evalsOf(snap, snap.Job(e.Namespace, e.JobID))
+		return "evaluation " + e.ID + " of " + e.JobID + " is pending (" + e.TriggeredBy + ")" + watch.EvalsOf(snap, snap.Job(e.Namespace, e.JobID))
 	}
 	for _, n := range w.nodes {
 		if why := w.differs(n, snap); why != "" {
 			return why
 		}
 	}
-	return w.undecided(snap)
+	if lead := w.ledger.leader; lead != nil && lead.lead != nil {
+		return watch.Undecided(lead.store, w.Now)
+	}
+	return "nobody leads"
 }
 
 // unequal tells which server is behind.
@@ -346,63 +252,6 @@ func (w *world) differs(n *node, snap *state.Snapshot) string {
 		}
 	}
 	return ""
-}
-
-// undecided asks the scheduler about every job: in the end it must have nothing
-// to do. A blocked evaluation that could place something has missed its wake-up.
-func (w *world) undecided(snap *state.Snapshot) string {
-	lead := w.ledger.leader
-	if lead == nil || lead.lead == nil {
-		return "nobody leads"
-	}
-	view := fleet.New(lead.store)
-	defer func() {
-		over, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = view.Run(over)
-	}()
-	basis, err := view.At(context.Background(), 0)
-	if err != nil {
-		return err.Error()
-	}
-	for j := range snap.Jobs(state.Range{}) {
-		e := &model.Evaluation{
-			ID: "check", Namespace: j.Namespace, JobID: j.ID, Type: j.Type, Priority: j.Priority,
-			TriggeredBy: model.TriggerJobRegister, Status: model.EvalPending,
-		}
-		if j.Type == model.JobTypeSystem || j.Type == model.JobTypeSysbatch {
-			// What has failed for good on a node waits for the next change.
-			e.TriggeredBy = model.TriggerRetryFailed
-		}
-		plan := sched.Process(basis, e, sched.Env{Now: w.Now, Seed: 1, Config: basis.SchedulerConfig()}).Plan
-		if len(plan.Stops) > 0 {
-			return "job " + j.ID + ": there is something to stop"
-		}
-		for _, g := range plan.Groups {
-			if len(g.Placements) > 0 {
-				return "job " + j.ID + ": there is something to place on " + snap.Node(g.Placements[0].NodeID).Name + evalsOf(snap, j)
-			}
-			if len(g.InPlace) > 0 {
-				return "job " + j.ID + ": there is something to update"
-			}
-		}
-	}
-	return ""
-}
-
-// evalsOf tells of a job's newest evaluations, for a failed run.
-func evalsOf(snap *state.Snapshot, j *model.Job) string {
-	if j == nil {
-		return ""
-	}
-	out := fmt.Sprintf(" (job at %d)", j.ModifyIndex)
-	for e := range snap.EvalsByJob(j.Namespace, j.ID) {
-		out += fmt.Sprintf("\n\t%s by %s, %s, created %d, changed %d, seen %d, %s", e.ID[:8], e.TriggeredBy, e.Status, e.CreateIndex, e.ModifyIndex, e.SnapshotIndex, e.StatusDescription)
-	}
-	for a := range snap.AllocsByJob(j.Namespace, j.ID) {
-		out += fmt.Sprintf("\n\t%s %s on %s: %s, %s (%s), created %d, changed %d", a.ID[:8], a.Name, a.NodeName, a.DesiredStatus, a.ClientStatus, a.ClientDescription, a.CreateIndex, a.ModifyIndex)
-	}
-	return out
 }
 
 // final checks what only the end can tell.

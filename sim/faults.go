@@ -39,6 +39,17 @@ var faults = []fault{
 	}},
 	{"server isolated", 4, 200 * time.Millisecond, 20 * time.Second, func(w *world) func() { return isolate(w, w.pickServer().name, false) }},
 	{"node isolated", 6, 500 * time.Millisecond, 40 * time.Second, func(w *world) func() { return isolate(w, w.pickNode().name, false) }},
+	{"many nodes vanish", 3, time.Second, 40 * time.Second, func(w *world) func() {
+		var undo []func()
+		for _, i := range w.Rand.Perm(len(w.nodes))[:max(1, len(w.nodes)*2/3)] {
+			undo = append(undo, isolate(w, w.nodes[i].name, false))
+		}
+		return func() {
+			for _, u := range undo {
+				u()
+			}
+		}
+	}},
 	{"node heard, but deaf", 4, 500 * time.Millisecond, 30 * time.Second, func(w *world) func() { return isolate(w, w.pickNode().name, true) }},
 	{"node cut from one server", 5, 500 * time.Millisecond, 30 * time.Second, func(w *world) func() {
 		a, b := w.pickNode().name, w.pickServer().name
@@ -70,7 +81,10 @@ var faults = []fault{
 		}
 		l := n.life
 		l.Pause()
-		return l.Resume
+		return func() {
+			n.steady = w.Now
+			l.Resume()
+		}
 	}},
 	{"machine rebooted", 4, 100 * time.Millisecond, 40 * time.Second, rebootMachine},
 	{"driver sick", 5, time.Second, 15 * time.Second, func(w *world) func() {
@@ -81,6 +95,7 @@ var faults = []fault{
 	{"task crashed", 8, 0, 0, crashTask},
 	{"clock stepped", 3, time.Second, 30 * time.Second, func(w *world) func() {
 		s, by := w.pickServer(), w.Between(-time.Hour, time.Hour)
+		w.stepped = true
 		s.skew += by
 		return func() { s.skew -= by }
 	}},

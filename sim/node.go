@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 	"github.com/steppe-project/steppe/sim/disk"
 )
 
@@ -44,6 +45,10 @@ type node struct {
 	slow  time.Duration
 
 	life         *engine.Life // of the agent
+	held         lease.Held
+	leased       bool      // a renewal was confirmed, and it is not forgotten
+	steady       time.Time // since when the agent runs without a break
+	drift        float64   // its clock is too fast by
 	runners      map[string]*runner
 	strays       map[string][]*proc // found beside a lost state file
 	reports      *report.Queue
@@ -80,6 +85,7 @@ func (n *node) boot() {
 func (n *node) startAgent() {
 	n.w.Tracef("%s agent starts", n.name)
 	n.life = n.w.NewLife()
+	n.takeUpLease()
 	n.runners, n.strays = map[string]*runner{}, map[string][]*proc{}
 	n.reports = report.NewAt(func() time.Time { return n.w.Now })
 	n.pause, n.session, n.left = 0, nil, map[string]time.Time{}
@@ -211,6 +217,8 @@ func (n *node) welcomed(ss *session) {
 	n.w.Tracef("%s is with %s", n.name, ss.s.name)
 	n.reports.Reset()
 	n.sendReports()
+	n.held.Begin(leaseTTL)
+	n.renew(ss)
 	n.keepLease(ss)
 }
 
@@ -220,8 +228,7 @@ func (n *node) keepLease(ss *session) {
 		if n.session != ss {
 			return
 		}
-		n.seq++
-		ss.renew(n.seq)
+		n.renew(ss)
 		if n.w.Now.Sub(ss.confirmed) > leaseTTL+leaseTTL/3 {
 			n.w.Tracef("%s gives up %s", n.name, ss.s.name)
 			ss.hangUp()
@@ -232,7 +239,12 @@ func (n *node) keepLease(ss *session) {
 }
 
 // renewed is the servers' word that the lease is extended.
-func (n *node) renewed(ss *session, _ uint64) { ss.confirmed = n.w.Now }
+func (n *node) renewed(ss *session, seq uint64) {
+	ss.confirmed = n.w.Now
+	if n.session == ss {
+		n.leaseConfirmed(seq)
+	}
+}
 
 // sendReports sends the statuses that are due.
 func (n *node) sendReports() {
@@ -257,7 +269,7 @@ func (n *node) sendReports() {
 // acked is the servers' word that reports are committed.
 func (n *node) acked(seq uint64) {
 	for _, u := range n.reports.Acked(seq) {
-		if r := n.runners[u.ID]; r != nil && (u.ClientStatus == model.ClientComplete || u.ClientStatus == model.ClientFailed) {
+		if r := n.runners[u.ID]; r != nil && ended(u.ClientStatus) {
 			r.known = true
 			r.maybeRemove()
 		}

@@ -59,7 +59,7 @@ func (w *world) build() {
 func (w *world) newNode(i int) *node {
 	name := "n" + strconv.Itoa(i)
 	id := w.ID()
-	return &node{w: w, id: id, name: name, desc: &model.Node{
+	return &node{w: w, id: id, name: name, drift: 0.02*w.Rand.Float64() - 0.01, desc: &model.Node{
 		ID: id, SecretID: w.ID(), Name: name, Datacenter: "dc1", NodePool: model.DefaultNodePool,
 		Attributes: map[string]string{"kernel.name": "linux", "driver.raw_exec": "1"},
 		Meta:       map[string]string{"color": []string{"red", "blue"}[w.Rand.IntN(2)]},

@@ -51,7 +51,9 @@ func (n *node) newRunner(a *msg.AssignedAlloc) *runner {
 	return r
 }
 
-func (r *runner) order() alloc.Order { return alloc.Order{Assigned: r.assigned} }
+func (r *runner) order() alloc.Order {
+	return alloc.Order{Assigned: r.assigned, Silent: r.n.held.Silent(r.n.ticks())}
+}
 
 // launch begins a new allocation, with what was found of it.
 func (r *runner) launch() {
@@ -146,7 +148,7 @@ func (r *runner) settle() {
 	r.finish()
 	r.alarm++
 	mine := r.alarm
-	if at := r.core.WakeAt(r.n.w.Now); !at.IsZero() && !r.ended {
+	if at := r.core.WakeAt(r.order(), r.n.w.Now); !at.IsZero() && !r.ended {
 		r.n.life.After(max(at.Sub(r.n.w.Now), 0), func() {
 			if r.alarm == mine {
 				r.settle()
@@ -309,7 +311,7 @@ func (r *runner) kill(in *instance, timeout time.Duration) {
 // report publishes the status as it is now.
 func (r *runner) report(urgent bool) {
 	status, words := r.core.ClientStatus()
-	if (status == model.ClientComplete || status == model.ClientFailed) && !r.allGone() {
+	if ended(status) && !r.allGone() {
 		return
 	}
 	u := &model.AllocUpdate{ID: r.id, ClientStatus: status, ClientDescription: words, TaskStates: map[string]*model.TaskState{}}

@@ -172,4 +172,4 @@ func (u *user) write(handle func(ctx context.Context, at *server, rid string) er
 }
 
 // truth is the newest committed state.
-func (w *world) truth() *state.Snapshot { return w.checks.store.Snapshot() }
+func (w *world) truth() *state.Snapshot { return w.checks.Snapshot() }

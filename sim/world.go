@@ -29,6 +29,7 @@ type Config struct {
 // Report is what a run did, for people.
 type Report struct {
 	Events, Entries, Writes, Placements int
+	Downs, Held, Fenced                 int // nodes taken down, held by the brake, tasks stopped for want of a lease
 	Faults                              map[string]int
 	Virtual                             time.Duration
 }
@@ -42,6 +43,7 @@ type world struct {
 	nodes   []*node
 	users   []*user
 	calm    bool // faults are over
+	stepped bool // a clock was set: the cluster's may have gone an hour ahead
 	checks  checks
 	report  Report
 }

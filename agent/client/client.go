@@ -52,6 +52,7 @@ type Client struct {
 	allocs     *alloc.Set
 	reports    *report.Queue
 	session    *session.Session
+	lease      *session.Lease
 	gc         *gc.Collector
 	host       *stats.Host
 	tasks      *stats.Tasks
@@ -122,10 +123,11 @@ func (c *Client) assemble(ctx context.Context) error {
 	if err := c.assembleDrivers(ctx, facts.Topology); err != nil {
 		return err
 	}
+	c.lease = c.openLease()
 	c.allocs = alloc.NewSet(alloc.Deps{
 		DB: c.store, Drivers: c.drivers, Reports: c.reports, Node: c.board.current, Region: cfg.Region, Base: cfg.AllocDir,
 		HostEnv: hook.HostEnv(cfg.environ(), cfg.deniedEnv()), MaxKillTimeout: cfg.MaxKillTimeout, ParallelStarts: max(minStarts, startsPerCore*runtime.NumCPU()),
-		Sweep: driverset.Sweep, Place: driverset.Place, Logger: c.log,
+		Silent: c.lease.Silent, Sweep: driverset.Sweep, Place: driverset.Place, Logger: c.log,
 	})
 	if err := c.allocs.Restore(c.store.Contents()); err != nil {
 		c.log.Error("not everything could be restored", "error", err)
@@ -139,7 +141,7 @@ func (c *Client) assemble(ctx context.Context) error {
 	c.host = stats.NewHost(cfg.AllocDir, facts.Resources.Cpu.CpuShares)
 	c.session = session.New(session.Config{
 		Servers: cfg.Servers, Node: c.board.Node, Reports: c.reports, Apply: c.allocs.Apply, Confirmed: c.allocs.Confirmed,
-		Handlers: cfg.Handlers, Registered: func() { c.startup.Do(func() { close(c.started) }) }, Logger: c.log,
+		Lease: c.lease, Handlers: cfg.Handlers, Registered: func() { c.startup.Do(func() { close(c.started) }) }, Logger: c.log,
 	})
 	c.handle(cfg.Handlers)
 	return nil

@@ -25,6 +25,8 @@ func (s *Server) operatorRoutes() []Route {
 		peer,
 		put("/v1/operator/raft/transfer-leadership", "Hand leadership to another server.", s.transferLeadership),
 		scheduler,
+		get("/v1/operator/brake", "Read how the brake on mass loss stands.", s.brake),
+		put("/v1/operator/brake/release", "Give up at once what the brake holds.", s.releaseBrake),
 		get("/v1/operator/autopilot/configuration", "Read or set the autopilot configuration.", s.autopilotConfig).
 			with(http.MethodPut, s.setAutopilotConfig),
 		get("/v1/operator/autopilot/health", "Read autopilot's view of the servers.", s.autopilotHealth),
@@ -83,6 +85,25 @@ func (s *Server) schedulerConfig(q *request) (any, error) {
 		LastContact     time.Duration
 		KnownLeader     bool
 	}{out.Config, out.Index, out.LastContact, out.KnownLeader}, nil
+}
+
+func (s *Server) brake(q *request) (any, error) {
+	out, err := msg.BrakeGet.Call(q.r.Context(), s.cfg.Servers, q.status())
+	if err != nil {
+		return nil, err
+	}
+	q.meta(out.QueryMeta)
+	out.Brake.Held = orEmpty(out.Brake.Held)
+	return out.Brake, nil
+}
+
+func (s *Server) releaseBrake(q *request) (any, error) {
+	out, err := msg.BrakeRelease.Call(q.r.Context(), s.cfg.Servers, &msg.BrakeReleaseRequest{WriteOptions: q.writeOptions()})
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	return casReply{out.Updated, out.Index}, nil
 }
 
 // cas reads ?cas=N.

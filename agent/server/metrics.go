@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-project/steppe/agent/loop"
 	"github.com/steppe-project/steppe/agent/server/broker"
 	"github.com/steppe-project/steppe/agent/server/planner"
+	"github.com/steppe-project/steppe/agent/server/query"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 )
@@ -133,6 +134,15 @@ func (m *metrics) register(r prometheus.Registerer, s *Server) error {
 			return float64(s.deps.Store.Snapshot().Count(table))
 		})
 	}
+	gauge("steppe_brake_engaged", "1 while nodes that vanished together are held back from being given up.", func() float64 {
+		if query.Brake(s.deps.Store.Snapshot()).Engaged {
+			return 1
+		}
+		return 0
+	})
+	gauge("steppe_brake_held_nodes", "Nodes that the brake holds.", func() float64 {
+		return float64(len(query.Brake(s.deps.Store.Snapshot()).Held))
+	})
 	gauge("nomad_nomad_leader", "1 on the leader.", func() float64 {
 		if s.deps.Host.Leadership().Self {
 			return 1

@@ -23,6 +23,11 @@ func (s *status) list(ctx context.Context, o *base.IO) error {
 		o.Print("No nodes")
 		return nil
 	}
+	if slices.ContainsFunc(nodes, func(n *model.NodeListStub) bool { return n.Status == model.NodeStatusDisconnected }) {
+		if b, err := o.Client.Cluster().Brake(ctx); err == nil && b.Engaged {
+			o.Say("ALARM: %s", b.Alarm)
+		}
+	}
 	slices.SortStableFunc(nodes, func(a, b *model.NodeListStub) int { return strings.Compare(a.Name, b.Name) })
 	header := []string{"ID", "Node Pool", "DC", "Name", "Class", "Address", "Version", "Drain", "Eligibility", "Status"}
 	var counts map[string]int

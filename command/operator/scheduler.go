@@ -33,10 +33,20 @@ func (s *schedulerGet) Run(ctx context.Context, o *base.IO, _ []string) error {
 	o.Fields(
 		"Scheduler Algorithm", c.SchedulerAlgorithm, "Memory Oversubscription", base.YesNo(c.MemoryOversubscriptionEnabled),
 		"Reject Job Registration", base.YesNo(c.RejectJobRegistration), "Pause Eval Broker", base.YesNo(c.PauseEvalBroker),
+		"Mass Loss Threshold", share(c.MassLoss.Threshold), "Mass Loss Nodes", orDefault(c.MassLoss.MinNodes), "Mass Loss Rate", orDefault(c.MassLoss.Rate),
 		"Modify Index", fmt.Sprint(c.ModifyIndex),
 	)
 	return nil
 }
+
+func share(v float64) string {
+	if v == 0 {
+		return "default"
+	}
+	return fmt.Sprintf("%g", v)
+}
+
+func orDefault(v int) string { return share(float64(v)) }
 
 // SchedulerSet is "operator scheduler set-config".
 var SchedulerSet = &base.Command{
@@ -48,6 +58,8 @@ var SchedulerSet = &base.Command{
 
 type schedulerSet struct {
 	algorithm, checkIndex           string
+	threshold                       float64
+	nodes, rate                     int
 	oversubscription, reject, pause *bool
 }
 
@@ -56,6 +68,9 @@ func (s *schedulerSet) Flags(fs *flag.FlagSet) {
 	choice(fs, &s.oversubscription, "memory-oversubscription", "whether memory_max counts.")
 	choice(fs, &s.reject, "reject-job-registration", "whether new jobs are refused.")
 	choice(fs, &s.pause, "pause-eval-broker", "whether scheduling stands still.")
+	fs.Float64Var(&s.threshold, "mass-loss-threshold", 0, "The `share` of the nodes, up to 1, that puts the brake on when it vanishes together.")
+	fs.IntVar(&s.nodes, "mass-loss-nodes", 0, "The `number` of nodes that does so at least.")
+	fs.IntVar(&s.rate, "mass-loss-rate", 0, "The `number` of nodes that are given up a minute while the brake is on; -1 for none.")
 	fs.StringVar(&s.checkIndex, "check-index", "", "Change only if the configuration's modify `index` is still this.")
 }
 
@@ -72,6 +87,15 @@ func (s *schedulerSet) Run(ctx context.Context, o *base.IO, _ []string) error {
 	}
 	if s.algorithm != "" {
 		c.SchedulerAlgorithm = s.algorithm
+	}
+	if s.threshold != 0 {
+		c.MassLoss.Threshold = s.threshold
+	}
+	if s.nodes != 0 {
+		c.MassLoss.MinNodes = s.nodes
+	}
+	if s.rate != 0 {
+		c.MassLoss.Rate = s.rate
 	}
 	assign(&c.MemoryOversubscriptionEnabled, s.oversubscription)
 	assign(&c.RejectJobRegistration, s.reject)

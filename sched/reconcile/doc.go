@@ -2,7 +2,8 @@
 // says what to stop, to update, to place now and to wait for. It knows nothing of
 // where instances go.
 //
-//	           ┌─ node down ──────────► lost, placed anew at once
+//	           ┌─ node down ──────────► lost, placed anew at once, or when the node
+//	           │                        has stopped it (stop_on_client_after)
 //	           ├─ asked to move ──────► stopped, placed anew
 //	allocation ┼─ failed ─────────────► placed anew now, later, or never (reschedule)
 //	of a name  ├─ older job version ──► kept in place, or replaced a few at a time

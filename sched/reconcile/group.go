@@ -9,6 +9,7 @@ import (
 type slot struct {
 	live   *model.Allocation // pending or running on a node that is there
 	done   *model.Allocation // of a batch: completed
+	held   *model.Allocation // its node is down, and may not have stopped it yet
 	failed *model.Allocation // ended by itself, not yet replaced
 	gone   *model.Allocation // lost or moved away, to be replaced
 }
@@ -23,11 +24,18 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 	roll := &roll{run: r, group: g}
 	policy := policyOf(r.in.Job, g)
 	for i := range slots {
-		switch s := &slots[i]; {
+		s := &slots[i]
+		if s.held != nil && (s.live != nil || s.done != nil) {
+			r.end(s.held, "") // it is not waited for
+		}
+		switch {
 		case s.live != nil:
 			r.keep(out, roll, s.live)
 		case s.done != nil:
 			out.Ignored++
+		case s.held != nil:
+			out.Ignored++
+			r.out.Later = append(r.out.Later, Later{Alloc: s.held, At: r.goneAt(s.held), Description: DescHeld})
 		case s.failed != nil:
 			r.revive(out, roll, i, s.failed, policy)
 		case s.gone != nil:
@@ -75,6 +83,11 @@ func (r *run) sort(out *Group, slots []slot, a *model.Allocation) {
 		if wanted && a.NextAllocation == "" {
 			slots[i].failed = a
 		}
+	case r.lost(a) != "" && wanted && r.goneAt(a).After(r.in.Now):
+		if older := slots[i].held; older != nil {
+			r.end(older, "")
+		}
+		slots[i].held = a
 	case r.lost(a) != "":
 		r.end(a, "")
 		if wanted {
@@ -152,7 +165,7 @@ func (r *run) revive(out *Group, roll *roll, i int, a *model.Allocation, policy 
 	case at.After(r.in.Now):
 		out.Ignored++
 		out.Counts.RescheduleLater++
-		r.out.Later = append(r.out.Later, Later{Alloc: a, At: at})
+		r.out.Later = append(r.out.Later, Later{Alloc: a, At: at, Description: DescDelayed})
 	default:
 		tracker, avoid := r.track(a, policy)
 		out.Counts.RescheduleNow++

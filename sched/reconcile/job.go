@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 // run is one reconciliation.
@@ -102,6 +104,23 @@ func (r *run) lost(a *model.Allocation) string {
 		return DescLost
 	}
 	return ""
+}
+
+// goneAt is when an allocation of a node that is down has surely ended, because
+// its node stops what its group wants stopped; zero when nobody waits for that.
+func (r *run) goneAt(a *model.Allocation) time.Time {
+	n, job := r.in.Node(a.NodeID), a.Job
+	if job == nil {
+		job = r.in.Job
+	}
+	after := time.Duration(0)
+	if g := Find(job, a.TaskGroup); g != nil {
+		after = lease.GoneAfter(g)
+	}
+	if n == nil || after == 0 {
+		return time.Time{}
+	}
+	return time.Unix(n.StatusUpdatedAt, 0).Add(after)
 }
 
 // current tells whether an allocation runs the job's present version.

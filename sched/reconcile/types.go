@@ -76,8 +76,16 @@ type Stop struct {
 	ClientStatus string // lost, when its node is gone
 }
 
-// Later is a failed allocation whose replacement is due at a time.
+// Why a replacement is due later.
+const (
+	DescDelayed = "created for delayed rescheduling"
+	DescHeld    = "waits until the lost node has stopped its tasks, as stop_on_client_after asks"
+)
+
+// Later is an allocation whose replacement is due at a time: a failed one, or
+// one that its lost node is to stop by itself.
 type Later struct {
-	Alloc *model.Allocation
-	At    time.Time
+	Alloc       *model.Allocation
+	At          time.Time
+	Description string
 }

@@ -11,6 +11,8 @@
 package disk
 
 import (
+	"time"
+
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 )
@@ -20,8 +22,10 @@ import (
 type Disk struct {
 	Allocs map[string]*msg.AssignedAlloc
 	Tasks  map[string]map[string]*Record
-	soon   []func()
-	later  func(func())
+	// Lease is when the newest confirmed renewal was sent; zero: not known.
+	Lease time.Time
+	soon  []func()
+	later func(func())
 }
 
 // Record is what is kept of a task.

@@ -53,6 +53,10 @@ func group(dice *rand.Rand, j *model.Job, name string) *model.TaskGroup {
 	if chance(dice, 0.3) {
 		g.Networks = []*model.NetworkResource{{ReservedPorts: []model.Port{{Label: "p", Value: 8000 + dice.IntN(3)}}, DynamicPorts: []model.Port{{Label: "d"}}}}
 	}
+	if chance(dice, 0.3) {
+		g.Disconnect = model.NewDisconnectStrategy()
+		g.Disconnect.StopOnClientAfter = between(dice, time.Second, 20*time.Second)
+	}
 	if p := g.ReschedulePolicy; p != nil {
 		p.Unlimited, p.Attempts, p.Delay, p.DelayFunction, p.MaxDelay = true, 0, 5*time.Second, model.DelayConstant, 0
 		p.Interval = 0

@@ -7,6 +7,7 @@ import (
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 // Core is the deciding part of a Runner: the statuses of the tasks of one
@@ -38,6 +39,8 @@ type Order struct {
 	Assigned *msg.AssignedAlloc
 	// Hard ends it at once, whatever the servers say.
 	Hard bool
+	// Silent is for how long the node's lease has not been confirmed.
+	Silent time.Duration
 }
 
 func (o Order) stop() bool { return o.Assigned.Alloc.Terminal() }
@@ -100,7 +103,7 @@ func (c *Core) Adopt(a *msg.AssignedAlloc) {
 
 // See takes in what was seen of one task.
 func (c *Core) See(o Order, i int, seen task.Observed, now time.Time, carry func(Effect)) {
-	w := wishes(c.members(), o.stop(), o.Hard)[i]
+	w := c.wishes(o, o.stop())[i]
 	c.step(o, c.tasks[i], w, seen, now, carry)
 }
 
@@ -109,7 +112,7 @@ func (c *Core) Settle(o Order, now time.Time, carry func(Effect)) {
 	stop := o.stop() && c.delayOver(o, now)
 	for range maxFixpoint {
 		moved := false
-		for i, w := range wishes(c.members(), stop, o.Hard) {
+		for i, w := range c.wishes(o, stop) {
 			moved = c.step(o, c.tasks[i], w, task.Observed{}, now, carry) || moved
 		}
 		if !moved {
@@ -122,6 +125,9 @@ func (c *Core) Settle(o Order, now time.Time, carry func(Effect)) {
 func (c *Core) step(o Order, t *coreTask, w wish, seen task.Observed, now time.Time, carry func(Effect)) bool {
 	before := t.status
 	next, action := task.Step(before, c.desired(o, t, w, now), seen, now)
+	if w.stop == causeLease && before.Phase != task.Dead {
+		next.Fenced = true
+	}
 	if next == before && action.Verb == task.VerbNone && len(action.Events) == 0 {
 		return false
 	}
@@ -142,7 +148,7 @@ func (c *Core) delayOver(o Order, now time.Time) bool {
 }
 
 // WakeAt is when to settle again though nothing is seen; zero for never.
-func (c *Core) WakeAt(now time.Time) time.Time {
+func (c *Core) WakeAt(o Order, now time.Time) time.Time {
 	next := time.Time{}
 	consider := func(at time.Time) {
 		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
@@ -152,6 +158,7 @@ func (c *Core) WakeAt(now time.Time) time.Time {
 	if now.Before(c.stopAt) {
 		consider(c.stopAt)
 	}
+	consider(c.fenceAt(o, now))
 	for _, t := range c.tasks {
 		consider(t.status.WakeAt)
 	}
@@ -181,7 +188,7 @@ func (c *Core) members() []member {
 
 // stopping is how the i-th task is to be ended now, for a kill that is repeated.
 func (c *Core) stopping(o Order, i int, now time.Time) task.Action {
-	d := c.desired(o, c.tasks[i], wishes(c.members(), o.stop(), o.Hard)[i], now)
+	d := c.desired(o, c.tasks[i], c.wishes(o, o.stop())[i], now)
 	return task.Action{Verb: task.VerbKill, Timeout: d.KillTimeout, Signal: d.KillSignal}
 }
 
@@ -212,6 +219,8 @@ func (c *Core) desired(o Order, t *coreTask, w wish, now time.Time) task.Desired
 		d.StopEvent = task.LeaderDeadEvent(now)
 	case causeMain:
 		d.StopEvent = task.MainTasksDeadEvent(now)
+	case causeLease:
+		d.StopEvent, d.NoDelay = task.DisconnectedEvent(now, lease.StopAfter(c.group)), true
 	}
 	return d
 }

@@ -32,6 +32,8 @@ type Deps struct {
 	MaxKillTimeout time.Duration
 	// ParallelStarts bounds how many tasks are being started at a time.
 	ParallelStarts int
+	// Silent is for how long the node's lease has not been confirmed; nil = 0.
+	Silent func() time.Duration
 	// Sweep ends what is left of a task that no driver knows, by its labels.
 	Sweep func(allocID, task string) error
 	// Place makes the control groups that drivers of others expect.

@@ -272,7 +272,7 @@ func (r *Runner) take(ctx context.Context, e event) {
 // how long the loop may sleep.
 func (r *Runner) settle(ctx context.Context) time.Duration {
 	r.core.Settle(r.order(), time.Now(), func(e Effect) { r.carry(ctx, e) })
-	wake := r.core.WakeAt(time.Now())
+	wake := r.core.WakeAt(r.order(), time.Now())
 	if wake.IsZero() {
 		return time.Hour // nothing but events
 	}
@@ -283,7 +283,7 @@ func (r *Runner) settle(ctx context.Context) time.Duration {
 func (r *Runner) order() Order {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Order{Assigned: r.assigned, Hard: r.hard}
+	return Order{Assigned: r.assigned, Hard: r.hard, Silent: r.deps.Silent()}
 }
 
 // finished tells whether every task has ended for good and left its driver.

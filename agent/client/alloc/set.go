@@ -12,6 +12,7 @@ import (
 	"github.com/steppe-project/steppe/agent/client/db"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 	"github.com/steppe-project/steppe/plugins"
 )
 
@@ -36,6 +37,9 @@ type Set struct {
 // NewSet makes an empty set.
 func NewSet(deps Deps) *Set {
 	deps.starts = make(chan struct{}, max(deps.ParallelStarts, 1))
+	if deps.Silent == nil {
+		deps.Silent = func() time.Duration { return 0 }
+	}
 	return &Set{
 		deps: deps, work: make(chan func(context.Context)), done: make(chan struct{}),
 		runners: map[string]*Runner{}, known: map[string]bool{}, strays: map[string]*stray{},
@@ -264,6 +268,18 @@ func (s *Set) All() []*Runner {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.runners))
+}
+
+// Fenced tells whether some allocation stops by itself when the node has no lease.
+func (s *Set) Fenced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.runners {
+		if r.EndedAt().IsZero() && lease.StopAfter(groupOf(r.Assigned())) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Ended is an allocation that may be removed.

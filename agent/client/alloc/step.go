@@ -65,7 +65,7 @@ func (r *Runner) report(urgent bool) {
 }
 
 func ended(status string) bool {
-	return status == model.ClientComplete || status == model.ClientFailed
+	return status == model.ClientComplete || status == model.ClientFailed || status == model.ClientLost
 }
 
 // recorder keeps a task's record on disk. The loop changes status and history,

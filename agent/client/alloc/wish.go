@@ -20,6 +20,7 @@ const (
 	causeLeader  // the leader has ended
 	causeMain    // all main tasks have ended
 	causeNever   // its turn will not come
+	causeLease   // the node has had no lease for so long
 )
 
 // wish is what a task should do.

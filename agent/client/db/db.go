@@ -3,6 +3,7 @@ package db
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -153,6 +154,15 @@ func load(b *bolt.DB, c *Contents) error {
 		unseal := unseal
 		if found < 2 {
 			unseal = func(_, v []byte) ([]byte, error) { return v, nil }
+		}
+		if v := tx.Bucket(bucketMeta).Get(keyLease); v != nil {
+			if v, err = unseal(keyLease, v); err == nil {
+				c.Lease = new(LeaseRecord)
+				err = json.Unmarshal(v, c.Lease)
+			}
+			if err != nil {
+				return fmt.Errorf("%w: lease: %w", ErrCorrupt, err)
+			}
 		}
 		err = tx.Bucket(bucketAllocs).ForEach(func(k, v []byte) error {
 			v, err := unseal(k, v)

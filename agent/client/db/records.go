@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+	"time"
 
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
@@ -33,11 +34,20 @@ type TaskRecord struct {
 	Handle *plugins.TaskHandle `json:",omitempty"`
 }
 
+// LeaseRecord is when the newest confirmed renewal of the node's lease was sent:
+// after the start of the machine, which Boot names, and by the calendar.
+type LeaseRecord struct {
+	Boot  string
+	After time.Duration
+	At    time.Time
+}
+
 // Contents is all that a file held when it was opened.
 type Contents struct {
 	Allocs  map[string]*msg.AssignedAlloc
 	Tasks   map[string]map[string]*TaskRecord // by allocation id and task name
 	Drivers map[string][]byte                 // reattach information by driver
+	Lease   *LeaseRecord                      // nil: none was kept
 }
 
 // Op is one change of a record.
@@ -57,6 +67,15 @@ func PutAlloc(a *msg.AssignedAlloc) Op {
 func PutTask(allocID, name string, r *TaskRecord) Op {
 	value, err := json.Marshal(r)
 	return Op{bucket: bucketTasks, key: []byte(allocID + "/" + name), value: value, err: err}
+}
+
+// keyLease is the lease's key in meta.
+var keyLease = []byte("lease")
+
+// PutLease keeps when the lease was last confirmed.
+func PutLease(r *LeaseRecord) Op {
+	value, err := json.Marshal(r)
+	return Op{bucket: bucketMeta, key: keyLease, value: value, err: err}
 }
 
 // PutDriver keeps how to reach a driver's process.

@@ -14,6 +14,8 @@
 //     with the full assignment.
 //   - A server that does not confirm the lease for its whole duration is left for
 //     another one, if there is another.
+//   - The node's lease counts from when the newest confirmed renewal was sent
+//     (package lease); a registration does not extend it.
 //   - A changed description of the node is sent as soon as it changes.
 //
 // Example:
@@ -36,6 +38,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 const (
@@ -53,8 +56,6 @@ const (
 	registerTimeoutOfOne = 3 * time.Second
 	// renewals per lease.
 	renewals = 3
-	// defaultLease is used when a server names none.
-	defaultLease = 4 * time.Second
 	// A server that has said nothing for silence is asked whether it still runs,
 	// and has probeTimeout to answer: one that is stopped, or cut off, is left
 	// before the lease is over.
@@ -86,6 +87,8 @@ type Config struct {
 	Confirmed func([]*model.AllocUpdate)
 	// Handlers answer what servers ask through the tunnel; nil = no tunnel.
 	Handlers *rpc.Server
+	// Lease is the node's; nil for one of the session's own.
+	Lease *Lease
 	// Registered is called, if set, whenever a session stands.
 	Registered func()
 	Logger     *slog.Logger
@@ -101,7 +104,12 @@ type Session struct {
 }
 
 // New makes a Session; Run opens it.
-func New(cfg Config) *Session { return &Session{cfg: cfg} }
+func New(cfg Config) *Session {
+	if cfg.Lease == nil {
+		cfg.Lease = NewLease(time.Time{}, time.Now, nil)
+	}
+	return &Session{cfg: cfg}
+}
 
 // Server is the server of the standing session, "" while there is none.
 func (s *Session) Server() string {
@@ -200,6 +208,7 @@ func (s *Session) once(ctx context.Context, addr string) (stood bool, err error)
 		cancel(nil)
 		return false, err
 	}
+	s.cfg.Lease.begin(registered.LeaseTTL)
 	s.stand(addr, registered.Servers)
 	defer s.stand("", nil)
 	s.cfg.Reports.Reset()
@@ -256,7 +265,7 @@ type connection struct {
 	sendMu sync.Mutex
 
 	mu        sync.Mutex
-	confirmed time.Time // last word of the server on the lease
+	confirmed time.Time // last word of the server on the lease, to judge the server by
 }
 
 func (c *connection) send(m *msg.NodeUp) error {
@@ -306,6 +315,7 @@ func (c *connection) receive(ctx context.Context) error {
 			}
 		case m.Renewed != nil:
 			c.confirm()
+			c.s.cfg.Lease.confirmed(m.Renewed.Seq)
 		case m.Reported != nil:
 			c.s.cfg.Confirmed(c.s.cfg.Reports.Acked(m.Reported.Seq))
 		case m.Registered != nil: // registered anew by its server
@@ -349,23 +359,25 @@ func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
 	}
 }
 
-// renew extends the lease, and gives up a server that cannot.
-func (c *connection) renew(ctx context.Context, lease time.Duration) error {
-	if lease <= 0 {
-		lease = defaultLease
+// renew extends the lease, and gives up a server that cannot. The first renewal
+// goes out at once: registration extends no lease.
+func (c *connection) renew(ctx context.Context, ttl time.Duration) error {
+	if ttl <= 0 {
+		ttl = lease.TTL
 	}
-	tick := time.NewTicker(lease / renewals)
+	tick := time.NewTicker(ttl / renewals)
 	defer tick.Stop()
 	for seq := uint64(1); ; seq++ {
+		c.s.cfg.Lease.sent(seq) // before it is: the lease counts from here
+		if err := c.send(&msg.NodeUp{Renew: &msg.NodeRenew{Seq: seq}}); err != nil {
+			return err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
-		if err := c.send(&msg.NodeUp{Renew: &msg.NodeRenew{Seq: seq}}); err != nil {
-			return err
-		}
-		if silent := c.sinceConfirmed(); silent > lease+lease/renewals && len(c.s.Servers()) > 1 {
+		if silent := c.sinceConfirmed(); silent > ttl+ttl/renewals && len(c.s.Servers()) > 1 {
 			return model.Errorf(model.CodeUnavailable, "the server has not confirmed the lease for %v", silent.Round(time.Millisecond))
 		}
 	}

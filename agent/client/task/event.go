@@ -55,6 +55,14 @@ func MainTasksDeadEvent(now time.Time) *model.TaskEvent {
 	return Event(model.EventMainTasksDead, now, "Main tasks in the group died")
 }
 
+// DisconnectedEvent is for tasks that end because their node has no lease.
+func DisconnectedEvent(now time.Time, after time.Duration) *model.TaskEvent {
+	message := fmt.Sprintf("No contact with the servers for %v: the task is stopped, as stop_on_client_after asks", after)
+	e := Event(model.EventDisconnected, now, message)
+	e.Details["stop_on_client_after"] = after.String()
+	return e
+}
+
 // SignalEvent tells that a signal was asked for.
 func SignalEvent(now time.Time, signal string) *model.TaskEvent {
 	e := Event(model.EventSignaling, now, fmt.Sprintf("Task being sent signal %s", signal))

@@ -39,6 +39,8 @@ type Status struct {
 	Restarting bool
 	// StopSeen: the wish to stop has been acted on (and its event written).
 	StopSeen bool
+	// Fenced: it was told to end because its node had no lease.
+	Fenced bool `json:",omitempty"`
 	// RestartSeen is the last Desired.RestartNonce acted on.
 	RestartSeen uint64
 }

@@ -184,6 +184,36 @@ type SchedulerConfigRequest struct {
 	CAS    bool
 }
 
+// BrakeResponse tells how the brake on mass loss stands.
+type BrakeResponse struct {
+	QueryMeta
+	Brake BrakeStatus
+}
+
+// BrakeStatus is the brake: Held are the nodes that it keeps from being given up.
+// Since and ReleasedAt are 0 for never.
+type BrakeStatus struct {
+	Engaged    bool
+	Alarm      string // in words; "" while it is off
+	Since      int64  // unix s
+	Held       []*BrakeNode
+	Nodes      int // all that are not down
+	Threshold  float64
+	MinNodes   int
+	Rate       int   // nodes given up a minute; below 0: none
+	ReleasedAt int64 // unix ns
+}
+
+// BrakeNode is one node that the brake holds.
+type BrakeNode struct {
+	ID    string
+	Name  string
+	Since int64 // unix s
+}
+
+// BrakeReleaseRequest lets go of the brake.
+type BrakeReleaseRequest struct{ WriteOptions }
+
 // CASResponse tells whether a check-and-set write was done.
 type CASResponse struct {
 	WriteMeta

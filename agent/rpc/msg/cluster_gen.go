@@ -662,6 +662,408 @@ func (z *AutopilotConfigResponse) Msgsize() (s int) {
 }
 
 // MarshalMsg implements msgp.Marshaler
+func (z BrakeNode) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 3
+	// string "ID"
+	o = append(o, 0x83, 0xa2, 0x49, 0x44)
+	o = msgp.AppendString(o, z.ID)
+	// string "Name"
+	o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+	o = msgp.AppendString(o, z.Name)
+	// string "Since"
+	o = append(o, 0xa5, 0x53, 0x69, 0x6e, 0x63, 0x65)
+	o = msgp.AppendInt64(o, z.Since)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *BrakeNode) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "ID":
+			z.ID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "Name":
+			z.Name, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Name")
+				return
+			}
+		case "Since":
+			z.Since, bts, err = msgp.ReadInt64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Since")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z BrakeNode) Msgsize() (s int) {
+	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 5 + msgp.StringPrefixSize + len(z.Name) + 6 + msgp.Int64Size
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *BrakeReleaseRequest) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 1
+	// string "WriteOptions"
+	o = append(o, 0x81, 0xac, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4f, 0x70, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+	o, err = z.WriteOptions.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "WriteOptions")
+		return
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *BrakeReleaseRequest) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "WriteOptions":
+			bts, err = z.WriteOptions.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "WriteOptions")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *BrakeReleaseRequest) Msgsize() (s int) {
+	s = 1 + 13 + z.WriteOptions.Msgsize()
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *BrakeResponse) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 2
+	// string "QueryMeta"
+	o = append(o, 0x82, 0xa9, 0x51, 0x75, 0x65, 0x72, 0x79, 0x4d, 0x65, 0x74, 0x61)
+	o, err = z.QueryMeta.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "QueryMeta")
+		return
+	}
+	// string "Brake"
+	o = append(o, 0xa5, 0x42, 0x72, 0x61, 0x6b, 0x65)
+	o, err = z.Brake.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "Brake")
+		return
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *BrakeResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "QueryMeta":
+			bts, err = z.QueryMeta.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "QueryMeta")
+				return
+			}
+		case "Brake":
+			bts, err = z.Brake.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Brake")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *BrakeResponse) Msgsize() (s int) {
+	s = 1 + 10 + z.QueryMeta.Msgsize() + 6 + z.Brake.Msgsize()
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *BrakeStatus) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 9
+	// string "Engaged"
+	o = append(o, 0x89, 0xa7, 0x45, 0x6e, 0x67, 0x61, 0x67, 0x65, 0x64)
+	o = msgp.AppendBool(o, z.Engaged)
+	// string "Alarm"
+	o = append(o, 0xa5, 0x41, 0x6c, 0x61, 0x72, 0x6d)
+	o = msgp.AppendString(o, z.Alarm)
+	// string "Since"
+	o = append(o, 0xa5, 0x53, 0x69, 0x6e, 0x63, 0x65)
+	o = msgp.AppendInt64(o, z.Since)
+	// string "Held"
+	o = append(o, 0xa4, 0x48, 0x65, 0x6c, 0x64)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Held)))
+	for za0001 := range z.Held {
+		if z.Held[za0001] == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			// map header, size 3
+			// string "ID"
+			o = append(o, 0x83, 0xa2, 0x49, 0x44)
+			o = msgp.AppendString(o, z.Held[za0001].ID)
+			// string "Name"
+			o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+			o = msgp.AppendString(o, z.Held[za0001].Name)
+			// string "Since"
+			o = append(o, 0xa5, 0x53, 0x69, 0x6e, 0x63, 0x65)
+			o = msgp.AppendInt64(o, z.Held[za0001].Since)
+		}
+	}
+	// string "Nodes"
+	o = append(o, 0xa5, 0x4e, 0x6f, 0x64, 0x65, 0x73)
+	o = msgp.AppendInt(o, z.Nodes)
+	// string "Threshold"
+	o = append(o, 0xa9, 0x54, 0x68, 0x72, 0x65, 0x73, 0x68, 0x6f, 0x6c, 0x64)
+	o = msgp.AppendFloat64(o, z.Threshold)
+	// string "MinNodes"
+	o = append(o, 0xa8, 0x4d, 0x69, 0x6e, 0x4e, 0x6f, 0x64, 0x65, 0x73)
+	o = msgp.AppendInt(o, z.MinNodes)
+	// string "Rate"
+	o = append(o, 0xa4, 0x52, 0x61, 0x74, 0x65)
+	o = msgp.AppendInt(o, z.Rate)
+	// string "ReleasedAt"
+	o = append(o, 0xaa, 0x52, 0x65, 0x6c, 0x65, 0x61, 0x73, 0x65, 0x64, 0x41, 0x74)
+	o = msgp.AppendInt64(o, z.ReleasedAt)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *BrakeStatus) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Engaged":
+			z.Engaged, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Engaged")
+				return
+			}
+		case "Alarm":
+			z.Alarm, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Alarm")
+				return
+			}
+		case "Since":
+			z.Since, bts, err = msgp.ReadInt64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Since")
+				return
+			}
+		case "Held":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Held")
+				return
+			}
+			if cap(z.Held) >= int(zb0002) {
+				z.Held = (z.Held)[:zb0002]
+			} else {
+				z.Held = make([]*BrakeNode, zb0002)
+			}
+			for za0001 := range z.Held {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.Held[za0001] = nil
+				} else {
+					if z.Held[za0001] == nil {
+						z.Held[za0001] = new(BrakeNode)
+					}
+					var zb0003 uint32
+					zb0003, bts, err = msgp.ReadMapHeaderBytes(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Held", za0001)
+						return
+					}
+					for zb0003 > 0 {
+						zb0003--
+						field, bts, err = msgp.ReadMapKeyZC(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Held", za0001)
+							return
+						}
+						switch msgp.UnsafeString(field) {
+						case "ID":
+							z.Held[za0001].ID, bts, err = msgp.ReadStringBytes(bts)
+							if err != nil {
+								err = msgp.WrapError(err, "Held", za0001, "ID")
+								return
+							}
+						case "Name":
+							z.Held[za0001].Name, bts, err = msgp.ReadStringBytes(bts)
+							if err != nil {
+								err = msgp.WrapError(err, "Held", za0001, "Name")
+								return
+							}
+						case "Since":
+							z.Held[za0001].Since, bts, err = msgp.ReadInt64Bytes(bts)
+							if err != nil {
+								err = msgp.WrapError(err, "Held", za0001, "Since")
+								return
+							}
+						default:
+							bts, err = msgp.Skip(bts)
+							if err != nil {
+								err = msgp.WrapError(err, "Held", za0001)
+								return
+							}
+						}
+					}
+				}
+			}
+		case "Nodes":
+			z.Nodes, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Nodes")
+				return
+			}
+		case "Threshold":
+			z.Threshold, bts, err = msgp.ReadFloat64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Threshold")
+				return
+			}
+		case "MinNodes":
+			z.MinNodes, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "MinNodes")
+				return
+			}
+		case "Rate":
+			z.Rate, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Rate")
+				return
+			}
+		case "ReleasedAt":
+			z.ReleasedAt, bts, err = msgp.ReadInt64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ReleasedAt")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *BrakeStatus) Msgsize() (s int) {
+	s = 1 + 8 + msgp.BoolSize + 6 + msgp.StringPrefixSize + len(z.Alarm) + 6 + msgp.Int64Size + 5 + msgp.ArrayHeaderSize
+	for za0001 := range z.Held {
+		if z.Held[za0001] == nil {
+			s += msgp.NilSize
+		} else {
+			s += 1 + 3 + msgp.StringPrefixSize + len(z.Held[za0001].ID) + 5 + msgp.StringPrefixSize + len(z.Held[za0001].Name) + 6 + msgp.Int64Size
+		}
+	}
+	s += 6 + msgp.IntSize + 10 + msgp.Float64Size + 9 + msgp.IntSize + 5 + msgp.IntSize + 11 + msgp.Int64Size
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
 func (z *CASResponse) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// map header, size 2

@@ -58,6 +58,8 @@ var (
 	RaftTransfer      = rpc.Method[RaftPeerRequest, WriteMeta]{Name: "Operator.RaftTransferLeadership", Forward: rpc.Leader}
 	SchedulerGet      = rpc.Method[StatusRequest, SchedulerConfigResponse]{Name: "Operator.SchedulerGet", Forward: rpc.LeaderOrStale}
 	SchedulerSet      = rpc.Method[SchedulerConfigRequest, CASResponse]{Name: "Operator.SchedulerSet", Forward: rpc.Leader}
+	BrakeGet          = rpc.Method[StatusRequest, BrakeResponse]{Name: "Operator.BrakeGet", Forward: rpc.LeaderOrStale}
+	BrakeRelease      = rpc.Method[BrakeReleaseRequest, CASResponse]{Name: "Operator.BrakeRelease", Forward: rpc.Leader}
 	AutopilotGet      = rpc.Method[StatusRequest, AutopilotConfigResponse]{Name: "Operator.AutopilotGet", Forward: rpc.LeaderOrStale}
 	AutopilotSet      = rpc.Method[AutopilotConfigRequest, CASResponse]{Name: "Operator.AutopilotSet", Forward: rpc.Leader}
 	AutopilotHealth   = rpc.Method[StatusRequest, ServersHealthResponse]{Name: "Operator.AutopilotHealth", Forward: rpc.LeaderOrStale}

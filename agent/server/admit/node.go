@@ -173,9 +173,13 @@ func (d *Desk) nodeUpdateAllocs(ctx context.Context, r *msg.NodeUpdateAllocsRequ
 
 // callsForReplacement tells whether a report is news of a failure that the job's
 // reschedule policy may answer; when and whether it does, the scheduler decides.
+// What a node stopped because it had no lease is replaced whatever the policy.
 func callsForReplacement(a *model.Allocation, up *model.AllocUpdate, job *model.Job) bool {
-	if up.ClientStatus != model.ClientFailed || a.ClientTerminal() || a.ServerTerminal() || job == nil || job.Stop {
+	if a.ClientTerminal() || a.ServerTerminal() || job == nil || job.Stop {
 		return false
+	}
+	if up.ClientStatus != model.ClientFailed {
+		return up.ClientStatus == model.ClientLost
 	}
 	for _, g := range job.TaskGroups {
 		if g.Name == a.TaskGroup {

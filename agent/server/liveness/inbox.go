@@ -2,6 +2,8 @@ package liveness
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/rpc"
@@ -23,6 +25,11 @@ type Desk struct {
 	leads Reader
 	now   func() time.Time
 	inbox chan renewal
+
+	// mu makes "received" and "given up" follow each other: a renewal is either
+	// seen by the step that would take its node down, or not confirmed.
+	mu      sync.Mutex
+	givenUp map[string]bool // by the last step; perhaps not committed yet
 }
 
 // Reader is the part of consensus.Proposer that the desk needs: proof that this
@@ -60,6 +67,16 @@ func (d *Desk) renew(ctx context.Context, r *msg.NodeRenewRequest) (*msg.NodeRen
 			known = append(known, id)
 		}
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.givenUp) > 0 {
+		known = slices.DeleteFunc(known, func(id string) bool {
+			if d.givenUp[id] {
+				resp.Unknown = append(resp.Unknown, id)
+			}
+			return d.givenUp[id]
+		})
+	}
 	select {
 	case d.inbox <- renewal{d.now(), known}:
 		return resp, nil
@@ -79,6 +96,9 @@ func (d *Desk) Seen(nodeID string) {
 
 // Reset implements loop.Component. Renewals of an earlier term say nothing now.
 func (d *Desk) Reset(snap *state.Snapshot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.givenUp = nil
 	for {
 		select {
 		case <-d.inbox:
@@ -93,6 +113,8 @@ func (d *Desk) Reset(snap *state.Snapshot) {
 // Step implements loop.Component. Leases go by the desk's own clock; the wake
 // time is told on the caller's.
 func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for {
 		select {
 		case r := <-d.inbox:
@@ -101,10 +123,14 @@ func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Ti
 		default:
 		}
 		mine := d.now()
+		d.ahead = now.Sub(mine)
 		cmds, wake := d.Liveness.Step(mine, snap)
 		if !wake.IsZero() {
 			wake = now.Add(wake.Sub(mine))
 		}
+		// The steps of a term follow the commits of those before: what was decided
+		// earlier is in the state now, or has failed.
+		d.givenUp = d.decided
 		return cmds, wake
 	}
 }

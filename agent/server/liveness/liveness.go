@@ -15,8 +15,11 @@
 //   - When leadership begins every node has a full TTL, because nobody listened
 //     meanwhile. Nobody registers again for that.
 //   - A time in which this server itself stood still counts for nobody.
+//   - A lease counts from the receipt of a renewal (package lease). From the
+//     decision to take a node down to its commit no renewal of it is confirmed.
 //   - All nodes found down at once, and the evaluations of all jobs that have
 //     something on them, one each, are one command.
+//   - When many vanish together the brake holds them (brake.go).
 //   - Only nodes in the state count; what becomes ready gets a lease.
 //
 // Example:
@@ -38,13 +41,12 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 const (
-	// DefaultTTL is how long a lease lasts. Nodes renew three times in it, and a
-	// restarted agent is back long before, so its tasks stay; what a lost
-	// machine ran is elsewhere within ten seconds even if gossip stays silent.
-	DefaultTTL = 4 * time.Second
+	// DefaultTTL is how long a lease lasts.
+	DefaultTTL = lease.TTL
 	// grain is how exactly leases are looked at, so that ten thousand of them do
 	// not mean ten thousand wake-ups.
 	grain = 100 * time.Millisecond
@@ -68,24 +70,31 @@ type Liveness struct {
 	members Members
 	leases  map[string]time.Time // until when, of nodes that are not down; zero: not begun
 	due     time.Time            // when the next step was to be; zero: no idea
+	decided map[string]bool      // taken down by the last step
+	brake   brake
+	ahead   time.Duration // of the cluster's clock, which stamps the state, before ours
 }
 
 // New makes the component.
 func New(ttl time.Duration, members Members) *Liveness {
-	return &Liveness{ttl: ttl, members: members, leases: make(map[string]time.Time)}
+	return &Liveness{ttl: ttl, members: members, leases: make(map[string]time.Time), brake: newBrake()}
 }
 
 // Name implements loop.Component.
 func (l *Liveness) Name() string { return "liveness" }
 
 // Reads implements loop.Component.
-func (l *Liveness) Reads() []state.Table { return []state.Table{state.TableNodes} }
+func (l *Liveness) Reads() []state.Table {
+	return []state.Table{state.TableNodes, state.TableConfig}
+}
 
 // Reset implements loop.Component.
 func (l *Liveness) Reset(snap *state.Snapshot) {
 	clear(l.leases)
 	l.due = time.Time{}
+	l.brake = newBrake()
 	for n := range snap.Nodes(state.Range{}) {
+		l.brake.note(n)
 		if n.Status != model.NodeStatusDown {
 			l.leases[n.ID] = time.Time{}
 		}
@@ -95,7 +104,15 @@ func (l *Liveness) Reset(snap *state.Snapshot) {
 // Observe implements loop.Component.
 func (l *Liveness) Observe(changes []state.Change) {
 	for i := range changes {
+		if changes[i].Table != state.TableNodes {
+			continue // a look at the brake's settings follows
+		}
 		n, _ := changes[i].After.(*model.Node)
+		if n == nil {
+			l.brake.forget(changes[i].Key)
+		} else {
+			l.brake.note(n)
+		}
 		if n == nil || n.Status == model.NodeStatusDown {
 			delete(l.leases, changes[i].Key)
 		} else if _, known := l.leases[n.ID]; !known {
@@ -106,7 +123,7 @@ func (l *Liveness) Observe(changes []state.Change) {
 
 // Renew extends the leases of nodes that were heard of at a time.
 func (l *Liveness) Renew(at time.Time, ids []string) {
-	until := at.Add(l.ttl)
+	until := lease.Until(at, l.ttl)
 	for _, id := range ids {
 		// A lease that has not begun will last longer than any renewal made so far.
 		if old, known := l.leases[id]; known && !old.IsZero() && until.After(old) {
@@ -134,19 +151,20 @@ func (l *Liveness) forgive(now time.Time) {
 	}
 }
 
-// judge finds the leases that are over.
+// judge finds the leases that are over, and asks the brake what is to come of them.
 func (l *Liveness) judge(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
-	var down []string
+	var c census
 	var wake time.Time
 	for id, until := range l.leases {
 		if until.IsZero() {
 			until = now.Add(l.ttl)
 			l.leases[id] = until
 		}
+		c.count(until.Sub(now), l.ttl)
 		switch {
 		case until.After(now):
 		case !until.Add(l.ttl).After(now), l.members.Dead(id):
-			down = append(down, id)
+			c.gone = append(c.gone, id)
 			continue
 		default:
 			until = now // gossip may agree any moment
@@ -155,21 +173,34 @@ func (l *Liveness) judge(now time.Time, snap *state.Snapshot) ([]fsm.Command, ti
 			wake = until
 		}
 	}
+	l.decided = nil
+	slices.Sort(c.gone)
+	v := l.brake.judge(now.Add(l.ahead), &c, snap.SchedulerConfig())
+	if !v.look.IsZero() {
+		if at := v.look.Add(-l.ahead); wake.IsZero() || at.Before(wake) {
+			wake = at
+		}
+	}
 	if soonest := now.Add(grain); !wake.IsZero() && wake.Before(soonest) {
 		wake = soonest
 	}
-	if len(down) == 0 {
+	if len(v.down)+len(v.hold) == 0 {
 		return nil, wake
 	}
-	slices.Sort(down)
-	return []fsm.Command{l.declare(now, snap, down[:min(len(down), maxDown)])}, now.Add(grain)
+	v.down, v.hold = v.down[:min(len(v.down), maxDown)], v.hold[:min(len(v.hold), maxDown)]
+	return []fsm.Command{l.declare(now, snap, v)}, now.Add(grain)
 }
 
-// declare is the command that takes nodes down.
-func (l *Liveness) declare(now time.Time, snap *state.Snapshot, ids []string) fsm.Command {
+// declare is the command that takes nodes down, and notes those that are held.
+func (l *Liveness) declare(now time.Time, snap *state.Snapshot, v verdict) fsm.Command {
 	cmd := &fsm.NodeStatus{}
+	for _, id := range v.hold {
+		cmd.Updates = append(cmd.Updates, fsm.NodeStatusUpdate{NodeID: id, Status: model.NodeStatusDisconnected, Reason: v.why})
+	}
 	concerned := map[[2]string]*model.Evaluation{}
-	for _, id := range ids {
+	l.decided = make(map[string]bool, len(v.down))
+	for _, id := range v.down {
+		l.decided[id] = true
 		reason := "its lease ended " + l.ttl.String() + " after the last sign of life"
 		if l.members.Dead(id) {
 			reason += ", and the other agents cannot reach it"

@@ -4,28 +4,32 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"pgregory.net/rapid"
 
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 // scene drives liveness over a store, with a gossip that says what it is told.
 type scene struct {
-	l     *Liveness
-	store *state.Store
-	fsm   *fsm.FSM
-	sub   *state.Subscription
-	index uint64
-	now   time.Time
-	wake  time.Time // when the next step is due
-	dead  map[string]bool
+	l      *Liveness
+	store  *state.Store
+	fsm    *fsm.FSM
+	sub    *state.Subscription
+	index  uint64
+	now    time.Time
+	wake   time.Time // when the next step is due
+	dead   map[string]bool
+	steady []string // nodes that renew at every step
 	// deposed: another server leads, and this one does not know it yet
 	deposed bool
 }
@@ -129,11 +133,39 @@ func (s *scene) run(d time.Duration) string {
 	end, said := s.now.Add(d), ""
 	for !s.wake.IsZero() && s.wake.Before(end) {
 		s.now = s.wake
+		s.l.Renew(s.now, s.steady)
 		out := s.step()
 		said += out[:strings.LastIndex(strings.TrimSuffix(out, "\n"), "\n")+1]
 	}
 	s.now = end
+	s.l.Renew(s.now, s.steady)
 	return said + s.step()
+}
+
+// many are the names from "n3" to "n" and to.
+func many(from, to string) []string {
+	var out []string
+	a, err := strconv.Atoi(strings.TrimLeft(from, "n"))
+	b := a
+	if to != "" && err == nil {
+		b, err = strconv.Atoi(to)
+	}
+	if err != nil {
+		panic(err)
+	}
+	for ; a <= b; a++ {
+		out = append(out, fmt.Sprintf("n%d", a))
+	}
+	return out
+}
+
+// nodes counts the nodes by status.
+func (s *scene) nodes() string {
+	count := map[string]int{}
+	for n := range s.store.Snapshot().Nodes(state.Range{}) {
+		count[n.Status]++
+	}
+	return strings.Trim(fmt.Sprint(count), "map[]") + "\n"
 }
 
 func TestScenarios(t *testing.T) {
@@ -142,7 +174,9 @@ func TestScenarios(t *testing.T) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			var names []string
 			for _, a := range d.CmdArgs {
-				if len(a.Vals) == 0 {
+				if from, to, ok := strings.Cut(a.Key, ".."); ok { // n3..7
+					names = append(names, many(from, to)...)
+				} else if len(a.Vals) == 0 {
 					names = append(names, a.Key)
 				}
 			}
@@ -151,6 +185,17 @@ func TestScenarios(t *testing.T) {
 				for _, n := range names {
 					s.apply(&fsm.RegisterNode{Node: &model.Node{ID: n, Name: n, Status: model.NodeStatusReady}})
 				}
+			case "mass-loss":
+				cfg := *s.store.Snapshot().SchedulerConfig()
+				d.MaybeScanArgs(t, "threshold", &cfg.MassLoss.Threshold)
+				d.MaybeScanArgs(t, "rate", &cfg.MassLoss.Rate)
+				s.apply(&fsm.SchedulerConfig{Config: &cfg})
+			case "release":
+				cfg := *s.store.Snapshot().SchedulerConfig()
+				cfg.MassLoss.ReleasedAt = s.now.UnixNano()
+				s.apply(&fsm.SchedulerConfig{Config: &cfg})
+			case "nodes":
+				return s.nodes()
 			case "purge":
 				s.apply(&fsm.DeregisterNodes{NodeIDs: names})
 			case "place":
@@ -165,7 +210,17 @@ func TestScenarios(t *testing.T) {
 				for _, n := range names {
 					delete(s.dead, n)
 				}
-			case "after":
+			case "after": // renewing=(n1..3): those do, on the way
+				for _, a := range d.CmdArgs {
+					if a.Key == "renewing" {
+						names = names[:1]
+						for _, v := range a.Vals {
+							from, to, _ := strings.Cut(v, "..")
+							s.steady = append(s.steady, many(from, to)...)
+						}
+						defer func() { s.steady = nil }()
+					}
+				}
 				w, err := time.ParseDuration(names[0])
 				if err != nil {
 					t.Fatal(err)
@@ -225,4 +280,88 @@ func TestDesk(t *testing.T) {
 	if cmds, _ := d.Step(s.now, s.store.Snapshot()); len(cmds) > 0 {
 		t.Error("an old renewal took a node down")
 	}
+}
+
+// TestNoConfirmationOnceGivenUp: between the decision to take a node down and its
+// commit a renewal is not confirmed: the node would rely on it.
+func TestNoConfirmationOnceGivenUp(t *testing.T) {
+	s := newScene()
+	s.apply(&fsm.RegisterNode{Node: &model.Node{ID: "n1", Status: model.NodeStatusReady}})
+	d := NewDesk(s.l, s.store, s, func() time.Time { return s.now })
+	d.Step(s.now, s.store.Snapshot())
+	s.now = s.now.Add(DefaultTTL)
+	s.dead["n1"] = true
+	cmds, _ := d.Step(s.now, s.store.Snapshot())
+	if len(cmds) != 1 {
+		t.Fatal("the node is not given up")
+	}
+	req := &msg.NodeRenewRequest{NodeIDs: []string{"n1"}}
+	if resp, err := d.renew(context.Background(), req); err != nil || !slices.Equal(resp.Unknown, req.NodeIDs) {
+		t.Fatalf("confirmed while it is being taken down: %v, %v", resp, err)
+	}
+	// The proposal fails, and the node is heard again.
+	s.dead["n1"] = false
+	d.Step(s.now, s.store.Snapshot())
+	if resp, err := d.renew(context.Background(), req); err != nil || len(resp.Unknown) > 0 {
+		t.Fatalf("not confirmed though it was not taken down: %v, %v", resp, err)
+	}
+}
+
+// TestBrakeProperties: whoever renews is never touched; while the brake is on no
+// more are given up than the rate allows; when all are back nothing is held.
+func TestBrakeProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newScene()
+		size := rapid.IntRange(1, 30).Draw(t, "nodes")
+		all := many("n1", strconv.Itoa(size))
+		for _, id := range all {
+			s.apply(&fsm.RegisterNode{Node: &model.Node{ID: id, Status: model.NodeStatusReady}})
+		}
+		s.step()
+		steady := rapid.IntRange(0, size).Draw(t, "renew all the time")
+		s.steady = all
+		vanished := all[steady:]
+		// They fall silent within two seconds of each other.
+		for i := range vanished {
+			s.run(time.Duration(rapid.IntRange(0, 2000/len(vanished)).Draw(t, "pause")) * time.Millisecond)
+			s.steady = append(slices.Clone(all[:steady]), vanished[i+1:]...)
+			s.dead[vanished[i]] = rapid.Bool().Draw(t, "gossip knows")
+		}
+		began, minutes := s.now, 0
+		most := 0
+		if !lease.Together(lease.BrakeSettings(model.MassLossConfig{}), len(vanished), size) {
+			most = len(vanished)
+		}
+		for range rapid.IntRange(1, 10).Draw(t, "looks") {
+			s.run(time.Duration(rapid.IntRange(0, 30).Draw(t, "seconds")) * time.Second)
+			minutes = int(s.now.Sub(began)/time.Minute) + 1
+			if rapid.Bool().Draw(t, "another leader") {
+				s.sub.Close()
+				s.reset()
+				s.wake = s.now
+			}
+			downs := 0
+			for n := range s.store.Snapshot().Nodes(state.Range{}) {
+				if n.Status != model.NodeStatusReady && slices.Contains(all[:steady], n.ID) {
+					t.Fatalf("%s renews and is %s: %s", n.ID, n.Status, n.StatusDescription)
+				}
+				if n.Status == model.NodeStatusDown {
+					downs++
+				}
+			}
+			if downs > most+minutes*lease.BrakeRate {
+				t.Fatalf("%d of %d nodes given up in %d minutes", downs, len(vanished), minutes)
+			}
+		}
+		for _, id := range vanished {
+			delete(s.dead, id)
+			s.apply(&fsm.RegisterNode{Node: &model.Node{ID: id, Status: model.NodeStatusReady}})
+		}
+		s.steady = all
+		s.wake = s.now
+		s.run(time.Minute)
+		if got := s.nodes(); got != fmt.Sprintf("ready:%d\n", size) {
+			t.Fatalf("all are back: %s", got)
+		}
+	})
 }

@@ -53,6 +53,7 @@ func (d *Desk) Register(srv *rpc.Server) {
 	rpc.Handle(srv, msg.RaftRemovePeer, d.raftRemovePeer)
 	rpc.Handle(srv, msg.RaftTransfer, d.raftTransfer)
 	rpc.Handle(srv, msg.SchedulerSet, d.schedulerSet)
+	rpc.Handle(srv, msg.BrakeRelease, d.brakeRelease)
 	rpc.Handle(srv, msg.AutopilotSet, d.autopilotSet)
 	rpc.Handle(srv, msg.AutopilotHealth, d.autopilotHealth)
 	rpc.HandleStream(srv, msg.SnapshotSave, d.snapshotSave)
@@ -168,6 +169,9 @@ func (d *Desk) schedulerSet(ctx context.Context, r *msg.SchedulerConfigRequest) 
 	if a := config.SchedulerAlgorithm; a != model.AlgorithmBinpack && a != model.AlgorithmSpread {
 		return nil, model.Errorf(model.CodeInvalid, "invalid scheduler algorithm: %q; use %q or %q", a,
 			model.AlgorithmBinpack, model.AlgorithmSpread)
+	}
+	if err := checkMassLoss(config.MassLoss); err != nil {
+		return nil, err
 	}
 	return d.set(ctx, r.RequestID, &fsm.SchedulerConfig{Config: &config, CAS: r.CAS, Index: r.Config.ModifyIndex})
 }

@@ -51,6 +51,7 @@ func (q *Queries) Register(srv *rpc.Server) {
 	rpc.Handle(srv, msg.NodePools, q.nodePools)
 	rpc.Handle(srv, msg.Namespaces, q.namespaces)
 	rpc.Handle(srv, msg.SchedulerGet, q.schedulerGet)
+	rpc.Handle(srv, msg.BrakeGet, q.brakeGet)
 	rpc.Handle(srv, msg.AutopilotGet, q.autopilotGet)
 	rpc.Handle(srv, msg.SigningKeys, q.signingKeys)
 	rpc.Handle(srv, msg.Search, q.search)

@@ -1,0 +1,60 @@
+package session
+
+import (
+	"sync"
+	"time"
+
+	"github.com/steppe-project/steppe/model/lease"
+)
+
+// Lease is the node's own lease, over all its sessions. Its methods may be called
+// from any goroutine.
+type Lease struct {
+	now  func() time.Time
+	keep func(from time.Time)
+
+	mu   sync.Mutex
+	held lease.Held
+}
+
+// NewLease makes the lease that was last confirmed for a renewal sent at from;
+// zero when it never was. now is a clock that nobody sets and that goes on while
+// the machine sleeps. keep, if set, is told of every new from.
+func NewLease(from time.Time, now func() time.Time, keep func(from time.Time)) *Lease {
+	return &Lease{now: now, keep: keep, held: lease.Since(from)}
+}
+
+// Silent is for how long the lease has not been confirmed.
+func (l *Lease) Silent() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held.Silent(l.now())
+}
+
+// Over tells whether the servers may have taken the node down.
+func (l *Lease) Over() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held.Over(l.now())
+}
+
+func (l *Lease) begin(ttl time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held.Begin(ttl)
+}
+
+func (l *Lease) sent(seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held.Sent(seq, l.now())
+}
+
+func (l *Lease) confirmed(seq uint64) {
+	l.mu.Lock()
+	later, from := l.held.Confirmed(seq), l.held.From()
+	l.mu.Unlock()
+	if later && l.keep != nil {
+		l.keep(from)
+	}
+}

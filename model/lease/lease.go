@@ -1,0 +1,161 @@
+// Package lease is the fence between the servers and a node that they cannot
+// hear: the rules by which the node knows that its lease is over before the
+// servers replace its work. Pure: times are arguments.
+//
+//	node      sent ────────────── TTL − margin ──► over: it knows, and stops what
+//	            │                                  is to stop after so long
+//	server      └─► received ──────── TTL ───────────────► may be taken down ──► replaced
+//
+// Contract and invariants:
+//
+//   - A node counts from when it sent the newest renewal that was confirmed; the
+//     leader from when it received that renewal, which is later.
+//   - Only the word on a renewal confirms a lease: a registration does not extend it.
+//   - Clocks may differ in pace by MaxDrift each, and still the node's lease ends
+//     first. Neither clock may be one that is set, or stands still while the
+//     machine sleeps.
+//   - A group that its node stops after some time without a lease is replaced when
+//     its node has been down for GoneAfter, which contains the time that stopping takes.
+//
+// Example:
+//
+//	held.Sent(seq, now)            // when the renewal goes out
+//	held.Confirmed(seq)            // when the servers' word on it is back
+//	if held.Over(now) { ... }
+package lease
+
+import (
+	"math"
+	"time"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+const (
+	// TTL is how long a lease lasts. Nodes renew three times in it, and a
+	// restarted agent is back long before, so its tasks stay; what a lost
+	// machine ran is elsewhere within ten seconds even if gossip stays silent.
+	TTL = 4 * time.Second
+	// MaxDrift is by which share a clock may run too fast or too slow. Quartz
+	// is a thousand times better, virtual machines under load are not always.
+	MaxDrift = 0.05
+	// marginShare of a lease is what the node counts less than the servers. With
+	// both clocks off by MaxDrift, (1 − 1/8)/(1 − 0.05) is still below 1/(1 + 0.05).
+	marginShare = 8
+	// driftShare of a long time is added before the servers take a group for
+	// stopped: clocks that differ by minutes a day were seen, more were not.
+	driftShare = 128
+	// maxSent bounds the renewals whose confirmation is awaited.
+	maxSent = 64
+	// ending is what it takes from the kill of a task to its end.
+	ending = time.Second
+)
+
+// Never is how long a lease has not been confirmed that never was.
+const Never = time.Duration(math.MaxInt64)
+
+// Margin is what a node counts less than the servers.
+func Margin(ttl time.Duration) time.Duration { return ttl / marginShare }
+
+// Until is when a lease ends for the servers that was renewed at a time.
+func Until(received time.Time, ttl time.Duration) time.Time { return received.Add(ttl) }
+
+// Held is a node's own lease.
+type Held struct {
+	ttl  time.Duration // 0: TTL
+	from time.Time     // when the newest confirmed renewal was sent; zero: none was
+	sent []sending     // renewals whose confirmation is awaited, oldest first
+}
+
+type sending struct {
+	seq uint64
+	at  time.Time
+}
+
+// Since makes a lease that was last confirmed for a renewal sent at a time, as
+// an earlier run of the agent knew.
+func Since(from time.Time) Held { return Held{from: from} }
+
+// Begin forgets what was sent: a new session counts its renewals anew. ttl is
+// what its server says of leases.
+func (h *Held) Begin(ttl time.Duration) { h.ttl, h.sent = ttl, nil }
+
+// Sent notes a renewal that goes out.
+func (h *Held) Sent(seq uint64, at time.Time) {
+	h.sent = append(h.sent, sending{seq, at})
+	if len(h.sent) > maxSent {
+		h.sent = h.sent[1:]
+	}
+}
+
+// Confirmed takes in the servers' word on a renewal, and on all before it. It
+// tells whether the lease lasts longer now.
+func (h *Held) Confirmed(seq uint64) bool {
+	later := false
+	for len(h.sent) > 0 && h.sent[0].seq <= seq {
+		if h.sent[0].at.After(h.from) {
+			h.from, later = h.sent[0].at, true
+		}
+		h.sent = h.sent[1:]
+	}
+	return later
+}
+
+// From is when the newest confirmed renewal was sent; zero: none was.
+func (h *Held) From() time.Time { return h.from }
+
+// Silent is for how long the lease has not been confirmed.
+func (h *Held) Silent(now time.Time) time.Duration {
+	if h.from.IsZero() {
+		return Never
+	}
+	return max(now.Sub(h.from), 0)
+}
+
+// Over tells whether the servers may take the node down from now on.
+func (h *Held) Over(now time.Time) bool {
+	ttl := h.ttl
+	if ttl <= 0 {
+		ttl = TTL
+	}
+	return h.Silent(now) >= ttl-Margin(ttl)
+}
+
+// StopAfter is after how long without a confirmed lease a node stops an
+// allocation of the group by itself: not before the lease is over. 0 is never.
+func StopAfter(g *model.TaskGroup) time.Duration {
+	after := time.Duration(0)
+	switch {
+	case g == nil:
+	case g.Disconnect != nil && g.Disconnect.StopOnClientAfter > 0:
+		after = g.Disconnect.StopOnClientAfter
+	case g.StopAfterClientDisconnect > 0:
+		after = g.StopAfterClientDisconnect
+	}
+	if after > 0 {
+		after = max(after, TTL-Margin(TTL))
+	}
+	return after
+}
+
+// GoneAfter is for how long a node has to be down before an allocation of the
+// group may be replaced; 0 is at once. What its poststop tasks do is not waited for.
+func GoneAfter(g *model.TaskGroup) time.Duration {
+	after := StopAfter(g)
+	if after == 0 {
+		return 0
+	}
+	// The leader ends first, then the main tasks, then the sidecars.
+	var leader, mains, sidecars time.Duration
+	for _, t := range g.Tasks {
+		end := &mains
+		switch {
+		case t.Leader:
+			end = &leader
+		case t.Lifecycle != nil && t.Lifecycle.Sidecar:
+			end = &sidecars
+		}
+		*end = max(*end, t.KillTimeout+ending)
+	}
+	return after + after/driftShare + leader + mains + sidecars
+}

@@ -1,0 +1,124 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
+	"github.com/steppe-project/steppe/sim/engine"
+	"github.com/steppe-project/steppe/sim/watch"
+)
+
+// ticks is the node's clock that nobody sets; it runs too fast or too slow.
+func (n *node) ticks() time.Time {
+	return n.w.Now.Add(time.Duration(n.drift * float64(n.w.Now.Sub(engine.Epoch))))
+}
+
+// takeUpLease begins with what an earlier agent knew of the lease.
+func (n *node) takeUpLease() {
+	n.steady, n.leased = n.w.Now, !n.disk.Lease.IsZero()
+	n.held = lease.Since(n.ticks())
+	if n.leased {
+		n.held = lease.Since(n.disk.Lease)
+	}
+}
+
+// renew sends a renewal.
+func (n *node) renew(ss *session) {
+	n.seq++
+	n.held.Sent(n.seq, n.ticks())
+	ss.renew(n.seq)
+}
+
+func (n *node) leaseConfirmed(seq uint64) {
+	if n.held.Confirmed(seq) {
+		n.leased, n.disk.Lease = true, n.held.From()
+	}
+}
+
+func ended(status string) bool {
+	return status == model.ClientComplete || status == model.ClientFailed || status == model.ClientLost
+}
+
+// fenced looks at a node whose status has changed: one that is taken down and
+// runs knows that its lease is over; and no three go at once.
+func (c *checks) fenced(before, after *model.Node) {
+	if after == nil || before == nil || before.Status == after.Status {
+		return
+	}
+	w := c.w
+	w.Tracef("%s is %s: %s", after.Name, after.Status, after.StatusDescription)
+	delete(c.downs, after.ID)
+	if after.Status == model.NodeStatusDisconnected {
+		w.report.Held++
+	}
+	if after.Status != model.NodeStatusDown {
+		return
+	}
+	w.report.Downs++
+	for _, n := range w.nodes {
+		if n.id == after.ID && n.running() && n.leased && !n.held.Over(n.ticks()) {
+			w.Fail("%s is taken down, and counts on its lease: confirmed for what it sent %s ago", n.name, n.held.Silent(n.ticks()))
+		}
+	}
+	c.braked(after.ID)
+}
+
+// atOnce is below the time between two nodes that a brake gives up.
+const atOnce = 9 * time.Second
+
+// braked: two nodes may be taken down as they are found lost, the third not soon
+// after them.
+func (c *checks) braked(id string) {
+	lately := 1
+	for _, at := range c.downs {
+		if c.w.Now.Sub(at) <= atOnce {
+			lately++
+		}
+	}
+	c.downs[id] = c.w.Now
+	if lately > 2 && !c.w.stepped {
+		c.w.Fail("%d nodes are taken down within %s", lately, atOnce)
+	}
+}
+
+// resumed is how long an agent that went on, or was started again, may take to
+// end what it has to.
+const resumed = 15 * time.Second
+
+// apart: what starts in place of a lost allocation that its node had to stop by
+// itself does not run beside it, unless there was no agent to stop it.
+func (c *checks) apart(n *node, r *runner) {
+	prev := c.Snapshot().Alloc(r.assigned.Alloc.PreviousAllocation)
+	if prev == nil || prev.ClientStatus != model.ClientLost || prev.Job == nil || watch.System(prev) {
+		return
+	}
+	var group *model.TaskGroup
+	for _, g := range prev.Job.TaskGroups {
+		if g.Name == prev.TaskGroup {
+			group = g
+		}
+	}
+	if lease.StopAfter(group) == 0 {
+		return
+	}
+	for _, o := range c.w.nodes {
+		if o.id != prev.NodeID || !o.running() || !o.leased || c.w.Now.Sub(o.steady) < resumed || o == n {
+			continue
+		}
+		for _, id := range sortedKeys(o.procs) {
+			if p := o.procs[id]; p.alloc == prev.ID && !p.ended && !poststop(group, p.task) {
+				c.w.Fail("%s starts %s, and %s still runs %s: silent for %s", n.name, r.id, o.name, p.id, o.held.Silent(o.ticks()))
+			}
+		}
+	}
+}
+
+func poststop(g *model.TaskGroup, task string) bool {
+	for _, t := range g.Tasks {
+		if t.Name == task {
+			return t.Lifecycle != nil && t.Lifecycle.Hook == model.HookPoststop
+		}
+	}
+	return false
+}

@@ -1,0 +1,224 @@
+// Package watch checks what the state alone shows: a store that applies each entry
+// when it is committed, and looks at what it changed.
+//
+//   - what was written once is done once
+//   - no node is given more than it has
+//   - statuses only move forward, and a stop is not taken back
+//   - of one name at most one allocation is to run
+//   - in the end the scheduler has nothing to do (Undecided)
+//
+// Contract: entries are given in order; what is broken is told to Fail.
+//
+// Example:
+//
+//	w := watch.New("mark", fail)
+//	w.Apply(entry)
+package watch
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/server/fleet"
+	"github.com/steppe-project/steppe/fsm"
+	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched"
+)
+
+// Watch is the store and what it remembers.
+type Watch struct {
+	// OnNode, when set, is told of nodes that change.
+	OnNode func(before, after *model.Node)
+
+	fail    func(format string, args ...any)
+	store   *state.Store
+	machine *fsm.FSM
+	feed    *state.Subscription
+	mark    string // meta key under which a version carries its mark
+	marks   map[string]int
+}
+
+// New makes a Watch. Versions of jobs carry a mark of their own under a meta key.
+func New(mark string, fail func(format string, args ...any)) *Watch {
+	store := state.New()
+	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}}
+	_, c.feed = store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes)
+	return c
+}
+
+// Snapshot is the newest committed state.
+func (c *Watch) Snapshot() *state.Snapshot { return c.store.Snapshot() }
+
+// Apply applies an entry and looks at what it changed.
+func (c *Watch) Apply(e fsm.Entry) {
+	c.machine.Apply(e)
+	c.changes()
+}
+
+// changes looks at what the newest entry changed.
+func (c *Watch) changes() {
+	changes, err := c.feed.Poll()
+	if err != nil {
+		c.fail("the change feed: %v", err)
+		return
+	}
+	touched := map[string]bool{}
+	for i := range changes {
+		switch after := changes[i].After.(type) {
+		case *model.Allocation:
+			before, _ := changes[i].Before.(*model.Allocation)
+			c.forward(before, after)
+			touched[after.NodeID] = true
+			if before == nil {
+				c.alone(after)
+			}
+		case *model.Node:
+			before, _ := changes[i].Before.(*model.Node)
+			if c.OnNode != nil {
+				c.OnNode(before, after)
+			}
+		case *model.Job:
+			before, _ := changes[i].Before.(*model.Job)
+			if !after.Stop && (before == nil || before.CreateIndex != after.CreateIndex || before.Version != after.Version) {
+				mark := after.Meta[c.mark]
+				if c.marks[mark]++; c.marks[mark] > 1 {
+					c.fail("write %s of job %s was done %d times", mark, after.ID, c.marks[mark])
+				}
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(touched)) {
+		c.fits(id)
+	}
+}
+
+var steps = map[string]int{
+	model.ClientPending: 0, model.ClientRunning: 1, model.ClientUnknown: 1,
+	model.ClientComplete: 2, model.ClientFailed: 2, model.ClientLost: 2,
+}
+
+// forward: statuses only advance, and a stop is not taken back.
+func (c *Watch) forward(before, after *model.Allocation) {
+	if before == nil {
+		return
+	}
+	a, b := steps[before.ClientStatus], steps[after.ClientStatus]
+	if b < a || a == 2 && before.ClientStatus != after.ClientStatus {
+		c.fail("allocation %s went from %s to %s", after.ID, before.ClientStatus, after.ClientStatus)
+	}
+	if before.ServerTerminal() && !after.ServerTerminal() {
+		c.fail("allocation %s was stopped and is to run again", after.ID)
+	}
+}
+
+// alone: of one name at most one allocation is to run.
+func (c *Watch) alone(a *model.Allocation) {
+	for o := range c.store.Snapshot().AllocsByJob(a.Namespace, a.JobID) {
+		if o.ID == a.ID || o.Name != a.Name || o.Terminal() || a.Terminal() {
+			continue
+		}
+		if System(o) && o.NodeID != a.NodeID {
+			continue
+		}
+		c.fail("two allocations of %s are to run: %s on %s, %s on %s", a.Name, o.ID, o.NodeID, a.ID, a.NodeID)
+	}
+}
+
+// System tells whether an allocation is one of many, one on each node.
+func System(a *model.Allocation) bool {
+	return a.Job != nil && (a.Job.Type == model.JobTypeSystem || a.Job.Type == model.JobTypeSysbatch)
+}
+
+// fits: a node is given no more than it has.
+func (c *Watch) fits(nodeID string) {
+	snap := c.store.Snapshot()
+	n := snap.Node(nodeID)
+	if n == nil {
+		return
+	}
+	var cpu, memory, disk int64
+	ports := map[int]string{}
+	for a := range snap.AllocsByNode(nodeID) {
+		if a.Terminal() {
+			continue
+		}
+		for _, t := range a.AllocatedResources.Tasks {
+			cpu += t.Cpu.CpuShares
+			memory += t.Memory.MemoryMB
+		}
+		disk += a.AllocatedResources.Shared.DiskMB
+		for _, p := range a.AllocatedResources.Shared.Ports {
+			if other := ports[p.Value]; other != "" {
+				c.fail("port %d of %s was given to %s and %s", p.Value, n.Name, other, a.ID)
+			}
+			ports[p.Value] = a.ID
+		}
+	}
+	r := n.NodeResources
+	if cpu > lifecyclePeak*r.Cpu.CpuShares || memory > lifecyclePeak*r.Memory.MemoryMB || disk > r.Disk.DiskMB {
+		c.fail("node %s is given cpu %d of %d, memory %d of %d, disk %d of %d",
+			n.Name, cpu, r.Cpu.CpuShares, memory, r.Memory.MemoryMB, disk, r.Disk.DiskMB)
+	}
+}
+
+// lifecyclePeak: tasks of a group that never run at the same time share room, so
+// a plain sum may be larger than the node. The groups here have two tasks.
+const lifecyclePeak = 2
+
+// Undecided asks the scheduler about every job: in the end it must have nothing
+// to do. A blocked evaluation that could place something has missed its wake-up.
+func Undecided(store *state.Store, now time.Time) string {
+	snap := store.Snapshot()
+	view := fleet.New(store)
+	defer func() {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = view.Run(over)
+	}()
+	basis, err := view.At(context.Background(), 0)
+	if err != nil {
+		return err.Error()
+	}
+	for j := range snap.Jobs(state.Range{}) {
+		e := &model.Evaluation{
+			ID: "check", Namespace: j.Namespace, JobID: j.ID, Type: j.Type, Priority: j.Priority,
+			TriggeredBy: model.TriggerJobRegister, Status: model.EvalPending,
+		}
+		if j.Type == model.JobTypeSystem || j.Type == model.JobTypeSysbatch {
+			// What has failed for good on a node waits for the next change.
+			e.TriggeredBy = model.TriggerRetryFailed
+		}
+		plan := sched.Process(basis, e, sched.Env{Now: now, Seed: 1, Config: basis.SchedulerConfig()}).Plan
+		if len(plan.Stops) > 0 {
+			return "job " + j.ID + ": there is something to stop"
+		}
+		for _, g := range plan.Groups {
+			if len(g.Placements) > 0 {
+				return "job " + j.ID + ": there is something to place on " + snap.Node(g.Placements[0].NodeID).Name + EvalsOf(snap, j)
+			}
+			if len(g.InPlace) > 0 {
+				return "job " + j.ID + ": there is something to update"
+			}
+		}
+	}
+	return ""
+}
+
+// EvalsOf tells of a job's newest evaluations, for a failed run.
+func EvalsOf(snap *state.Snapshot, j *model.Job) string {
+	if j == nil {
+		return ""
+	}
+	out := fmt.Sprintf(" (job at %d)", j.ModifyIndex)
+	for e := range snap.EvalsByJob(j.Namespace, j.ID) {
+		out += fmt.Sprintf("\n\t%s by %s, %s, created %d, changed %d, seen %d, %s", e.ID[:8], e.TriggeredBy, e.Status, e.CreateIndex, e.ModifyIndex, e.SnapshotIndex, e.StatusDescription)
+	}
+	for a := range snap.AllocsByJob(j.Namespace, j.ID) {
+		out += fmt.Sprintf("\n\t%s %s on %s: %s, %s (%s), created %d, changed %d", a.ID[:8], a.Name, a.NodeName, a.DesiredStatus, a.ClientStatus, a.ClientDescription, a.CreateIndex, a.ModifyIndex)
+	}
+	return out
+}
