@@ -229,6 +229,35 @@ func TestSession(t *testing.T) {
 	})
 }
 
+// TestLease: it counts from the sending of the renewal that was confirmed, over
+// all sessions, and a registration does not extend it.
+func TestLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer("a")
+		n := open(t, known{s})
+		lease := n.cfg.Lease
+		time.Sleep(30*time.Second + 500*time.Millisecond) // half a second after a renewal
+		expect(t, "held", !lease.Over() && lease.Silent() <= time.Second)
+		s.mu.Lock()
+		s.deaf = true
+		s.mu.Unlock()
+		silent := lease.Silent()
+		time.Sleep(2 * time.Second)
+		expect(t, "counted from the sending", lease.Silent() == silent+2*time.Second)
+		s.mu.Lock()
+		s.cut(errors.New("the server ends"))
+		s.mu.Unlock()
+		time.Sleep(time.Second)
+		expect(t, "a new session", s.count(isRegister) == 2)
+		expect(t, "registered, and not confirmed", lease.Silent() == silent+3*time.Second && lease.Over())
+		s.mu.Lock()
+		s.deaf = false
+		s.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		expect(t, "held again", !lease.Over())
+	})
+}
+
 // TestReconnect: a session that breaks comes back, and reports that were not
 // confirmed are sent again.
 func TestReconnect(t *testing.T) {
