@@ -18,7 +18,8 @@ const (
 	pauseMin = 20 * time.Millisecond
 	pauseMax = 5 * time.Second
 	// registerTimeout is how long it waits for the answer to a registration.
-	registerTimeout = 15 * time.Second
+	registerTimeout  = 15 * time.Second
+	registerPatience = 3 * time.Second // while there are others
 	// As in production's session.
 	distrust      = 10 * time.Second
 	silence       = 2 * time.Second
@@ -151,9 +152,14 @@ func (n *node) connect() {
 		return
 	}
 	ss := n.w.dial(n, n.choose(up))
+	n.w.trace("%s tries %s", n.name, ss.s.name)
 	n.session = ss
 	ss.register(n.desc)
-	n.life.after(registerTimeout, func() {
+	patience := registerTimeout
+	if len(n.w.servers) > 1 {
+		patience = registerPatience
+	}
+	n.life.after(patience, func() {
 		if n.session == ss && !ss.welcome {
 			ss.hangUp()
 		}
@@ -205,6 +211,7 @@ func (n *node) welcomed(ss *session) {
 	if n.session != ss {
 		return
 	}
+	n.w.trace("%s is with %s", n.name, ss.s.name)
 	ss.confirmed, ss.welcome, n.pause = n.w.now, true, 0
 	n.reports.Reset()
 	n.sendReports()

@@ -50,6 +50,9 @@ const (
 	distrust = 10 * time.Second
 	// registerTimeout bounds the wait for a registration: an election may be on.
 	registerTimeout = 15 * time.Second
+	// registerPatience is the same while there are other servers: this one may be
+	// cut off from the leader, and the lease does not wait.
+	registerPatience = 3 * time.Second
 	// renewals per lease.
 	renewals = 3
 	// A server that has said nothing for silence is asked whether it still runs,
@@ -272,8 +275,12 @@ func (c *connection) send(m *msg.NodeUp) error {
 
 // register sends the first message and waits for its answer.
 func (c *connection) register(ctx context.Context, cancel context.CancelCauseFunc, node *model.Node) (*msg.NodeRegistered, error) {
-	timer := time.AfterFunc(registerTimeout, func() {
-		cancel(model.Errorf(model.CodeUnavailable, "no answer to the registration within %v", registerTimeout))
+	patience := registerTimeout
+	if len(c.s.Servers()) > 1 {
+		patience = registerPatience
+	}
+	timer := time.AfterFunc(patience, func() {
+		cancel(model.Errorf(model.CodeUnavailable, "no answer to the registration within %v", patience))
 	})
 	defer timer.Stop()
 	if err := c.send(&msg.NodeUp{Register: &msg.NodeRegister{Node: node}}); err != nil {

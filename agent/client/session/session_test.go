@@ -24,6 +24,7 @@ type server struct {
 	refuse  error // registrations are refused with it
 	deaf    bool  // leases and reports are not confirmed
 	stopped bool  // its process is: registrations are not answered either
+	mute    bool  // registrations are not answered, though it runs
 	ups     []*msg.NodeUp
 	cut     context.CancelCauseFunc
 	servers []string
@@ -43,7 +44,7 @@ func (s *server) serve(ctx context.Context, st *rpc.Stream[msg.NodeDown, msg.Nod
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.mu.Lock()
-	refuse, servers, stopped := s.refuse, s.servers, s.stopped
+	refuse, servers, stopped := s.refuse, s.servers, s.stopped || s.mute
 	s.cut = cancel
 	s.ups = append(s.ups, first)
 	s.mu.Unlock()
@@ -324,6 +325,19 @@ func TestStopped(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		expect(t, "with the one that runs", n.Server() == left.name)
 		expect(t, "the first was left in time", was.count(isRenew) <= 4)
+	})
+}
+
+// TestSilentRegistration: a server that answers, but not to the registration (it is
+// cut off from the leader), is left before the lease of an earlier session costs
+// the node its tasks.
+func TestSilentRegistration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newServer("a"), newServer("b")
+		a.mute = true
+		n := open(t, known{a, b})
+		time.Sleep(registerPatience + time.Second)
+		expect(t, "with the one that answers", n.Server() == "b")
 	})
 }
 
