@@ -20,8 +20,8 @@ const (
 	pauseMin = 20 * time.Millisecond
 	pauseMax = 2 * time.Second
 	// registerTimeout is how long it waits for the answer to a registration.
-	registerTimeout      = 15 * time.Second
-	registerTimeoutOfOne = 3 * time.Second
+	registerTimeout  = 15 * time.Second
+	registerPatience = 3 * time.Second
 	// As in production's session.
 	distrust      = 10 * time.Second
 	silence       = 2 * time.Second
@@ -159,7 +159,7 @@ func (n *node) connect() {
 	ss.register(n.desc)
 	limit := registerTimeout
 	if len(n.w.servers) > 1 {
-		limit = registerTimeoutOfOne
+		limit = registerPatience
 	}
 	n.life.After(limit, func() {
 		if n.session == ss && !ss.welcome {

@@ -25,6 +25,8 @@ type rule struct {
 var rules = []rule{
 	{pkgs: "model", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"-"},
 		why: "the words of the domain are pure: no clock, no dice, no input or output"},
+	{pkgs: "model/lease", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "both ends of the fence go by it, and the scheduler: times are arguments"},
 	{pkgs: "plugins", only: []string{"-"}, why: "a third party implements it and must not pull in the house"},
 	{pkgs: "sched/...", only: []string{"model", "sched"}, ban: []string{"context", "log", "log/slog", "os", "net", "sync", "crypto/rand", "math/rand", "github.com/google/uuid", "github.com/hashicorp/go-memdb"},
 		except: []string{"math/rand/v2"}, why: "a decision is a function of its arguments"},

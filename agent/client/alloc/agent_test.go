@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ type agent struct {
 	m    *machine
 	set  *Set
 	stop func()
+	// silent is for how long the node's lease has not been confirmed.
+	silent atomic.Int64
 
 	mu     sync.Mutex
 	latest map[string]*model.AllocUpdate
@@ -54,6 +57,7 @@ func (a *agent) start() {
 	a.set = NewSet(Deps{
 		DB: store, Drivers: a.m, Reports: queue, Region: "global", Base: filepath.Join(a.base, "alloc"),
 		Node:           func() *model.Node { return &model.Node{ID: "node", Name: "n1", Datacenter: "dc1"} },
+		Silent:         func() time.Duration { return time.Duration(a.silent.Load()) },
 		MaxKillTimeout: time.Second, ParallelStarts: 4, Logger: slog.New(slog.NewTextHandler(a.t.Output(), nil)),
 	})
 	if err := a.set.Restore(store.Contents()); err != nil {

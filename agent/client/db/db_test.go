@@ -57,6 +57,10 @@ func TestRoundTrip(t *testing.T) {
 	if err := d.WriteLater(ctx, PutTask("b", "web", record), PutTask("bb", "web", record), PutDriver("raw_exec", []byte("{}"))); err != nil {
 		t.Fatal(err)
 	}
+	confirmed := &LeaseRecord{Boot: "b", After: time.Hour, At: time.Unix(7, 0).UTC()}
+	if err := d.WriteLater(ctx, PutLease(confirmed)); err != nil {
+		t.Fatal(err)
+	}
 	if err := d.WriteLater(ctx, DeleteAlloc("b")...); err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +68,9 @@ func TestRoundTrip(t *testing.T) {
 	d, closeDB = open(t, path)
 	defer closeDB()
 	c := d.Contents()
+	if c.Lease == nil || *c.Lease != *confirmed {
+		t.Errorf("the lease came back as %+v", c.Lease)
+	}
 	if len(c.Allocs) != 1 || c.Allocs["a"].Alloc.Job.ID != "job" || len(c.Tasks) != 2 || string(c.Drivers["raw_exec"]) != "{}" {
 		t.Fatalf("contents %+v", c)
 	}

@@ -52,8 +52,8 @@ const (
 	distrust = 10 * time.Second
 	// registerTimeout bounds the wait for a registration: an election may be on. It
 	// is shorter where another server may have a way to the leader.
-	registerTimeout      = 15 * time.Second
-	registerTimeoutOfOne = 3 * time.Second
+	registerTimeout  = 15 * time.Second
+	registerPatience = 3 * time.Second
 	// renewals per lease.
 	renewals = 3
 	// A server that has said nothing for silence is asked whether it still runs,
@@ -278,7 +278,7 @@ func (c *connection) send(m *msg.NodeUp) error {
 func (c *connection) register(ctx context.Context, cancel context.CancelCauseFunc, node *model.Node) (*msg.NodeRegistered, error) {
 	limit := registerTimeout
 	if len(c.s.Servers()) > 1 {
-		limit = registerTimeoutOfOne
+		limit = registerPatience
 	}
 	timer := time.AfterFunc(limit, func() {
 		cancel(model.Errorf(model.CodeUnavailable, "no answer to the registration within %v", limit))

@@ -24,6 +24,7 @@ type server struct {
 	refuse  error // registrations are refused with it
 	deaf    bool  // leases and reports are not confirmed
 	stopped bool  // its process is: registrations are not answered either
+	mute    bool  // registrations are not answered, though it runs
 	ups     []*msg.NodeUp
 	cut     context.CancelCauseFunc
 	servers []string
@@ -43,7 +44,7 @@ func (s *server) serve(ctx context.Context, st *rpc.Stream[msg.NodeDown, msg.Nod
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.mu.Lock()
-	refuse, servers, stopped := s.refuse, s.servers, s.stopped
+	refuse, servers, stopped := s.refuse, s.servers, s.stopped || s.mute
 	s.cut = cancel
 	s.ups = append(s.ups, first)
 	s.mu.Unlock()
@@ -229,6 +230,35 @@ func TestSession(t *testing.T) {
 	})
 }
 
+// TestLease: it counts from the sending of the renewal that was confirmed, over
+// all sessions, and a registration does not extend it.
+func TestLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer("a")
+		n := open(t, known{s})
+		lease := n.cfg.Lease
+		time.Sleep(30*time.Second + 500*time.Millisecond) // half a second after a renewal
+		expect(t, "held", !lease.Over() && lease.Silent() <= time.Second)
+		s.mu.Lock()
+		s.deaf = true
+		s.mu.Unlock()
+		silent := lease.Silent()
+		time.Sleep(2 * time.Second)
+		expect(t, "counted from the sending", lease.Silent() == silent+2*time.Second)
+		s.mu.Lock()
+		s.cut(errors.New("the server ends"))
+		s.mu.Unlock()
+		time.Sleep(time.Second)
+		expect(t, "a new session", s.count(isRegister) == 2)
+		expect(t, "registered, and not confirmed", lease.Silent() == silent+3*time.Second && lease.Over())
+		s.mu.Lock()
+		s.deaf = false
+		s.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		expect(t, "held again", !lease.Over())
+	})
+}
+
 // TestReconnect: a session that breaks comes back, and reports that were not
 // confirmed are sent again.
 func TestReconnect(t *testing.T) {
@@ -295,6 +325,19 @@ func TestStopped(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		expect(t, "with the one that runs", n.Server() == left.name)
 		expect(t, "the first was left in time", was.count(isRenew) <= 4)
+	})
+}
+
+// TestSilentRegistration: a server that answers, but not to the registration (it is
+// cut off from the leader), is left before the lease of an earlier session costs
+// the node its tasks.
+func TestSilentRegistration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newServer("a"), newServer("b")
+		a.mute = true
+		n := open(t, known{a, b})
+		time.Sleep(registerPatience + time.Second)
+		expect(t, "with the one that answers", n.Server() == "b")
 	})
 }
 
