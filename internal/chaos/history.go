@@ -132,3 +132,21 @@ func Gaps(ops []Op) []time.Duration {
 	slices.SortFunc(gaps, func(a, b time.Duration) int { return cmp.Compare(b, a) })
 	return gaps
 }
+
+// Failovers are the times from each of at to the answer of the first accepted
+// write that was sent after it.
+func Failovers(ops []Op, at []time.Duration) []time.Duration {
+	var out []time.Duration
+	for _, t := range at {
+		first := time.Duration(-1)
+		for _, o := range ops {
+			if o.Kind <= CAS && o.Outcome != Unknown && o.Call >= t && (first < 0 || o.Return < first) {
+				first = o.Return
+			}
+		}
+		if first >= 0 {
+			out = append(out, first-t)
+		}
+	}
+	return out
+}

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"syscall"
@@ -18,6 +19,8 @@ type Injector struct {
 	// Log tells each fault with its time; Count counts by kind.
 	Log   []string
 	Count map[string]int
+	// Led are the times at which a fault took the leader away.
+	Led   []time.Duration
 	begin time.Time
 }
 
@@ -71,6 +74,13 @@ func (i *Injector) say(format string, args ...any) {
 	i.Log = append(i.Log, fmt.Sprintf("%9.4f ", time.Since(i.begin).Seconds())+fmt.Sprintf(format, args...))
 }
 
+// led notes that a fault takes a away, if it leads.
+func (i *Injector) led(a *faults.Agent) {
+	if i.c.leader() == a {
+		i.Led = append(i.Led, i.w.history.Now())
+	}
+}
+
 func (i *Injector) server() *faults.Agent { return i.c.Servers[i.r.IntN(len(i.c.Servers))] }
 
 // leader is the leader, or some server while there is none.
@@ -83,6 +93,7 @@ func (i *Injector) leader() *faults.Agent {
 
 func (i *Injector) kill(a *faults.Agent, d time.Duration) {
 	i.say("kill %s", a.Name)
+	i.led(a)
 	a.Signal(syscall.SIGKILL)
 	i.w.NewLife(a)
 	time.Sleep(d)
@@ -111,6 +122,9 @@ func (i *Injector) end(d time.Duration) {
 
 func (i *Injector) freeze(a *faults.Agent, d time.Duration) {
 	i.say("freeze %s", a.Name)
+	if d > time.Second {
+		i.led(a) // shorter ones may pass unnoticed
+	}
 	a.Freeze()
 	time.Sleep(d)
 	a.Thaw()
@@ -206,7 +220,9 @@ func (i *Injector) clock(d time.Duration) {
 func (i *Injector) handOver(d time.Duration) {
 	a := i.leader()
 	i.say("%s hands over", a.Name)
-	if err := a.TransferLeadership(); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	if err := a.API.Cluster().TransferLeadership(ctx, "", ""); err != nil {
 		i.say("%s did not hand over: %v", a.Name, err)
 	}
 	time.Sleep(d / 4)

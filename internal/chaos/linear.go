@@ -25,6 +25,7 @@ type step struct {
 	Op
 	expect int    // CAS: the value that has the index Expect
 	known  uint64 // the index of the value written, 0 when nobody ever saw it
+	hidden bool   // a conflict that a write which nobody saw may have made
 }
 
 // noValue is the value of an index that no value of the history has.
@@ -65,7 +66,7 @@ func apply(r cell, s step) (bool, any) {
 	case CAS:
 		switch {
 		case s.Outcome == Conflict:
-			return r.value != s.expect, r
+			return s.hidden || r.value != s.expect, r
 		case r.value == s.expect:
 			return write(r, s)
 		default:
@@ -86,8 +87,8 @@ func write(r cell, s step) (bool, any) {
 	return true, cell{s.Value, max(r.index, s.known)}
 }
 
-// indexes maps values to their indexes, and complains about values with two: they
-// were written twice.
+// indexes maps the values of one register to their indexes, and complains about
+// values with two, which were written twice, and about indexes with two values.
 func indexes(ops []Op) (byValue map[int]uint64, byIndex map[uint64]int, err error) {
 	byValue, byIndex = map[int]uint64{}, map[uint64]int{0: 0}
 	var errs []error
@@ -99,8 +100,6 @@ func indexes(ops []Op) (byValue map[int]uint64, byIndex map[uint64]int, err erro
 			errs = append(errs, fmt.Errorf("%s: value %d was written twice, at index %d and %d", o.Key, o.Value, old, o.Index))
 		}
 		if old, ok := byIndex[o.Index]; ok && old != o.Value {
-			// Group commit: several registers share an index, so this is no error
-			// between keys; callers give the operations of one key.
 			errs = append(errs, fmt.Errorf("%s: index %d has values %d and %d", o.Key, o.Index, old, o.Value))
 		}
 		byValue[o.Value], byIndex[o.Index] = o.Index, o.Value
@@ -109,26 +108,33 @@ func indexes(ops []Op) (byValue map[int]uint64, byIndex map[uint64]int, err erro
 }
 
 // steps makes porcupine's operations of those of one key. What is unknown returns
-// at the end of time.
+// at the end of time. A write of unknown outcome whose value nobody saw is left
+// out, because many of them make the search long: it can matter only to a
+// compare-and-set that was refused, which is then always explained.
 func steps(ops []Op) ([]porcupine.Operation, error) {
 	byValue, byIndex, err := indexes(ops)
+	hidden := time.Duration(math.MaxInt64) // when the first of them was called
+	for _, o := range ops {
+		if o.Kind <= CAS && o.Outcome == Unknown && byValue[o.Value] == 0 {
+			hidden = min(hidden, o.Call)
+		}
+	}
 	var out []porcupine.Operation
 	for i, o := range ops {
-		if o.Kind == Stale || o.Kind > CAS && o.Outcome != OK {
+		s := step{Op: o, known: byValue[o.Value], hidden: o.Return > hidden}
+		if o.Kind == Stale || o.Outcome == Unknown && (o.Kind > CAS || s.known == 0) {
 			continue
 		}
-		s := step{Op: o, known: byValue[o.Value]}
 		if o.Kind == CAS {
 			var ok bool
 			if s.expect, ok = byIndex[o.Expect]; !ok {
 				s.expect = noValue
 			}
 		}
-		end := int64(o.Return)
-		id := o.Client
+		end, id := int64(o.Return), o.Client
 		if o.Outcome == Unknown {
 			// A caller that goes on is another one.
-			end, id = math.MaxInt64, -1-i
+			end, id = math.MaxInt64, callers+i
 		}
 		out = append(out, porcupine.Operation{ClientId: id, Input: s, Output: nil, Call: int64(o.Call), Return: end})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,7 +54,7 @@ func (c *Cluster) Begin(seed uint64) *Workload {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Workload{
 		c: c, history: NewHistory(), cancel: cancel, lives: map[string]int{}, seen: map[string]uint64{},
-		tokens: c.Site.Tag(), servers: c.Servers,
+		tokens: c.Site.Tag(), servers: slices.Clone(c.Servers),
 	}
 	for i := range callers {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
@@ -80,7 +81,7 @@ func (w *Workload) NewLife(a *faults.Agent) {
 func (w *Workload) Use(servers []*faults.Agent) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.servers = append([]*faults.Agent(nil), servers...)
+	w.servers = slices.Clone(servers)
 }
 
 func (w *Workload) pick(r *rand.Rand) (a *faults.Agent, life int) {

@@ -91,11 +91,5 @@ func (a *Agent) SetClock(offset time.Duration) {
 	}
 }
 
-// TransferLeadership has the leader that the agent knows hand over.
-func (a *Agent) TransferLeadership() error {
-	_, err := a.API.Put(short(), "/v1/operator/raft/transfer-leadership", nil, nil, nil)
-	return err
-}
-
 // Tag is the site's name, which no other has.
 func (s *Site) Tag() string { return s.tag }
