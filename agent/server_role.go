@@ -65,7 +65,7 @@ func (a *Agent) newServer() error {
 	}
 	s.host, err = consensus.Open(consensus.Config{
 		ID: a.id, Addr: a.ends.rpc.advertise, Dir: dir, Streams: s.listener.Raft(), AddrOf: a.rpcAddrOf,
-		Machine: fsm.New(s.store), CheckState: checkState, Logger: a.log,
+		Machine: fsm.New(s.store), CheckState: checkState, Now: wallClock(), Logger: a.log,
 	})
 	if err != nil {
 		return err

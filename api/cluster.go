@@ -401,6 +401,22 @@ func (c Cluster) SetAutopilotConfig(ctx context.Context, conf *AutopilotConfigur
 	return updated, err
 }
 
+// StateHash is the digest of one server's state at an index. Servers that have
+// applied the same log have the same.
+type StateHash struct {
+	ServerID string
+	Index    uint64
+	Hash     string
+}
+
+// StateHash reads the digest of the state of the server that is asked. It reads
+// all of the state: seconds for a million allocations.
+func (c Cluster) StateHash(ctx context.Context) (*StateHash, error) {
+	var out StateHash
+	_, err := c.c.Get(ctx, "/v1/operator/state-hash", nil, &out)
+	return &out, err
+}
+
 // AutopilotHealth is the health of the servers as the leader sees it.
 type AutopilotHealth struct {
 	Healthy          bool

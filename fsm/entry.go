@@ -56,7 +56,27 @@ type Command struct {
 	Kind      Kind
 	RequestID string
 	Body      []byte
+
+	// Apart, when set, keeps the command out of entries that have another one with
+	// the same Apart. It is not part of the entry.
+	Apart string
 }
+
+// alone is a command of something with a check-index. Commands of an entry share
+// its index: two writes of a job in one entry would both be answered with it, and
+// who then asks for that index could not tell which of them it means.
+type alone interface{ apart() string }
+
+func (c *RegisterJob) apart() string {
+	if c.Job == nil {
+		return "" // it will be refused
+	}
+	return "job " + c.Job.Namespace + " " + c.Job.ID
+}
+func (c *DeregisterJob) apart() string   { return "job " + c.Namespace + " " + c.ID }
+func (c *ScaleJob) apart() string        { return "job " + c.Namespace + " " + c.ID }
+func (c *SchedulerConfig) apart() string { return "scheduler" }
+func (c *AutopilotConfig) apart() string { return "autopilot" }
 
 // Body is a command's content: one of this package's command structs.
 type Body interface {
@@ -70,7 +90,11 @@ func NewCommand(body Body) (Command, error) {
 	if err != nil {
 		return Command{}, model.Errorf(model.CodeInvalid, "command %d cannot be encoded: %w", body.Kind(), err)
 	}
-	return Command{Kind: body.Kind(), Body: b}, nil
+	c := Command{Kind: body.Kind(), Body: b}
+	if a, ok := body.(alone); ok {
+		c.Apart = a.apart()
+	}
+	return c, nil
 }
 
 // Entry is one replicated log entry: many commands that share one commit and

@@ -166,19 +166,45 @@ func (b *batcher) enqueue(parts []*proposal) error {
 	return nil
 }
 
+// maxApart bounds the commands of an entry that others must keep apart from, and
+// so how often an entry passes over what must wait for the next one.
+const maxApart = 256
+
+// apart tells whether p may not share the entry of the commands that apart names;
+// if it may, its own are added.
+func (p *proposal) apart(apart map[string]bool) bool {
+	for i := range p.cmds {
+		if name := p.cmds[i].Apart; name != "" && (apart[name] || len(apart) >= maxApart) {
+			return true
+		}
+	}
+	for i := range p.cmds {
+		if name := p.cmds[i].Apart; name != "" {
+			apart[name] = true
+		}
+	}
+	return false
+}
+
 // take removes the proposals of the next entry from the queue. Those whose
-// callers gave up are dropped.
+// callers gave up are dropped; what must be apart from another one stays.
 func (b *batcher) take() []*proposal {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var batch []*proposal
+	var batch, stay []*proposal
 	size, commands, n := 0, 0, 0
+	apart := make(map[string]bool)
 	for _, p := range b.queue {
 		gone := p.ctx.Err() != nil
-		if !gone && len(batch) > 0 && (size+p.size > MaxEntryBytes || commands+len(p.cmds) > MaxEntryCommands) {
+		full := len(batch) > 0 && (size+p.size > MaxEntryBytes || commands+len(p.cmds) > MaxEntryCommands)
+		if !gone && (full || len(stay) >= maxApart) {
 			break
 		}
 		n++
+		if !gone && p.apart(apart) {
+			stay = append(stay, p)
+			continue
+		}
 		b.bytes -= p.size
 		b.commands -= len(p.cmds)
 		if gone {
@@ -188,6 +214,9 @@ func (b *batcher) take() []*proposal {
 		size += p.size
 		commands += len(p.cmds)
 	}
+	// What stays goes first in the next entry.
+	copy(b.queue[n-len(stay):n], stay)
+	n -= len(stay)
 	clear(b.queue[:n])
 	if b.queue = b.queue[n:]; len(b.queue) == 0 {
 		b.queue = nil

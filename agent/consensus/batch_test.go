@@ -66,6 +66,52 @@ func TestPartsKeepOrderAndLimits(t *testing.T) {
 	})
 }
 
+// TestApart: commands that must be apart never share an entry, keep their order,
+// and hold up nobody else.
+func TestApart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBatcher(nil, time.Now, func() int64 { return 0 }, func() *error { return nil })
+		b.gate(nil)
+		want := map[string][]string{}
+		n := rapid.IntRange(1, 3*maxApart).Draw(t, "proposals")
+		for i := range n {
+			cmd := fsm.Command{RequestID: fmt.Sprint(i), Apart: rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "apart")}
+			want[cmd.Apart] = append(want[cmd.Apart], cmd.RequestID)
+			parts, err := split(t.Context(), []fsm.Command{cmd})
+			if err == nil {
+				err = b.enqueue(parts)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, entries := map[string][]string{}, 0
+		for batch := b.take(); len(batch) > 0; batch = b.take() {
+			seen := map[string]bool{}
+			for _, p := range batch {
+				c := p.cmds[0]
+				if c.Apart != "" && seen[c.Apart] {
+					t.Fatalf("two commands of %s in one entry", c.Apart)
+				}
+				seen[c.Apart] = true
+				got[c.Apart] = append(got[c.Apart], c.RequestID)
+			}
+			entries++
+		}
+		for name := range want {
+			if !slices.Equal(got[name], want[name]) {
+				t.Fatalf("%s: got %v, want %v", name, got[name], want[name])
+			}
+		}
+		if most := max(1, len(want["a"]), len(want["b"]), len(want["c"])) + n/maxApart; entries > most {
+			t.Fatalf("%d entries, at most %d were needed", entries, most)
+		}
+		if b.bytes != 0 || b.commands != 0 || b.queue != nil {
+			t.Fatalf("%d bytes, %d commands are left", b.bytes, b.commands)
+		}
+	})
+}
+
 // fakeRaft takes a millisecond for an entry and fails as told.
 type fakeRaft struct {
 	mu      sync.Mutex

@@ -22,6 +22,7 @@ func (s *Server) operatorRoutes() []Route {
 		with(http.MethodPut, s.setSchedulerConfig)
 	return []Route{
 		get("/v1/operator/raft/configuration", "List the raft servers.", s.raftConfiguration),
+		get("/v1/operator/state-hash", "Read the digest of the answering server's own state, and its index: equal on all servers at an index.", s.stateHash),
 		peer,
 		put("/v1/operator/raft/transfer-leadership", "Hand leadership to another server.", s.transferLeadership),
 		scheduler,
@@ -48,6 +49,15 @@ func (s *Server) raftConfiguration(q *request) (any, error) {
 		Servers []*msg.RaftServer
 		Index   uint64
 	}{orEmpty(out.Servers), out.Index}, nil
+}
+
+func (s *Server) stateHash(q *request) (any, error) {
+	out, err := msg.StateHash.Call(q.r.Context(), s.cfg.Servers, q.status())
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	return out, nil
 }
 
 func (q *request) peer() (*msg.RaftPeerRequest, error) {

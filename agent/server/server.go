@@ -171,7 +171,7 @@ func (s *Server) register() {
 	events.New(events.Config{Store: d.Store}).Register(srv)
 	route.New(route.Config{Store: d.Store, Server: srv, Tunnels: d.Tunnels}).Register(srv)
 	operator.New(operator.Config{
-		Store: d.Store, Host: d.Host, Members: d.Members, Health: s.autopilot.Health, Region: s.cfg.Region,
+		ID: s.cfg.ID, Store: d.Store, Host: d.Host, Members: d.Members, Health: s.autopilot.Health, Region: s.cfg.Region,
 	}).Register(srv)
 	gc.NewDesk(d.Store, d.Host, d.Now).Register(srv)
 	s.hub.Register(srv)

@@ -129,7 +129,7 @@ func (a *Agent) Start(args ...string) {
 	if a.UID != 0 {
 		a.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.UID, Gid: a.UID}
 	}
-	a.cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Join(a.site.dir, a.Name))
+	a.cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Join(a.site.dir, a.Name), "STEPPE_FAULTS_CLOCK="+a.clockPath())
 	if err := a.cmd.Start(); err != nil {
 		a.site.t.Fatal(err)
 	}

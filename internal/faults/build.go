@@ -48,7 +48,7 @@ func provide(ready string) error {
 		}
 		return os.WriteFile(Binary, b, 0o755)
 	}
-	build := exec.Command("go", "build", "-tags=seccomp,netgo,osusergo,runc_nocriu", "-o", Binary, ".")
+	build := exec.Command("go", "build", "-tags=seccomp,netgo,osusergo,runc_nocriu,steppe_faults", "-o", Binary, ".")
 	build.Dir = Root
 	build.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
 	if out, err := build.CombinedOutput(); err != nil {

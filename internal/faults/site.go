@@ -34,7 +34,7 @@ const (
 
 // Site is the agents of one test, and all that must go at its end.
 type Site struct {
-	t      *testing.T
+	t      testing.TB
 	kind   Kind
 	tag    string // part of every name
 	dir    string
@@ -48,7 +48,7 @@ type Site struct {
 var sites atomic.Uint32
 
 // NewSite makes an empty site; t's end takes it away.
-func NewSite(t *testing.T, kind Kind) *Site {
+func NewSite(t testing.TB, kind Kind) *Site {
 	t.Helper()
 	var noise [3 + 32]byte
 	if _, err := rand.Read(noise[:]); err != nil {

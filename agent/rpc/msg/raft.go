@@ -22,3 +22,14 @@ type RaftStatsResponse struct {
 	LastContact  time.Duration // with the leader; negative when never
 	Snapshot     uint64
 }
+
+// StateHash asks a server for the digest of its own state: servers that have
+// applied the same log up to the same index have the same.
+var StateHash = rpc.Method[StatusRequest, StateHashResponse]{Name: "Operator.StateHash", Idempotent: true}
+
+// StateHashResponse is one server's state at one index.
+type StateHashResponse struct {
+	ServerID string
+	Index    uint64
+	Hash     string // SHA-256 in hexadecimal digits
+}

@@ -15,6 +15,7 @@ package operator
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/consensus"
@@ -28,6 +29,8 @@ import (
 
 // Config is what Desk needs. All fields are required.
 type Config struct {
+	// ID is this server's.
+	ID    string
 	Store *state.Store
 	Host  *consensus.Host
 	// Members is gossip's view.
@@ -38,10 +41,15 @@ type Config struct {
 }
 
 // Desk holds the handlers.
-type Desk struct{ cfg Config }
+type Desk struct {
+	cfg Config
+	// hashing has a token while the state is being hashed: that reads everything,
+	// and one reader at a time is enough.
+	hashing chan struct{}
+}
 
 // New makes the handlers.
-func New(cfg Config) *Desk { return &Desk{cfg: cfg} }
+func New(cfg Config) *Desk { return &Desk{cfg: cfg, hashing: make(chan struct{}, 1)} }
 
 // Register adds the handlers to srv.
 func (d *Desk) Register(srv *rpc.Server) {
@@ -49,6 +57,7 @@ func (d *Desk) Register(srv *rpc.Server) {
 	rpc.Handle(srv, msg.StatusPeers, d.peers)
 	rpc.Handle(srv, msg.StatusRegions, d.regions)
 	rpc.Handle(srv, msg.RaftStats, d.raftStats)
+	rpc.Handle(srv, msg.StateHash, d.stateHash)
 	rpc.Handle(srv, msg.RaftConfiguration, d.raftConfiguration)
 	rpc.Handle(srv, msg.RaftRemovePeer, d.raftRemovePeer)
 	rpc.Handle(srv, msg.RaftTransfer, d.raftTransfer)
@@ -89,6 +98,19 @@ func (d *Desk) raftStats(context.Context, *msg.Empty) (*msg.RaftStatsResponse, e
 		State: s.State, Term: s.Term, LastIndex: s.LastIndex, LastTerm: s.LastTerm, CommitIndex: s.CommitIndex,
 		AppliedIndex: s.AppliedIndex, LastContact: s.LastContact, Snapshot: s.Snapshot,
 	}, nil
+}
+
+// stateHash answers for this server's own state, whether it leads or not.
+func (d *Desk) stateHash(ctx context.Context, _ *msg.StatusRequest) (*msg.StateHashResponse, error) {
+	select {
+	case d.hashing <- struct{}{}:
+		defer func() { <-d.hashing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	snap := d.cfg.Store.Snapshot()
+	hash := snap.Hash()
+	return &msg.StateHashResponse{ServerID: d.cfg.ID, Index: snap.Index(), Hash: hex.EncodeToString(hash[:])}, nil
 }
 
 func (d *Desk) raftConfiguration(context.Context, *msg.StatusRequest) (*msg.RaftConfigurationResponse, error) {

@@ -19,7 +19,7 @@ func (d *Desk) snapshotSave(ctx context.Context, st *rpc.Stream[msg.Chunk, msg.S
 	if err != nil {
 		return err
 	}
-	if req.Consistent {
+	if !req.Stale {
 		if _, err := d.cfg.Host.ReadIndex(ctx); err != nil {
 			return err
 		}

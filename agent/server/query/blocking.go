@@ -31,7 +31,9 @@ type result[Resp any] struct {
 func run[Resp any](ctx context.Context, q *Queries, o *msg.QueryOptions, topics []state.Topic,
 	meta func(*Resp) *msg.QueryMeta, look func(*state.Snapshot) (result[Resp], error),
 ) (*Resp, error) {
-	if o.Consistent && !o.Stale {
+	// Also in default mode: a leader that stood still and was replaced meanwhile
+	// would answer from the past. With a lease it costs nothing.
+	if !o.Stale {
 		if _, err := q.cfg.Consensus.ReadIndex(ctx); err != nil {
 			return nil, err
 		}
