@@ -110,6 +110,11 @@ func (s *server) crash() {
 	for _, ss := range s.sortedSessions() {
 		ss.hangUp()
 	}
+	for _, n := range s.w.nodes { // those that have not been registered yet
+		if n.session != nil && n.session.s == s {
+			n.session.hangUp()
+		}
+	}
 	s.store, s.machine, s.rpc, s.desk, s.sessions = nil, nil, nil, nil, nil
 	s.pending, s.diskFull = nil, false
 }
