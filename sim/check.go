@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/fsm"
@@ -37,7 +36,7 @@ type checks struct {
 	// excused are allocations whose tasks were hurt: they may restart.
 	excused   map[string]bool
 	loseplans float64
-	downs     map[string]time.Time // nodes that are down, since when
+	brake     watch.Brake
 }
 
 func (c *checks) begin(w *world) {
@@ -46,7 +45,6 @@ func (c *checks) begin(w *world) {
 	c.OnNode = c.node
 	c.index = c.Snapshot().Index()
 	c.hashes, c.excused = map[uint64][32]byte{}, map[string]bool{}
-	c.downs = map[string]time.Time{}
 }
 
 // hashEvery is how often hashes are compared: they read the whole state.

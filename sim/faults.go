@@ -96,13 +96,13 @@ var faults = []fault{
 	{"clock stepped", 3, time.Second, 30 * time.Second, func(w *world) func() {
 		s, by := w.pickServer(), w.Between(-time.Hour, time.Hour)
 		w.stepped = true
-		s.skew += by
-		return func() { s.skew -= by }
+		s.Skew += by
+		return func() { s.Skew -= by }
 	}},
 	{"clock drifts", 3, time.Second, 30 * time.Second, func(w *world) func() {
 		s := w.pickServer()
-		s.setDrift(s.drift + 0.01)
-		return func() { s.setDrift(s.drift - 0.01) }
+		s.Drift(0.01)
+		return func() { s.Drift(-0.01) }
 	}},
 	{"log disk full", 3, 500 * time.Millisecond, 10 * time.Second, func(w *world) func() {
 		if s := w.ledger.leader; s != nil {

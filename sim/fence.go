@@ -48,7 +48,7 @@ func (c *checks) fenced(before, after *model.Node) {
 	}
 	w := c.w
 	w.Tracef("%s is %s: %s", after.Name, after.Status, after.StatusDescription)
-	delete(c.downs, after.ID)
+	c.brake.Up(after.ID)
 	if after.Status == model.NodeStatusDisconnected {
 		w.report.Held++
 	}
@@ -61,24 +61,8 @@ func (c *checks) fenced(before, after *model.Node) {
 			w.Fail("%s is taken down, and counts on its lease: confirmed for what it sent %s ago", n.name, n.held.Silent(n.ticks()))
 		}
 	}
-	c.braked(after.ID)
-}
-
-// atOnce is below the time between two nodes that a brake gives up.
-const atOnce = 9 * time.Second
-
-// braked: two nodes may be taken down as they are found lost, the third not soon
-// after them.
-func (c *checks) braked(id string) {
-	lately := 1
-	for _, at := range c.downs {
-		if c.w.Now.Sub(at) <= atOnce {
-			lately++
-		}
-	}
-	c.downs[id] = c.w.Now
-	if lately > 2 && !c.w.stepped {
-		c.w.Fail("%d nodes are taken down within %s", lately, atOnce)
+	if lately := c.brake.Down(after.ID, c.w.Now); lately > 2 && !c.w.stepped {
+		c.w.Fail("%d nodes are taken down within %s", lately, watch.AtOnce)
 	}
 }
 
@@ -107,18 +91,9 @@ func (c *checks) apart(n *node, r *runner) {
 			continue
 		}
 		for _, id := range sortedKeys(o.procs) {
-			if p := o.procs[id]; p.alloc == prev.ID && !p.ended && !poststop(group, p.task) {
+			if p := o.procs[id]; p.alloc == prev.ID && !p.ended && !watch.Poststop(group, p.task) {
 				c.w.Fail("%s starts %s, and %s still runs %s: silent for %s", n.name, r.id, o.name, p.id, o.held.Silent(o.ticks()))
 			}
 		}
 	}
-}
-
-func poststop(g *model.TaskGroup, task string) bool {
-	for _, t := range g.Tasks {
-		if t.Name == task {
-			return t.Lifecycle != nil && t.Lifecycle.Hook == model.HookPoststop
-		}
-	}
-	return false
 }

@@ -36,7 +36,7 @@ func Run(cfg Config) (Report, error) {
 func (w *world) build() {
 	w.ledger = &ledger{w: w, first: w.truth().Index() + 1}
 	for i := range []int{1, 3, 3, 3, 5}[w.Rand.IntN(5)] {
-		s := &server{w: w, name: "s" + strconv.Itoa(i+1), since: engine.Epoch}
+		s := &server{w: w, name: "s" + strconv.Itoa(i+1), Clock: w.NewClock()}
 		w.servers = append(w.servers, s)
 		s.start()
 	}

@@ -33,10 +33,7 @@ type server struct {
 	storedTime  int64
 	time        *consensus.Clock
 
-	skew   time.Duration // its clock is off by
-	drift  float64       // and runs faster by, since
-	since  time.Time
-	gained time.Duration
+	engine.Clock // of its machine
 
 	term     uint64 // in which it believes to lead; 0 = it does not
 	contact  time.Time
@@ -55,20 +52,6 @@ type server struct {
 
 func (s *server) running() bool { return s.life != nil && !s.life.Paused() }
 
-// ticks is the machine's clock that nobody sets; it may run too fast.
-func (s *server) ticks() time.Time {
-	return s.w.Now.Add(s.gained + time.Duration(s.drift*float64(s.w.Now.Sub(s.since))))
-}
-
-// setDrift has the clock run faster by a share from now on.
-func (s *server) setDrift(d float64) {
-	s.gained += time.Duration(s.drift * float64(s.w.Now.Sub(s.since)))
-	s.since, s.drift = s.w.Now, d
-}
-
-// wall is the machine's clock, which may be set wrong.
-func (s *server) wall() time.Time { return s.ticks().Add(s.skew) }
-
 // clock is the cluster's time as this server tells it.
 func (s *server) clock() time.Time { return s.time.Now() }
 
@@ -80,7 +63,7 @@ func (s *server) start() {
 	s.life = w.NewLife()
 	s.store = state.New()
 	s.machine = fsm.New(s.store)
-	s.time = &consensus.Clock{Wall: s.wall, Elapsed: func() time.Duration { return s.ticks().Sub(engine.Epoch) }, Newest: func() int64 { return s.appliedTime }}
+	s.time = &consensus.Clock{Wall: s.Wall, Elapsed: func() time.Duration { return s.Ticks().Sub(engine.Epoch) }, Newest: func() int64 { return s.appliedTime }}
 	s.appliedTime = 0
 	s.applied = s.store.Snapshot().Index()
 	if s.stored != nil {
@@ -93,7 +76,7 @@ func (s *server) start() {
 	s.sessions, s.renewing = map[string]*session{}, map[string]*session{}
 	_, s.feed = s.store.Subscribe(state.TableAllocs)
 	s.rpc = rpc.NewServer(rpc.Config{Logger: quiet})
-	s.desk = liveness.NewDesk(liveness.New(leaseTTL, gossip{w}), s.store, proposer{s}, s.ticks)
+	s.desk = liveness.NewDesk(liveness.New(leaseTTL, gossip{w}), s.store, proposer{s}, s.Ticks)
 	s.desk.Register(s.rpc)
 	admit.New(admit.Config{
 		Store: s.store, Proposer: proposer{s}, Region: model.DefaultRegion, Now: s.clock, NewID: w.ID, Seen: s.desk.Seen,

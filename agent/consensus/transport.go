@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/steppe-project/steppe/model"
 )
 
 // wire is what raft and the host need of a transport.
@@ -22,7 +24,8 @@ type wire interface {
 type transport struct {
 	wire
 	acked   func(id raft.ServerID, term uint64, sent time.Time)
-	streams *streams // nil without a network
+	streams *streams               // nil without a network
+	addrOf  func(id string) string // where gossip knows a server; may be nil
 
 	in   chan raft.RPC // what raft reads
 	own  chan raft.RPC // what the host says to it
@@ -31,9 +34,9 @@ type transport struct {
 	done chan struct{}
 }
 
-func newTransport(w wire, acked func(raft.ServerID, uint64, time.Time)) *transport {
+func newTransport(w wire, addrOf func(id string) string, acked func(raft.ServerID, uint64, time.Time)) *transport {
 	t := &transport{
-		wire: w, acked: acked,
+		wire: w, acked: acked, addrOf: addrOf,
 		in: make(chan raft.RPC), own: make(chan raft.RPC), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go t.pump()
@@ -47,6 +50,10 @@ func (t *transport) pump() {
 		var rpc raft.RPC
 		select {
 		case rpc = <-t.wire.Consumer():
+			if err := t.twin(rpc); err != nil {
+				rpc.Respond(nil, err)
+				continue
+			}
 		case rpc = <-t.own:
 		case <-t.stop:
 			return
@@ -57,6 +64,25 @@ func (t *transport) pump() {
 			return
 		}
 	}
+}
+
+// twin tells why a candidate gets no vote: gossip knows another server by its id.
+// A data directory was copied; two servers with one voice could make two leaders
+// of one term. A server that moved is known at its new place when it has joined.
+func (t *transport) twin(rpc raft.RPC) error {
+	switch rpc.Command.(type) {
+	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest:
+	default:
+		return nil
+	}
+	h := rpc.Command.(raft.WithRPCHeader).GetRPCHeader()
+	if t.addrOf == nil || len(h.ID) == 0 || len(h.Addr) == 0 {
+		return nil
+	}
+	if known := t.addrOf(string(h.ID)); known != "" && known != string(h.Addr) {
+		return model.Errorf(model.CodeConflict, "server %s at %s gets no vote: the server of that id is at %s", h.ID, h.Addr, known)
+	}
+	return nil
 }
 
 // Consumer implements raft.Transport.
@@ -182,7 +208,7 @@ func (b addrBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 func openTransport(cfg *Config, logger hclog.Logger, acked func(raft.ServerID, uint64, time.Time)) *transport {
 	if cfg.Streams == nil {
 		_, inmem := raft.NewInmemTransport(raft.ServerAddress(cfg.Addr))
-		return newTransport(inmem, acked)
+		return newTransport(inmem, nil, acked)
 	}
 	st := &streams{StreamLayer: cfg.Streams, addr: cfg.Addr, dialed: make(map[*dialedConn]struct{})}
 	nc := &raft.NetworkTransportConfig{
@@ -191,7 +217,7 @@ func openTransport(cfg *Config, logger hclog.Logger, acked func(raft.ServerID, u
 	if cfg.AddrOf != nil {
 		nc.ServerAddressProvider = addrBook(cfg.AddrOf)
 	}
-	t := newTransport(raft.NewNetworkTransportWithConfig(nc), acked)
+	t := newTransport(raft.NewNetworkTransportWithConfig(nc), cfg.AddrOf, acked)
 	t.streams = st
 	return t
 }

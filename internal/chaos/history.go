@@ -21,6 +21,7 @@ const (
 	Stale
 )
 
+// String is the kind in words.
 func (k Kind) String() string {
 	return [...]string{"write", "cas", "read", "read consistent", "read stale"}[k]
 }
@@ -35,6 +36,7 @@ const (
 	Unknown          // no answer, or one that leaves open what happened
 )
 
+// String is the outcome in words.
 func (o Outcome) String() string { return [...]string{"ok", "conflict", "unknown"}[o] }
 
 // Op is one operation on a register, as its caller saw it.
@@ -60,6 +62,7 @@ type Op struct {
 	Note     string // the error of an unknown outcome
 }
 
+// String is the operation as a line of a history.
 func (o Op) String() string {
 	s := fmt.Sprintf("%9.4f %9.4f client %2d %-15s %s", o.Call.Seconds(), o.Return.Seconds(), o.Client, o.Kind, o.Key)
 	if o.Kind == CAS {
