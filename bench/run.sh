@@ -33,3 +33,9 @@ one ./agent/consensus 'BenchmarkPropose'
 one ./agent/server 'BenchmarkPlacements'
 one ./drivers/shim 'BenchmarkStart'
 one ./plugins/host 'BenchmarkLaunch'
+if [ "$(id -u)" = 0 ]; then # network namespaces
+  [ -n "$quick" ] && benchtime=3x || benchtime=50x
+  echo
+  echo "## Failover"
+  go test -run '^$' -bench 'BenchmarkFailover' -benchtime "$benchtime" -timeout 2h ./internal/chaos | grep -E '^(Benchmark|FAIL|---)' || true
+fi

@@ -25,5 +25,5 @@
 // Example:
 //
 //	make soak MINUTES=10
-//	go test ./internal/chaos -run TestLinearizable -seed 42
+//	go test ./internal/chaos -run TestLinearizable -seed 42  (root)
 package chaos
