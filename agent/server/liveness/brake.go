@@ -14,7 +14,7 @@ import (
 // that the servers are cut off from a part of the network than that so many
 // machines are gone, and replacing all at once would bury those that are left.
 //
-//	          vanished >= threshold          vanished < threshold, or released
+//	          vanished >= threshold          none is held any more, or released
 //	   off ───────────────────────────► on ───────────────────────────────────► off
 //	lost nodes are down at once          lost nodes are disconnected: nothing new is
 //	                                     placed on them, nothing on them is replaced;
@@ -23,7 +23,8 @@ import (
 // It keeps nothing of its own that matters: a held node is one whose status is
 // disconnected, so that a new leader goes on where the last one ended, and all
 // servers can tell that the brake is on. A held node that comes back registers,
-// and is ready as if nothing had been.
+// and is ready as if nothing had been. The others stay held when the first are
+// back: they are on their way, too.
 
 const (
 	// lossWindow is in which time nodes vanish together.
@@ -113,7 +114,7 @@ func (b *brake) judge(now time.Time, c *census, cfg *model.SchedulerConfiguratio
 	released := set.ReleasedAt != 0 && now.Before(time.Unix(0, set.ReleasedAt).Add(releasedFor))
 	many := lease.Together(set, c.over+lately, all) && !released
 	switch {
-	case b.on && !many:
+	case b.on && (released || !many && len(b.held) == 0):
 		b.on, b.since, b.next = false, time.Time{}, time.Time{}
 	case !b.on && many:
 		b.on, b.since = true, now
