@@ -54,10 +54,8 @@ const (
 	// forwardBackoffMin and Max pace retries of a forwarded call.
 	forwardBackoffMin = 10 * time.Millisecond
 	forwardBackoffMax = 250 * time.Millisecond
-	// deposedGrace is how long a call in flight to a leader that was superseded
-	// may still be answered by it before it is given up with unknown outcome: one
-	// that handed over answers in milliseconds, one that stands still never does,
-	// and its callers wait for as long on top of the election.
+	// deposedGrace is how long a superseded leader may still answer a call before it
+	// is given up with unknown outcome: one that handed over needs milliseconds.
 	deposedGrace = 300 * time.Millisecond
 	// shutdownGrace bounds waiting for running handlers when serving ends.
 	shutdownGrace = 2 * time.Second
