@@ -277,7 +277,7 @@ func TestReplacementWaits(t *testing.T) {
 func TestRestoredWaits(t *testing.T) {
 	a := newAgent(t)
 	old := allocation(1, model.JobTypeService, plainTask("old"))
-	old.Job.TaskGroups[0].ShutdownDelay = time.Second
+	old.Job.TaskGroups[0].ShutdownDelay = time.Hour
 	ports := []model.PortMapping{{Label: "http", HostIP: "127.0.0.1", Value: 28125}}
 	old.Alloc.AllocatedResources.Shared.Ports = ports
 	a.assign(old, nil)
@@ -287,10 +287,17 @@ func TestRestoredWaits(t *testing.T) {
 	a.assign(old, stopped)
 	a.assign(next, nil)
 	a.stop()
-	if a.m.running("old") == nil || a.m.running("next") != nil {
-		t.Skip("the machine was too slow for the restart to come between")
-	}
 	a.start()
+	a.eventually("next waits again", func() bool {
+		return strings.Contains(words(a.status(next.Alloc.ID)), "Waiting for an earlier allocation")
+	})
+	if a.m.running("old") == nil || a.m.running("next") != nil {
+		t.Errorf("next does not wait for old: %v", a.m.order())
+	}
+	a.assign(old, func(x *model.Allocation) {
+		stopped(x)
+		x.DesiredTransition.NoShutdownDelay = new(true)
+	})
 	a.await(next.Alloc.ID, model.ClientRunning)
 	if a.m.running("old") != nil || a.status(old.Alloc.ID).ClientStatus != model.ClientComplete {
 		t.Errorf("the port was used twice: %v", a.m.order())
