@@ -19,6 +19,7 @@ import (
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/httpapi"
 	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/internal/version"
 	"github.com/steppe-project/steppe/model"
 )
@@ -33,7 +34,7 @@ type Agent struct {
 	name     string
 	dir      *datadir.Dir
 	ends     endpoints
-	security *rpc.Security
+	security *port.Security
 	pool     *rpc.Pool
 	gossip   *gossip.Pool
 	registry *prometheus.Registry
@@ -122,11 +123,11 @@ func (a *Agent) secure(key []byte) (err error) {
 	t := a.cfg.TLS
 	switch {
 	case t.RPC:
-		a.security, err = rpc.FromFiles(a.rpcFiles())
+		a.security, err = port.FromFiles(a.rpcFiles())
 	case key != nil:
-		a.security, err = rpc.FromKey(key, a.id)
+		a.security, err = port.FromKey(key, a.id)
 	default:
-		a.security = rpc.Plaintext()
+		a.security = port.Plaintext()
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/agent/server"
 	"github.com/steppe-project/steppe/agent/server/gc"
 	"github.com/steppe-project/steppe/fsm"
@@ -19,7 +20,7 @@ import (
 type serverRole struct {
 	store    *state.Store
 	host     *consensus.Host
-	listener *rpc.Listener
+	listener *port.Listener
 	tunnels  *rpc.Tunnels
 	rpc      *rpc.Server
 	server   *server.Server
@@ -58,7 +59,7 @@ func (a *Agent) newServer() error {
 		return err
 	}
 	a.ends.rpc.advertise = withPort(a.ends.rpc.advertise, l)
-	s.listener = rpc.NewListener(rpc.ListenerConfig{Listener: l, Security: a.security, MaxConnsPerIP: conns, Logger: a.log.With("component", "rpc")})
+	s.listener = port.NewListener(port.ListenerConfig{Listener: l, Security: a.security, MaxConnsPerIP: conns, Logger: a.log.With("component", "rpc")})
 	dir, err := a.dir.Sub("server", "raft")
 	if err != nil {
 		return err

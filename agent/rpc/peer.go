@@ -56,8 +56,7 @@ type connInfo struct{ name string }
 // AuthType implements credentials.AuthInfo.
 func (connInfo) AuthType() string { return "steppe" }
 
-// connCredentials tells gRPC that connections come ready: the Listener and the
-// Security's dialer did encryption and authentication before.
+// connCredentials tells gRPC that connections come ready: package port did encryption and authentication before.
 type connCredentials struct{}
 
 func infoOf(c net.Conn) connInfo {

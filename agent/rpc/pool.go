@@ -11,13 +11,14 @@ import (
 
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
 // Pool holds one connection per address, made when first used and shared by all
 // calls.
 type Pool struct {
-	security *Security
+	security *port.Security
 	logger   *slog.Logger
 
 	mu     sync.Mutex
@@ -26,7 +27,7 @@ type Pool struct {
 }
 
 // NewPool makes an empty pool that dials through security.
-func NewPool(security *Security, logger *slog.Logger) *Pool {
+func NewPool(security *port.Security, logger *slog.Logger) *Pool {
 	return &Pool{security: security, logger: logger, conns: make(map[string]*conn)}
 }
 
@@ -80,7 +81,7 @@ func (p *Pool) conn(addr string) (*conn, error) {
 	if !p.makeRoom() {
 		return nil, &notSent{cause: model.Errorf(model.CodeUnavailable, "%d connections to other agents are in use, no more are opened", maxPoolConns)}
 	}
-	c, err := newConn(addr, false, func(ctx context.Context) (net.Conn, error) { return p.security.dial(ctx, addr, 0) })
+	c, err := newConn(addr, false, func(ctx context.Context) (net.Conn, error) { return p.security.Dial(ctx, addr) })
 	if err != nil {
 		return nil, &notSent{cause: model.Errorf(model.CodeInvalid, "%w", err)}
 	}

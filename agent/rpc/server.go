@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -124,7 +125,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, opts []grpc.ServerO
 		grpc.MaxSendMsgSize(MaxMessageBytes),
 		grpc.MaxConcurrentStreams(maxStreamsPerConn),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
-		grpc.ConnectionTimeout(helloTimeout),
+		grpc.ConnectionTimeout(port.HelloTimeout),
 		grpc.WaitForHandlers(true),
 		grpc.Creds(connCredentials{}),
 	)...)

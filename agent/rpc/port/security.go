@@ -1,4 +1,4 @@
-package rpc
+package port
 
 import (
 	"context"
@@ -157,10 +157,15 @@ func verifyPeer(cs tls.ConnectionState, roots *x509.CertPool, name, stranger str
 	return err
 }
 
+// Dial connects to the agent at addr (host:port) for gRPC, greeted and encrypted.
+func (s *Security) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	return s.dial(ctx, addr, 0)
+}
+
 // dial connects to an agent and greets it. kind is the stream's first byte, 0
 // for gRPC, which brings its own.
 func (s *Security) dial(ctx context.Context, addr string, kind byte) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	defer cancel()
 	d := net.Dialer{KeepAliveConfig: keepAlive, Control: setUnackedTimeout}
 	nc, err := d.DialContext(ctx, "tcp", addr)
