@@ -125,7 +125,7 @@ func (a *Agent) secure(key []byte) (err error) {
 	case t.RPC:
 		a.security, err = port.FromFiles(a.rpcFiles())
 	case key != nil:
-		a.security, err = port.FromKey(key, a.id)
+		a.security, err = port.FromKey(key, a.id, a.cfg.Region)
 	default:
 		a.security = port.Plaintext()
 	}

@@ -37,7 +37,7 @@ func benchAgent(b *testing.B, encrypted bool) (string, *Pool) {
 	sec := port.Plaintext()
 	if encrypted {
 		var err error
-		if sec, err = port.FromKey(testKey, "a"); err != nil {
+		if sec, err = port.FromKey(testKey, "a", ""); err != nil {
 			b.Fatal(err)
 		}
 	}

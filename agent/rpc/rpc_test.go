@@ -114,6 +114,12 @@ type agent struct {
 
 func startAgent(t testing.TB, name string, sec *port.Security, tune ...func(*port.ListenerConfig)) *agent {
 	t.Helper()
+	return startIn(t, name, sec, nil, tune...)
+}
+
+// startIn starts a server that knows of regions.
+func startIn(t testing.TB, name string, sec *port.Security, regions Regions, tune ...func(*port.ListenerConfig)) *agent {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +129,7 @@ func startAgent(t testing.TB, name string, sec *port.Security, tune ...func(*por
 	logger := slog.New(slog.NewTextHandler(a.log, nil))
 	a.pool = NewPool(sec, logger)
 	a.tunnels = NewTunnels(TunnelsConfig{Logger: logger})
-	a.Server = NewServer(Config{Router: a.router, Pool: a.pool, Tunnels: a.tunnels, Logger: logger})
+	a.Server = NewServer(Config{Router: a.router, Pool: a.pool, Regions: regions, Tunnels: a.tunnels, Logger: logger})
 	a.handleTests()
 	cfg := port.ListenerConfig{Listener: ln, Security: sec, Logger: logger}
 	for _, f := range tune {
@@ -189,7 +195,7 @@ var testKey = bytes.Repeat([]byte{7}, port.KeyBytes)
 
 func fromKey(t *testing.T, key []byte, id string) *port.Security {
 	t.Helper()
-	s, err := port.FromKey(key, id)
+	s, err := port.FromKey(key, id, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,11 +93,11 @@ func fromFiles(t *testing.T, f port.Files) *port.Security {
 
 func TestOperatorCertificates(t *testing.T) {
 	ca := newOperator(t)
-	server := startAgent(t, "a", fromFiles(t, ca.issue("server.global.steppe")))
-	imposter := startAgent(t, "i", fromFiles(t, ca.issue("client.global.steppe")))
-	named := ca.issue("other.global.steppe")
-	named.ServerName = "server.global.steppe"
-	stranger := newOperator(t).issue("server.global.steppe")
+	server := startAgent(t, "a", fromFiles(t, ca.issue("server.global.nomad")))
+	imposter := startAgent(t, "i", fromFiles(t, ca.issue("client.global.nomad")))
+	named := ca.issue("other.global.nomad")
+	named.VerifyServer, named.Region = true, "global"
+	stranger := newOperator(t).issue("server.global.nomad")
 	tests := []struct {
 		name string
 		with port.Files
@@ -106,7 +106,7 @@ func TestOperatorCertificates(t *testing.T) {
 	}{
 		{"same authority", ca.issue("x"), server, ""},
 		{"server's name checked", named, server, ""},
-		{"a client poses as server", named, imposter, "not server.global.steppe"},
+		{"a client poses as server", named, imposter, "not server.global.nomad"},
 		{"another authority", stranger, server, "is not trusted by this agent's tls ca_file"},
 	}
 	for _, tt := range tests {
@@ -137,7 +137,7 @@ func TestBadSecurity(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := port.FromKey([]byte("short"), "a"); model.CodeOf(err) != model.CodeInvalid {
+	if _, err := port.FromKey([]byte("short"), "a", ""); model.CodeOf(err) != model.CodeInvalid {
 		t.Errorf("short key: %v", err)
 	}
 }

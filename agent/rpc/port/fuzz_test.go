@@ -17,7 +17,7 @@ func FuzzGreeting(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), true)
 	sec := map[bool]*Security{false: Plaintext()}
 	var err error
-	if sec[true], err = FromKey(make([]byte, KeyBytes), "a"); err != nil {
+	if sec[true], err = FromKey(make([]byte, KeyBytes), "a", ""); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, first []byte, encrypt bool) {

@@ -161,14 +161,15 @@ func (l *Listener) greet(ctx context.Context, nc net.Conn) error {
 	if err != nil {
 		return errSilent
 	}
-	server := l.cfg.Security.material.Load().server
+	m := l.cfg.Security.material.Load()
+	server := m.server
 	to, encrypted := l.rpc, first[0] == kindTLS
 	switch {
 	case first[0] == kindRaft:
 		if _, err := pc.r.Discard(1); err != nil {
 			return err
 		}
-		to, encrypted = l.raft.muxed, server != nil
+		to, encrypted, server = l.raft.muxed, server != nil, m.raft
 	case first[0] != kindTLS && first[0] != kindGRPC:
 		return errNotAgent
 	}
@@ -330,7 +331,7 @@ type RaftLayer struct {
 func (r *RaftLayer) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return r.security.dial(ctx, addr, kindRaft)
+	return r.security.dial(ctx, addr, r.security.region, kindRaft)
 }
 
 // peekedConn reads first what was peeked.
