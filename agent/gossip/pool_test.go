@@ -249,7 +249,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	}{
 		{"another key", func(c *Config) { c.Key = otherKey }, "it may belong to another cluster", "an agent of another cluster was refused: its encrypt key differs"},
 		{"no key", func(c *Config) { c.Key = nil }, "it may belong to another cluster", "an agent was refused: it has no encrypt key, this cluster has one"},
-		{"another region", func(c *Config) { c.Meta.Region = "mars" }, "it may belong to another cluster or region", "an agent of another region was refused"},
+		{"another region", func(c *Config) { c.Meta.Region = "mars" }, `belongs to region "global", this one to "mars"`, "an agent of another region was refused"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
