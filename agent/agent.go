@@ -36,7 +36,8 @@ type Agent struct {
 	ends     endpoints
 	security *port.Security
 	pool     *rpc.Pool
-	gossip   *gossip.Pool
+	gossip   *gossip.Pool // of the region
+	wan      *gossip.Pool // of the servers of all regions; nil without
 	registry *prometheus.Registry
 
 	srv    *serverRole // nil without the role
@@ -99,6 +100,9 @@ func (a *Agent) open() (err error) {
 			return err
 		}
 	}
+	if err := a.newWAN(key); err != nil {
+		return err
+	}
 	if err := a.newGossip(key); err != nil {
 		return err
 	}
@@ -135,6 +139,11 @@ func (a *Agent) secure(key []byte) (err error) {
 // release closes what open opened, for an agent that does not come to run.
 func (a *Agent) release() error {
 	var errs []error
+	for _, p := range []*gossip.Pool{a.gossip, a.wan} {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
+	}
 	if a.httpLn != nil {
 		errs = append(errs, a.httpLn.Close())
 	}
@@ -162,7 +171,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	parts := []*part{{name: "gossip", run: a.gossip.Run}, a.peersPart()}
+	parts := append([]*part{{name: "gossip", run: a.gossip.Run}, a.peersPart()}, a.wanParts()...)
 	if a.srv != nil {
 		parts = append(parts, a.serverParts()...)
 	}
@@ -247,6 +256,11 @@ func (a *Agent) Leave(ctx context.Context) error {
 	if a.srv != nil {
 		if err := a.srv.host.Leave(ctx); err != nil {
 			a.log.Warn("leadership was not handed over", "error", err)
+		}
+	}
+	if a.wan != nil {
+		if err := a.wan.Leave(ctx); err != nil {
+			a.log.Warn("not all other regions were told of the leaving", "error", err)
 		}
 	}
 	if err := a.gossip.Leave(ctx); err != nil {

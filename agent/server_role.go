@@ -72,9 +72,9 @@ func (a *Agent) newServer() error {
 		return err
 	}
 	s.tunnels = rpc.NewTunnels(rpc.TunnelsConfig{Authorize: server.AuthorizeTunnel(s.store), Logger: a.log.With("component", "tunnel")})
-	s.rpc = rpc.NewServer(rpc.Config{Router: router{a}, Pool: a.pool, Tunnels: s.tunnels, Logger: a.log.With("component", "rpc")})
+	s.rpc = rpc.NewServer(rpc.Config{Router: router{a}, Pool: a.pool, Regions: regions{a}, Tunnels: s.tunnels, Logger: a.log.With("component", "rpc")})
 	s.server, err = server.New(a.serverConfig(), server.Deps{
-		Store: s.store, Host: s.host, RPC: s.rpc, Tunnels: s.tunnels, Pool: a.pool, Members: a.members, Forget: a.forget,
+		Store: s.store, Host: s.host, RPC: s.rpc, Tunnels: s.tunnels, Pool: a.pool, Members: a.members, Federated: a.federated, Forget: a.forget,
 		Logger: a.log, Metrics: a.registry,
 	})
 	if err != nil {

@@ -45,12 +45,12 @@ const (
 type Timing struct {
 	// Probe is how often a member is probed, ProbeTimeout how long a direct
 	// answer may take before others are asked to probe, too. Defaults 500 ms and
-	// 250 ms [3 s, 1.5 s].
+	// 250 ms [2 s, 1 s].
 	Probe        time.Duration
 	ProbeTimeout time.Duration
 	// Suspicion times log10(members) times Probe is how long a suspect has to
 	// object when others agree, SuspicionMax times that when nobody does.
-	// Defaults 3 and 3 [4 and 3].
+	// Defaults 3 and 3 [4 and 2].
 	Suspicion    int
 	SuspicionMax int
 	// Gossip is how often news is passed on. Default 100 ms [300 ms].
@@ -69,7 +69,7 @@ var (
 		Gossip: 100 * time.Millisecond, PushPull: 20 * time.Second, Rejoin: 10 * time.Second,
 	}
 	wanTiming = Timing{
-		Probe: 3 * time.Second, ProbeTimeout: 1500 * time.Millisecond, Suspicion: 4, SuspicionMax: 3,
+		Probe: 2 * time.Second, ProbeTimeout: time.Second, Suspicion: 4, SuspicionMax: 2,
 		Gossip: 300 * time.Millisecond, PushPull: 30 * time.Second, Rejoin: 10 * time.Second,
 	}
 )

@@ -59,7 +59,7 @@ func every(path, doc string, h Handler) Route {
 func (s *Server) absentRoutes() []Route {
 	var all []Route
 	for _, part := range [][]Route{s.neverRoutes(), s.aclRoutes(), s.volumeRoutes(), s.deploymentRoutes(), s.laterRoutes()} {
-		all = append(all, part...)
+		all = append(all, here(part...)...)
 	}
 	return all
 }

@@ -103,7 +103,9 @@ type StreamMethod[In, Out any] struct {
 }
 
 // Spec returns the method without its types.
-func (m StreamMethod[In, Out]) Spec() Spec { return Spec{Name: m.Name, Forward: m.Forward, Inside: m.Inside} }
+func (m StreamMethod[In, Out]) Spec() Spec {
+	return Spec{Name: m.Name, Forward: m.Forward, Inside: m.Inside}
+}
 
 // Open starts the stream. Cancelling ctx ends it; the caller must cancel ctx or
 // call Close when done.

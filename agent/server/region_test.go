@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/agent/rpc"
-	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/agent/server"
 	"github.com/steppe-project/steppe/model"
 )

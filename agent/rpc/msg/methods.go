@@ -50,9 +50,10 @@ var (
 
 // The cluster.
 var (
-	StatusLeader      = rpc.Method[StatusRequest, StringResponse]{Name: "Status.Leader"}
-	StatusPeers       = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Peers"}
-	StatusRegions     = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Regions"}
+	StatusLeader      = rpc.Method[StatusRequest, StringResponse]{Name: "Status.Leader", Idempotent: true}
+	StatusPeers       = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Peers", Idempotent: true}
+	StatusRegions     = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Regions", Idempotent: true}
+	StatusMembers     = rpc.Method[StatusRequest, MembersResponse]{Name: "Status.Members", Idempotent: true}
 	RaftConfiguration = rpc.Method[StatusRequest, RaftConfigurationResponse]{Name: "Operator.RaftConfiguration", Forward: rpc.LeaderOrStale}
 	RaftRemovePeer    = rpc.Method[RaftPeerRequest, WriteMeta]{Name: "Operator.RaftRemovePeer", Forward: rpc.Leader}
 	RaftTransfer      = rpc.Method[RaftPeerRequest, WriteMeta]{Name: "Operator.RaftTransferLeadership", Forward: rpc.Leader}
