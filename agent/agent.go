@@ -18,6 +18,7 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus/datadir"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/httpapi"
+	"github.com/steppe-project/steppe/agent/keyring"
 	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/internal/version"
@@ -34,6 +35,7 @@ type Agent struct {
 	name     string
 	dir      *datadir.Dir
 	ends     endpoints
+	ring     *keyring.Ring
 	security *port.Security
 	pool     *rpc.Pool
 	gossip   *gossip.Pool // of the region
@@ -84,11 +86,10 @@ func (a *Agent) open() (err error) {
 		return err
 	}
 	a.ends.http.advertise = withPort(a.ends.http.advertise, a.httpLn)
-	key, err := a.key()
-	if err != nil {
+	if err := a.openRing(); err != nil {
 		return err
 	}
-	if err := a.secure(key); err != nil {
+	if err := a.secure(); err != nil {
 		return err
 	}
 	a.pool = rpc.NewPool(a.security, a.log.With("component", "rpc"))
@@ -100,10 +101,10 @@ func (a *Agent) open() (err error) {
 			return err
 		}
 	}
-	if err := a.newWAN(key); err != nil {
+	if err := a.newWAN(); err != nil {
 		return err
 	}
-	if err := a.newGossip(key); err != nil {
+	if err := a.newGossip(); err != nil {
 		return err
 	}
 	if a.cfg.Client.Enabled {
@@ -114,7 +115,7 @@ func (a *Agent) open() (err error) {
 	return nil
 }
 
-// key is the region's, or one made for this run in dev mode.
+// key is the configured one, nil for none.
 func (a *Agent) key() ([]byte, error) {
 	text := a.cfg.Key()
 	if text == "" {
@@ -123,13 +124,15 @@ func (a *Agent) key() ([]byte, error) {
 	return base64.StdEncoding.DecodeString(text)
 }
 
-func (a *Agent) secure(key []byte) (err error) {
-	t := a.cfg.TLS
+func (a *Agent) secure() (err error) {
+	t, keys := a.cfg.TLS, a.ring.Keys()
 	switch {
 	case t.RPC:
 		a.security, err = port.FromFiles(a.rpcFiles())
-	case key != nil:
-		a.security, err = port.FromKey(key, a.id, a.cfg.Region)
+	case len(keys) > 0:
+		if a.security, err = port.FromKey(keys[0], a.id, a.cfg.Region); err == nil {
+			err = a.security.SetKeys(keys[0], keys[1:]...)
+		}
 	default:
 		a.security = port.Plaintext()
 	}

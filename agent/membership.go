@@ -29,9 +29,9 @@ func (a *Agent) meta() gossip.Meta {
 	return m
 }
 
-func (a *Agent) newGossip(key []byte) (err error) {
+func (a *Agent) newGossip() (err error) {
 	a.gossip, err = gossip.New(gossip.Config{
-		ID: a.id, Bind: a.ends.serf.bind, Advertise: a.ends.serf.advertise, Meta: a.meta(), Key: key,
+		ID: a.id, Bind: a.ends.serf.bind, Advertise: a.ends.serf.advertise, Meta: a.meta(), Keys: a.ring.Keys(),
 		RetryJoin: a.joinAddrs(), Logger: a.log.With("component", "gossip"),
 	})
 	return err

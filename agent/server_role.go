@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/agent/server"
 	"github.com/steppe-project/steppe/agent/server/gc"
@@ -80,6 +81,7 @@ func (a *Agent) newServer() error {
 	if err != nil {
 		return err
 	}
+	rpc.Handle(s.rpc, msg.AgentKeyring, a.keyring)
 	for _, c := range rpcFigures(s.rpc) {
 		if err := a.registry.Register(c); err != nil {
 			return err

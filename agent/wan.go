@@ -10,8 +10,8 @@ import (
 )
 
 // newWAN makes a server a member of the pool of the servers of all regions. It
-// has the cluster's key: federated regions share it.
-func (a *Agent) newWAN(key []byte) (err error) {
+// has the cluster's keys: federated regions share it.
+func (a *Agent) newWAN() (err error) {
 	if a.srv == nil || a.cfg.Ports.WAN == config.NoWAN {
 		return nil
 	}
@@ -23,7 +23,7 @@ func (a *Agent) newWAN(key []byte) (err error) {
 	}
 	slices.Sort(join)
 	a.wan, err = gossip.New(gossip.Config{
-		ID: a.id, WAN: true, Bind: a.ends.wan.bind, Advertise: a.ends.wan.advertise, Meta: meta, Key: key,
+		ID: a.id, WAN: true, Bind: a.ends.wan.bind, Advertise: a.ends.wan.advertise, Meta: meta, Keys: a.ring.Keys(),
 		RetryJoin: slices.Compact(join), Logger: a.log.With("component", "gossip", "pool", "wan"),
 	})
 	return err

@@ -96,10 +96,9 @@ type Config struct {
 	Advertise string
 	// Meta is told to all members.
 	Meta Meta
-	// Key is the cluster's key (32 bytes); nil sends in the clear. OldKeys are
-	// understood, too.
-	Key     []byte
-	OldKeys [][]byte
+	// Keys are the cluster's (32 bytes each): the first is sent with, all are
+	// understood. None sends in the clear.
+	Keys [][]byte
 	// RetryJoin are addresses (host:port, names allowed) tried until one has
 	// answered, and again while this agent is alone. In a WAN pool each is tried
 	// until it has answered: they stand for different regions.
@@ -144,8 +143,8 @@ func (c *Config) memberlistConfig(p *Pool) (*memberlist.Config, error) {
 	m.EnableCompression = false
 	m.MsgpackUseNewTimeFormat = true
 	m.Delegate, m.Events, m.Conflict, m.Alive = p, p, p, p
-	if c.Key != nil {
-		if m.Keyring, err = memberlist.NewKeyring(c.OldKeys, c.Key); err != nil {
+	if len(c.Keys) > 0 {
+		if m.Keyring, err = memberlist.NewKeyring(c.Keys[1:], c.Keys[0]); err != nil {
 			return nil, model.Errorf(model.CodeInvalid, "encrypt key: %w", err)
 		}
 	}

@@ -21,7 +21,7 @@
 //
 // Example:
 //
-//	pool, err := gossip.New(gossip.Config{ID: id, Bind: "10.0.0.5:4648", Meta: meta, Key: key, Logger: log})
+//	pool, err := gossip.New(gossip.Config{ID: id, Bind: "10.0.0.5:4648", Meta: meta, Keys: keys, Logger: log})
 //	go pool.Run(ctx)
 //	n, err := pool.Join(ctx, []string{"10.0.0.6:4648"})
 //	sub := pool.Subscribe()

@@ -44,7 +44,7 @@ func (p *Pool) explainJoin(addrs []string, err error) error {
 	case strings.Contains(text, otherPool):
 		hint = p.explainPool(text)
 	case strings.Contains(text, "EOF"), strings.Contains(text, "reset by peer"), strings.Contains(text, "decrypt"), strings.Contains(text, "encrypt"):
-		hint = ": the agent there closed the connection; it may belong to another cluster or region (its encrypt key or region differs), or one of the two missed a key rotation"
+		hint = ": the agent there closed the connection; it may belong to another cluster or region (its encrypt key or region differs), or one of the two missed a change of the key (then set encrypt there to the present key and remove the file keyring of its data directory)"
 	case strings.Contains(text, "connection refused"):
 		hint = ": no agent listens there"
 	}

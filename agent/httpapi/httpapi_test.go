@@ -39,11 +39,11 @@ func (fakeAgent) Monitor(context.Context, string, bool) (<-chan []byte, error) {
 	return c, nil
 }
 func (fakeAgent) Join(context.Context, []string, bool) (int, error) { return 1, nil }
-func (fakeAgent) ForceLeave(string) error                     { return nil }
-func (fakeAgent) Schedulers() (string, int)                   { return "s1", 2 }
-func (fakeAgent) Reload() error                               { return nil }
-func (fakeAgent) Leave(context.Context) error                 { return nil }
-func (fakeAgent) Servers() []string                           { return nil }
+func (fakeAgent) ForceLeave(string) error                           { return nil }
+func (fakeAgent) Schedulers() (string, int)                         { return "s1", 2 }
+func (fakeAgent) Reload() error                                     { return nil }
+func (fakeAgent) Leave(context.Context) error                       { return nil }
+func (fakeAgent) Servers() []string                                 { return nil }
 
 // noRegions knows of no other region.
 type noRegions struct{}

@@ -177,6 +177,7 @@ func (s *Server) register() {
 	route.New(route.Config{Store: d.Store, Server: srv, Tunnels: d.Tunnels}).Register(srv)
 	operator.New(operator.Config{
 		ID: s.cfg.ID, Store: d.Store, Host: d.Host, Members: d.Members, Federated: d.Federated, Health: s.autopilot.Health, Region: s.cfg.Region,
+		Reach: s.reach, Caller: srv.Caller(),
 	}).Register(srv)
 	gc.NewDesk(d.Store, d.Host, d.Now).Register(srv)
 	s.hub.Register(srv)

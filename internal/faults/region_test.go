@@ -2,6 +2,9 @@ package faults
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -90,6 +93,7 @@ func TestRegions(t *testing.T) {
 	w.readThere()
 	w.killGateway()
 	w.cutLine()
+	w.changeKey()
 	for _, a := range []*Agent{w.east[0], w.west[0]} {
 		a.Stop("local-" + a.Name)
 	}
@@ -346,5 +350,34 @@ func (w *world) cutLine() {
 		if now[task] != pid {
 			t.Errorf("task %s was process %d and is %d", task, pid, now[task])
 		}
+	}
+}
+
+// changeKey changes the key of both regions from one of them.
+func (w *world) changeKey() {
+	t := w.t
+	raw := make([]byte, 32)
+	if _, err := rand.Read(raw); err != nil {
+		t.Fatal(err)
+	}
+	b := base64.StdEncoding.EncodeToString(raw)
+	for _, step := range [][]string{{"install", b, "Installed on 7 agents"}, {"use", b, "Used by 7 agents"}, {"remove", w.Key(), "Removed from 7 agents"}} {
+		if out, err := w.eastC.CLI("operator", "gossip", "keyring", step[0], step[1]); err != nil || !strings.Contains(out, step[2]) {
+			t.Errorf("%s: %v: %s", step[0], err, out)
+		}
+	}
+	for _, a := range w.servers() {
+		if err := w.federated(a); err != nil {
+			t.Errorf("after the key was changed: %v", err)
+		}
+	}
+	gone := w.west[2]
+	gone.Signal(syscall.SIGKILL)
+	gone.Start()
+	w.Await("a server that restarts with the new key is back in the other region", regionPatience, func() error {
+		return errors.Join(w.federated(w.east[1]), w.federated(gone))
+	})
+	if _, _, err := w.east[0].API.WithRegion("west").Jobs().Get(short(), "remote", nil); err != nil {
+		t.Errorf("a request to the other region with the new key: %v", err)
 	}
 }

@@ -43,14 +43,9 @@ func Member(m gossip.Member) *msg.Member {
 
 // regions lists this server's region and all that it has heard of, sorted.
 func (d *Desk) regions(context.Context, *msg.StatusRequest) (*msg.StringsResponse, error) {
-	out := []string{d.cfg.Region}
-	for _, m := range d.cfg.Federated() {
-		if m.Status != gossip.StatusLeft {
-			out = append(out, m.Meta.Region)
-		}
-	}
+	out := append(d.otherRegions(), d.cfg.Region)
 	slices.Sort(out)
-	return &msg.StringsResponse{QueryMeta: d.meta(), Values: slices.Compact(out)}, nil
+	return &msg.StringsResponse{QueryMeta: d.meta(), Values: out}, nil
 }
 
 // members lists the agents of this server's region, then the servers of others

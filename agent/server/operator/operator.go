@@ -37,6 +37,10 @@ type Config struct {
 	Members func() []gossip.Member
 	// Federated are the servers of other regions.
 	Federated func() []gossip.Member
+	// Reach is the way to an agent of the region, Caller that to this server's own
+	// handlers and by them to other regions.
+	Reach  func(m gossip.Member) rpc.Caller
+	Caller rpc.Caller
 	// Health is autopilot's; empty on a server that does not lead.
 	Health func() consensus.Health
 	Region string
@@ -59,6 +63,7 @@ func (d *Desk) Register(srv *rpc.Server) {
 	rpc.Handle(srv, msg.StatusPeers, d.peers)
 	rpc.Handle(srv, msg.StatusRegions, d.regions)
 	rpc.Handle(srv, msg.StatusMembers, d.members)
+	rpc.Handle(srv, msg.Keyring, d.keyring)
 	rpc.Handle(srv, msg.RaftStats, d.raftStats)
 	rpc.Handle(srv, msg.StateHash, d.stateHash)
 	rpc.Handle(srv, msg.RaftConfiguration, d.raftConfiguration)
