@@ -15,9 +15,9 @@ type endpoint struct {
 	advertise string
 }
 
-type endpoints struct{ http, rpc, serf endpoint }
+type endpoints struct{ http, rpc, serf, wan endpoint }
 
-// resolve finds the three endpoints of a configuration.
+// resolve finds the endpoints of a configuration.
 func resolve(cfg *config.Config) (endpoints, error) {
 	var e endpoints
 	for _, x := range []struct {
@@ -29,6 +29,7 @@ func resolve(cfg *config.Config) (endpoints, error) {
 		{"http", &e.http, cfg.Addresses.HTTP, cfg.Advertise.HTTP, cfg.Ports.HTTP},
 		{"rpc", &e.rpc, cfg.Addresses.RPC, cfg.Advertise.RPC, cfg.Ports.RPC},
 		{"serf", &e.serf, cfg.Addresses.Serf, cfg.Advertise.Serf, cfg.Ports.Serf},
+		{"wan", &e.wan, cfg.Addresses.WAN, cfg.Advertise.WAN, max(cfg.Ports.WAN, 0)},
 	} {
 		host := x.bind
 		if host == "" {

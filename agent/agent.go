@@ -18,7 +18,9 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus/datadir"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/httpapi"
+	"github.com/steppe-project/steppe/agent/keyring"
 	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/internal/version"
 	"github.com/steppe-project/steppe/model"
 )
@@ -33,9 +35,11 @@ type Agent struct {
 	name     string
 	dir      *datadir.Dir
 	ends     endpoints
-	security *rpc.Security
+	ring     *keyring.Ring
+	security *port.Security
 	pool     *rpc.Pool
-	gossip   *gossip.Pool
+	gossip   *gossip.Pool // of the region
+	wan      *gossip.Pool // of the servers of all regions; nil without
 	registry *prometheus.Registry
 
 	srv    *serverRole // nil without the role
@@ -82,11 +86,10 @@ func (a *Agent) open() (err error) {
 		return err
 	}
 	a.ends.http.advertise = withPort(a.ends.http.advertise, a.httpLn)
-	key, err := a.key()
-	if err != nil {
+	if err := a.openRing(); err != nil {
 		return err
 	}
-	if err := a.secure(key); err != nil {
+	if err := a.secure(); err != nil {
 		return err
 	}
 	a.pool = rpc.NewPool(a.security, a.log.With("component", "rpc"))
@@ -98,7 +101,10 @@ func (a *Agent) open() (err error) {
 			return err
 		}
 	}
-	if err := a.newGossip(key); err != nil {
+	if err := a.newWAN(); err != nil {
+		return err
+	}
+	if err := a.newGossip(); err != nil {
 		return err
 	}
 	if a.cfg.Client.Enabled {
@@ -109,7 +115,7 @@ func (a *Agent) open() (err error) {
 	return nil
 }
 
-// key is the region's, or one made for this run in dev mode.
+// key is the configured one, nil for none.
 func (a *Agent) key() ([]byte, error) {
 	text := a.cfg.Key()
 	if text == "" {
@@ -118,15 +124,17 @@ func (a *Agent) key() ([]byte, error) {
 	return base64.StdEncoding.DecodeString(text)
 }
 
-func (a *Agent) secure(key []byte) (err error) {
-	t := a.cfg.TLS
+func (a *Agent) secure() (err error) {
+	t, keys := a.cfg.TLS, a.ring.Keys()
 	switch {
 	case t.RPC:
-		a.security, err = rpc.FromFiles(a.rpcFiles())
-	case key != nil:
-		a.security, err = rpc.FromKey(key, a.id)
+		a.security, err = port.FromFiles(a.rpcFiles())
+	case len(keys) > 0:
+		if a.security, err = port.FromKey(keys[0], a.id, a.cfg.Region); err == nil {
+			err = a.security.SetKeys(keys[0], keys[1:]...)
+		}
 	default:
-		a.security = rpc.Plaintext()
+		a.security = port.Plaintext()
 	}
 	return err
 }
@@ -134,6 +142,11 @@ func (a *Agent) secure(key []byte) (err error) {
 // release closes what open opened, for an agent that does not come to run.
 func (a *Agent) release() error {
 	var errs []error
+	for _, p := range []*gossip.Pool{a.gossip, a.wan} {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
+	}
 	if a.httpLn != nil {
 		errs = append(errs, a.httpLn.Close())
 	}
@@ -161,7 +174,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	parts := []*part{{name: "gossip", run: a.gossip.Run}, a.peersPart()}
+	parts := append([]*part{{name: "gossip", run: a.gossip.Run}, a.peersPart()}, a.wanParts()...)
 	if a.srv != nil {
 		parts = append(parts, a.serverParts()...)
 	}
@@ -246,6 +259,11 @@ func (a *Agent) Leave(ctx context.Context) error {
 	if a.srv != nil {
 		if err := a.srv.host.Leave(ctx); err != nil {
 			a.log.Warn("leadership was not handed over", "error", err)
+		}
+	}
+	if a.wan != nil {
+		if err := a.wan.Leave(ctx); err != nil {
+			a.log.Warn("not all other regions were told of the leaving", "error", err)
 		}
 	}
 	if err := a.gossip.Leave(ctx); err != nil {

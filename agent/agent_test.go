@@ -55,13 +55,14 @@ func TestAddressesAreResolved(t *testing.T) {
 	cfg.Addresses.HTTP = "127.0.0.2"
 	cfg.Advertise.RPC = "10.1.2.3:7777"
 	cfg.Advertise.Serf = "10.1.2.3"
+	cfg.Advertise.WAN = "10.9.9.9"
 	e, err := resolve(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := endpoints{
 		http: endpoint{"127.0.0.2:4646", "127.0.0.2:4646"}, rpc: endpoint{"127.0.0.1:4647", "10.1.2.3:7777"},
-		serf: endpoint{"127.0.0.1:4648", "10.1.2.3:4648"},
+		serf: endpoint{"127.0.0.1:4648", "10.1.2.3:4648"}, wan: endpoint{"127.0.0.1:4649", "10.9.9.9:4649"},
 	}
 	if e != want {
 		t.Fatalf("%+v", e)

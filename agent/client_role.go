@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/agent/client/driverset"
 	"github.com/steppe-project/steppe/agent/config"
 	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -70,6 +71,7 @@ func (a *Agent) newClient() error {
 	if err != nil {
 		return err
 	}
+	rpc.Handle(conf.Handlers, msg.AgentKeyring, a.keyring)
 	role := &clientRole{handlers: conf.Handlers, allocDir: conf.AllocDir, id: a.id}
 	if role.client, err = client.New(context.Background(), conf); err != nil {
 		return err

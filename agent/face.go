@@ -2,13 +2,15 @@ package agent
 
 import (
 	"context"
-	"net"
 	"runtime"
 	"strconv"
 	"strings"
 
+	"github.com/steppe-project/steppe/agent/config"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/httpapi"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/agent/server/operator"
 	"github.com/steppe-project/steppe/internal/version"
 	"github.com/steppe-project/steppe/model"
 )
@@ -22,7 +24,7 @@ func (f *face) Self() map[string]any {
 	conf := map[string]any{
 		"Region": a.cfg.Region, "Datacenter": a.cfg.Datacenter, "Name": a.name, "DataDir": a.cfg.DataDir,
 		"BindAddr": a.cfg.BindAddr, "LogLevel": strings.ToUpper(a.cfg.LogLevel), "DevMode": a.cfg.Dev, "Files": a.cfg.Files,
-		"Ports":   map[string]int{"HTTP": a.cfg.Ports.HTTP, "RPC": a.cfg.Ports.RPC, "Serf": a.cfg.Ports.Serf},
+		"Ports":   map[string]int{"HTTP": a.cfg.Ports.HTTP, "RPC": a.cfg.Ports.RPC, "Serf": a.cfg.Ports.Serf, "WAN": a.cfg.Ports.WAN},
 		"Version": map[string]string{"Version": version.Number, "Revision": version.Commit, "VersionPrerelease": ""},
 		"ACL":     map[string]bool{"Enabled": false}, "UI": map[string]bool{"Enabled": a.cfg.UI.Enabled},
 		"Server": map[string]any{"Enabled": a.cfg.Server.Enabled, "BootstrapExpect": a.cfg.Server.BootstrapExpect},
@@ -41,49 +43,19 @@ func (f *face) Self() map[string]any {
 	var self httpapi.Member
 	for _, m := range a.members() {
 		if m.ID == a.id {
-			self = member(m)
+			self = httpapi.MemberOf(operator.Member(m))
 		}
 	}
 	return map[string]any{"config": conf, "member": self, "stats": stats}
 }
 
 // Members implements httpapi.Agent.
-func (f *face) Members() []httpapi.Member {
-	var out []httpapi.Member
+func (f *face) Members() []*msg.Member {
+	var out []*msg.Member
 	for _, m := range (*Agent)(f).members() {
-		out = append(out, member(m))
+		out = append(out, operator.Member(m))
 	}
 	return out
-}
-
-// member is an agent in the shape that clients of serf read.
-func member(m gossip.Member) httpapi.Member {
-	host, port, err := net.SplitHostPort(m.Addr)
-	if err != nil {
-		host = m.Addr
-	}
-	n, _ := strconv.Atoi(port)
-	role := "node" // serf's word for an agent that is no server
-	tags := map[string]string{
-		"id": m.ID, "region": m.Meta.Region, "dc": m.Meta.Datacenter, "build": m.Meta.Build, "http_addr": m.Meta.HTTPAddr,
-		"vsn": strconv.Itoa(m.Meta.Protocol),
-	}
-	if m.Meta.Server {
-		role = "nomad"
-		rpcHost, rpcPort, err := net.SplitHostPort(m.Meta.RPCAddr)
-		if err == nil {
-			tags["rpc_addr"], tags["port"] = rpcHost, rpcPort
-		}
-		tags["raft_vsn"] = "3"
-		if m.Meta.Expect > 0 {
-			tags["expect"] = strconv.Itoa(m.Meta.Expect)
-		}
-	}
-	tags["role"] = role
-	return httpapi.Member{
-		Name: m.Meta.Name + "." + m.Meta.Region, Addr: host, Port: n, Tags: tags, Status: string(m.Status),
-		ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2, DelegateMin: 2, DelegateMax: 5, DelegateCur: 4,
-	}
 }
 
 // Health implements httpapi.Agent.
@@ -113,24 +85,34 @@ func (f *face) Monitor(ctx context.Context, level string, asJSON bool) (<-chan [
 }
 
 // Join implements httpapi.Membership.
-func (f *face) Join(ctx context.Context, addrs []string) (int, error) {
+func (f *face) Join(ctx context.Context, addrs []string, wan bool) (int, error) {
+	pool, port := f.gossip, config.DefaultSerfPort
+	if wan {
+		if pool, port = f.wan, config.DefaultWANPort; pool == nil {
+			return 0, model.Errorf(model.CodeInvalid, "this agent takes no part in the federation of regions: it is no server, or its ports.wan is -1; ask another")
+		}
+	}
 	full := make([]string, len(addrs))
 	for i, addr := range addrs {
-		full[i] = withDefaultPort(addr)
+		full[i] = withDefaultPort(addr, port)
 	}
-	return f.gossip.Join(ctx, full)
+	return pool.Join(ctx, full)
 }
 
 // ForceLeave implements httpapi.Membership.
 func (f *face) ForceLeave(name string) error {
 	a := (*Agent)(f)
-	for _, m := range a.members() {
+	for _, m := range append(a.members(), a.federated()...) {
 		if m.ID != name && m.Meta.Name+"."+m.Meta.Region != name && m.Meta.Name != name {
 			continue
 		}
 		if m.Status == gossip.StatusAlive {
 			return model.Errorf(model.CodeConflict, "member %q is alive: it can leave by itself (steppe server leave)", name)
 		}
+		if m.Meta.Region != a.cfg.Region {
+			return a.wan.ForceLeave(m.ID)
+		}
+		a.forgetWAN(m.ID)
 		return a.gossip.ForceLeave(m.ID)
 	}
 	return model.Errorf(model.CodeNotFound, "no member %q", name)

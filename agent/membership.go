@@ -3,7 +3,10 @@ package agent
 import (
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/steppe-project/steppe/agent/config"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/internal/version"
 )
@@ -19,13 +22,16 @@ func (a *Agent) meta() gossip.Meta {
 	if a.srv != nil {
 		m.Server, m.RPCAddr, m.Expect = true, a.ends.rpc.advertise, a.cfg.Server.BootstrapExpect
 		m.Bootstrapped = a.srv.host.Bootstrapped()
+		if a.wan != nil {
+			m.WANAddr = a.wan.Addr()
+		}
 	}
 	return m
 }
 
-func (a *Agent) newGossip(key []byte) (err error) {
+func (a *Agent) newGossip() (err error) {
 	a.gossip, err = gossip.New(gossip.Config{
-		ID: a.id, Bind: a.ends.serf.bind, Advertise: a.ends.serf.advertise, Meta: a.meta(), Key: key,
+		ID: a.id, Bind: a.ends.serf.bind, Advertise: a.ends.serf.advertise, Meta: a.meta(), Keys: a.ring.Keys(),
 		RetryJoin: a.joinAddrs(), Logger: a.log.With("component", "gossip"),
 	})
 	return err
@@ -35,6 +41,7 @@ func (a *Agent) members() []gossip.Member { return a.gossip.Members() }
 
 // forget makes a failed member count as left.
 func (a *Agent) forget(id string) {
+	a.forgetWAN(id)
 	if err := a.gossip.ForceLeave(id); err != nil {
 		a.log.Debug("gossip forgets nobody", "id", id, "error", err)
 	}
@@ -76,7 +83,7 @@ func (a *Agent) joinAddrs() []string {
 	var out []string
 	for _, list := range [][]string{s.RetryJoin, s.StartJoin, s.ServerJoin.RetryJoin, s.ServerJoin.StartJoin, c.Servers, c.ServerJoin.RetryJoin, c.ServerJoin.StartJoin} {
 		for _, addr := range list {
-			out = append(out, withDefaultPort(addr))
+			out = append(out, withDefaultPort(addr, config.DefaultSerfPort))
 		}
 	}
 	if len(out) > 0 {
@@ -86,9 +93,9 @@ func (a *Agent) joinAddrs() []string {
 	return slices.Compact(out)
 }
 
-func withDefaultPort(addr string) string {
+func withDefaultPort(addr string, port int) string {
 	if _, _, err := net.SplitHostPort(addr); err == nil {
 		return addr
 	}
-	return net.JoinHostPort(addr, "4648")
+	return net.JoinHostPort(strings.Trim(addr, "[]"), strconv.Itoa(port))
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/agent/server"
 	"github.com/steppe-project/steppe/agent/server/gc"
 	"github.com/steppe-project/steppe/fsm"
@@ -19,7 +21,7 @@ import (
 type serverRole struct {
 	store    *state.Store
 	host     *consensus.Host
-	listener *rpc.Listener
+	listener *port.Listener
 	tunnels  *rpc.Tunnels
 	rpc      *rpc.Server
 	server   *server.Server
@@ -58,7 +60,7 @@ func (a *Agent) newServer() error {
 		return err
 	}
 	a.ends.rpc.advertise = withPort(a.ends.rpc.advertise, l)
-	s.listener = rpc.NewListener(rpc.ListenerConfig{Listener: l, Security: a.security, MaxConnsPerIP: conns, Logger: a.log.With("component", "rpc")})
+	s.listener = port.NewListener(port.ListenerConfig{Listener: l, Security: a.security, MaxConnsPerIP: conns, Logger: a.log.With("component", "rpc")})
 	dir, err := a.dir.Sub("server", "raft")
 	if err != nil {
 		return err
@@ -71,14 +73,15 @@ func (a *Agent) newServer() error {
 		return err
 	}
 	s.tunnels = rpc.NewTunnels(rpc.TunnelsConfig{Authorize: server.AuthorizeTunnel(s.store), Logger: a.log.With("component", "tunnel")})
-	s.rpc = rpc.NewServer(rpc.Config{Router: router{a}, Pool: a.pool, Tunnels: s.tunnels, Logger: a.log.With("component", "rpc")})
+	s.rpc = rpc.NewServer(rpc.Config{Router: router{a}, Pool: a.pool, Regions: regions{a}, Tunnels: s.tunnels, Logger: a.log.With("component", "rpc")})
 	s.server, err = server.New(a.serverConfig(), server.Deps{
-		Store: s.store, Host: s.host, RPC: s.rpc, Tunnels: s.tunnels, Pool: a.pool, Members: a.members, Forget: a.forget,
+		Store: s.store, Host: s.host, RPC: s.rpc, Tunnels: s.tunnels, Pool: a.pool, Members: a.members, Federated: a.federated, Forget: a.forget,
 		Logger: a.log, Metrics: a.registry,
 	})
 	if err != nil {
 		return err
 	}
+	rpc.Handle(s.rpc, msg.AgentKeyring, a.keyring)
 	for _, c := range rpcFigures(s.rpc) {
 		if err := a.registry.Register(c); err != nil {
 			return err

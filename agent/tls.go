@@ -6,18 +6,14 @@ import (
 	"errors"
 	"os"
 
-	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
 // rpcFiles are the operator's certificates for RPC and Raft.
-func (a *Agent) rpcFiles() rpc.Files {
+func (a *Agent) rpcFiles() port.Files {
 	t := a.cfg.TLS
-	f := rpc.Files{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile}
-	if t.VerifyServerHost {
-		f.ServerName = "server." + a.cfg.Region + ".nomad" // the name that existing certificates carry
-	}
-	return f
+	return port.Files{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile, VerifyServer: t.VerifyServerHost, Region: a.cfg.Region}
 }
 
 // httpTLS is the HTTP listener's TLS, nil without. Each handshake takes the

@@ -116,6 +116,13 @@ func New(cfg Config) (*Client, error) {
 	return &Client{cfg: cfg, base: u, http: &http.Client{Transport: t}}, nil
 }
 
+// WithRegion is a client of the same agent whose requests are for another region.
+func (c *Client) WithRegion(region string) *Client {
+	other := *c
+	other.cfg.Region = region
+	return &other
+}
+
 // Config is what the client was made with.
 func (c *Client) Config() Config { return c.cfg }
 

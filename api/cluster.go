@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -243,11 +244,18 @@ type Member struct {
 	Status string
 }
 
-// Members lists the region's agents.
+// Members lists the region's agents, and the servers of all other regions.
 func (c Cluster) Members(ctx context.Context) ([]Member, error) {
 	var out struct{ Members []Member }
 	_, err := c.c.Get(ctx, "/v1/agent/members", nil, &out)
 	return out.Members, err
+}
+
+// Regions lists the federated regions.
+func (c Cluster) Regions(ctx context.Context) ([]string, error) {
+	var out []string
+	_, err := c.c.Get(ctx, "/v1/regions", nil, &out)
+	return out, err
 }
 
 // Leader is the leader's RPC address.
@@ -264,15 +272,19 @@ func (c Cluster) Self(ctx context.Context) (map[string]any, error) {
 	return out, err
 }
 
-// Join has the agent join others; it returns how many answered.
+// Join has the agent join others of its region; it returns how many answered.
 func (c Cluster) Join(ctx context.Context, addrs ...string) (int, error) {
-	path := "/v1/agent/join?"
-	for i, a := range addrs {
-		if i > 0 {
-			path += "&"
-		}
-		path += "address=" + esc(a)
-	}
+	return c.join(ctx, url.Values{"address": addrs})
+}
+
+// JoinWAN has the agent, a server, federate its region with those of other servers;
+// it returns how many answered.
+func (c Cluster) JoinWAN(ctx context.Context, addrs ...string) (int, error) {
+	return c.join(ctx, url.Values{"address": addrs, "wan": {"true"}})
+}
+
+func (c Cluster) join(ctx context.Context, v url.Values) (int, error) {
+	path := "/v1/agent/join?" + v.Encode()
 	var out struct {
 		NumJoined int    `json:"num_joined"`
 		Error     string `json:"error"`

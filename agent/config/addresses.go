@@ -14,6 +14,7 @@ func (c *Config) resolveTemplates() error {
 	for path, text := range map[string]*string{
 		"bind_addr": &c.BindAddr, "client.network_interface": &c.Client.NetworkInterface,
 		"addresses.http": &c.Addresses.HTTP, "addresses.rpc": &c.Addresses.RPC, "addresses.serf": &c.Addresses.Serf,
+		"addresses.wan": &c.Addresses.WAN, "advertise.wan": &c.Advertise.WAN,
 		"advertise.http": &c.Advertise.HTTP, "advertise.rpc": &c.Advertise.RPC, "advertise.serf": &c.Advertise.Serf,
 	} {
 		if !strings.Contains(*text, "{{") {

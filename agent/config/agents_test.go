@@ -19,7 +19,7 @@ var agents = map[string]func(c *Config) map[string][2]any{
 			"reserved", c.Client.Reserved.Memory, 512, "options", c.Client.OptionsMap["driver.raw_exec.enable"], "1", "servers", len(c.Client.Servers), 2)
 	},
 	"one_line_blocks.hcl": func(c *Config) map[string][2]any {
-		return is("ports", *c.Ports, Ports{5646, 5647, 5648}, "server", c.Server.Enabled, true, "client", c.Client.Enabled, true,
+		return is("ports", *c.Ports, Ports{5646, 5647, 5648, 4649}, "server", c.Server.Enabled, true, "client", c.Client.Enabled, true,
 			"options", c.Client.OptionsMap["driver.allowlist"], "exec,raw_exec", "meta", c.Client.MetaMap["a.b"], "c", "plugin", pluginText(c, "raw_exec"), "map[enabled:true]")
 	},
 	"quoted_keys.hcl": func(c *Config) map[string][2]any {

@@ -82,6 +82,9 @@ type Ports struct {
 	HTTP int `hcl:"http,optional"` // default 4646
 	RPC  int `hcl:"rpc,optional"`  // default 4647
 	Serf int `hcl:"serf,optional"` // gossip, TCP and UDP; default 4648
+	// WAN is where servers gossip with those of other regions, TCP and UDP; -1 has
+	// the region stand alone. Default 4649 (dev: -1). Clients have no use for it.
+	WAN int `hcl:"wan,optional"`
 }
 
 // Addresses override BindAddr for one listener.
@@ -89,14 +92,17 @@ type Addresses struct {
 	HTTP string `hcl:"http,optional"`
 	RPC  string `hcl:"rpc,optional"`
 	Serf string `hcl:"serf,optional"`
+	WAN  string `hcl:"wan,optional"`
 }
 
 // Advertise are the addresses (host or host:port) that others are told.
 // Default: the bind address, or the default route's address for 0.0.0.0.
 type Advertise struct {
 	HTTP string `hcl:"http,optional"`
+	// RPC is for agents of all regions: federated servers reach each other there.
 	RPC  string `hcl:"rpc,optional"`
 	Serf string `hcl:"serf,optional"`
+	WAN  string `hcl:"wan,optional"`
 }
 
 // Server configures the server role.
@@ -121,10 +127,14 @@ type Server struct {
 	RetryInterval    string      `hcl:"retry_interval,optional"`
 	RejoinAfterLeave bool        `hcl:"rejoin_after_leave,optional"`
 	ServerJoin       *ServerJoin `hcl:"server_join,block"`
-	RaftProtocol     int         `hcl:"raft_protocol,optional"` // 3, the only one
-	NonVoting        bool        `hcl:"non_voting_server,optional"`
-	RedundancyZone   string      `hcl:"redundancy_zone,optional"`
-	UpgradeVersion   string      `hcl:"upgrade_version,optional"`
+	// RetryJoinWAN are addresses of servers of other regions, host or host:port with
+	// the WAN port, tried until each has answered. One server of each region is
+	// enough: its region mates are told. Default none.
+	RetryJoinWAN   []string `hcl:"retry_join_wan,optional"`
+	RaftProtocol   int      `hcl:"raft_protocol,optional"` // 3, the only one
+	NonVoting      bool     `hcl:"non_voting_server,optional"`
+	RedundancyZone string   `hcl:"redundancy_zone,optional"`
+	UpgradeVersion string   `hcl:"upgrade_version,optional"`
 	// HeartbeatGrace is added to a node's lease before it is declared lost.
 	// Default 0s; at most 1h.
 	HeartbeatGrace string `hcl:"heartbeat_grace,optional"`

@@ -70,12 +70,15 @@ func TestFaultsNameFileLineAndAttribute(t *testing.T) {
 		}
 	}
 	for name, tc := range map[string]struct{ text, want string }{
-		"duration":       {"client {\n enabled = true\n gc_interval = \"often\"\n}", `a.hcl:3: client.gc_interval: "often" is not a duration`},
-		"no role":        {"name = \"x\"", "enable the server role"},
-		"acl":            {"acl { enabled = true }", "a.hcl:1: acl.enabled"},
-		"key":            {"encrypt = \"short\"", "32 bytes"},
-		"vault":          {"vault {\n enabled = true\n}", `block "vault" sets enabled`},
-		"consul address": {"consul { address = \"1.2.3.4:8500\" }", `block "consul" sets address`},
+		"duration":        {"client {\n enabled = true\n gc_interval = \"often\"\n}", `a.hcl:3: client.gc_interval: "often" is not a duration`},
+		"no role":         {"name = \"x\"", "enable the server role"},
+		"acl":             {"acl { enabled = true }", "a.hcl:1: acl.enabled"},
+		"key":             {"encrypt = \"short\"", "32 bytes"},
+		"wan port":        {"server {\n enabled = true\n}\nports {\n wan = -2\n}", "a.hcl:5: ports.wan"},
+		"wan of a client": {"client {\n enabled = true\n}\nserver {\n retry_join_wan = [\"x\"]\n}", "a.hcl:5: server.retry_join_wan: regions federate through their servers"},
+		"alone and not":   {"server {\n enabled = true\n retry_join_wan = [\"x\"]\n}\nports {\n wan = -1\n}", "a.hcl:3: server.retry_join_wan: ports.wan is -1"},
+		"vault":           {"vault {\n enabled = true\n}", `block "vault" sets enabled`},
+		"consul address":  {"consul { address = \"1.2.3.4:8500\" }", `block "consul" sets address`},
 	} {
 		c, err := load(t, map[string]string{"a.hcl": tc.text})
 		if err != nil {

@@ -7,7 +7,11 @@ const (
 	DefaultHTTPPort = 4646
 	DefaultRPCPort  = 4647
 	DefaultSerfPort = 4648
+	DefaultWANPort  = 4649
 )
+
+// NoWAN is the WAN port of a server that stands alone.
+const NoWAN = -1
 
 // Default is what an agent does when nothing is said. Neither role is enabled.
 func Default() *Config {
@@ -15,7 +19,7 @@ func Default() *Config {
 	cleanup := true
 	return &Config{
 		Region: "global", Datacenter: "dc1", BindAddr: "0.0.0.0", LogLevel: "info",
-		Ports:     &Ports{HTTP: DefaultHTTPPort, RPC: DefaultRPCPort, Serf: DefaultSerfPort},
+		Ports:     &Ports{HTTP: DefaultHTTPPort, RPC: DefaultRPCPort, Serf: DefaultSerfPort, WAN: DefaultWANPort},
 		Addresses: &Addresses{}, Advertise: &Advertise{},
 		Server: &Server{
 			RetryInterval: "30s", RaftProtocol: 3, HeartbeatGrace: "0s", MinHeartbeatTTL: "4s",
@@ -49,6 +53,7 @@ func Default() *Config {
 func (c *Config) SetDev(dataDir string) {
 	c.Dev = true
 	c.BindAddr = "127.0.0.1"
+	c.Ports.WAN = NoWAN
 	c.DataDir = dataDir
 	c.EnableDebug = true
 	c.Server.Enabled, c.Server.BootstrapExpect = true, 1

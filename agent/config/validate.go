@@ -78,6 +78,9 @@ func (c *Config) Validate() (warnings []string, err error) {
 	if c.Server.Enabled {
 		warnings = append(warnings, k.server()...)
 	}
+	if !c.Server.Enabled && len(c.Server.RetryJoinWAN) > 0 {
+		k.bad("server.retry_join_wan", "regions federate through their servers, and this agent is none: remove the addresses")
+	}
 	if c.Client.Enabled {
 		k.client()
 	}
@@ -126,6 +129,9 @@ func (k *checker) general() {
 			k.bad(path, "%d is not a port (0 to 65535)", p)
 		}
 	}
+	if p := c.Ports.WAN; p < NoWAN || p > 65535 {
+		k.bad("ports.wan", "%d is not a port (0 to 65535, or -1: the region stands alone)", p)
+	}
 	switch c.LogLevel {
 	case "trace", "debug", "info", "warn", "error", "TRACE", "DEBUG", "INFO", "WARN", "ERROR":
 	default:
@@ -167,6 +173,9 @@ func (k *checker) server() (warnings []string) {
 	}
 	if s.NumSchedulers != nil && (*s.NumSchedulers < 0 || *s.NumSchedulers > 64) {
 		k.bad("server.num_schedulers", "%d is not between 0 and 64", *s.NumSchedulers)
+	}
+	if len(s.RetryJoinWAN) > 0 && k.c.Ports.WAN == NoWAN {
+		k.bad("server.retry_join_wan", "ports.wan is -1, with which the region stands alone: give it a port (4649), or remove the addresses")
 	}
 	if s.RaftProtocol != 3 {
 		k.bad("server.raft_protocol", "%d: only 3 exists", s.RaftProtocol)

@@ -62,7 +62,7 @@ type Machine interface {
 	Restore(r io.Reader) error
 }
 
-// StreamLayer carries raft's connections; rpc.RaftLayer is one.
+// StreamLayer carries raft's connections; port.RaftLayer is one.
 type StreamLayer interface {
 	net.Listener
 	// Dial connects to the server at addr.

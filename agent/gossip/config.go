@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"strconv"
@@ -17,8 +18,10 @@ const (
 	reclaimTime = 10 * time.Millisecond
 	// leaveTimeout bounds telling the others that this agent leaves or changed.
 	leaveTimeout = 3 * time.Second
-	// tcpTimeout bounds one exchange of full states.
-	tcpTimeout = 5 * time.Second
+	// tcpTimeout bounds one exchange of full states, wanTCPTimeout one between
+	// regions.
+	tcpTimeout    = 5 * time.Second
+	wanTCPTimeout = 10 * time.Second
 	// handoffQueue bounds messages received but not yet handled: a burst of
 	// changes of a fleet of ten thousand.
 	handoffQueue = 8192
@@ -36,63 +39,69 @@ const (
 
 // Timing is gossip's clockwork. The zero value means the defaults, tuned so that
 // a lost machine is known in two to three seconds in a small cluster and within
-// eight in one of ten thousand.
+// eight in one of ten thousand. Those of a WAN pool, in brackets, bear round trips
+// of a second and lines that lose packets; requests between regions try the next
+// server all the same, so nobody waits for gossip.
 type Timing struct {
 	// Probe is how often a member is probed, ProbeTimeout how long a direct
 	// answer may take before others are asked to probe, too. Defaults 500 ms and
-	// 250 ms.
+	// 250 ms [2 s, 1 s].
 	Probe        time.Duration
 	ProbeTimeout time.Duration
 	// Suspicion times log10(members) times Probe is how long a suspect has to
 	// object when others agree, SuspicionMax times that when nobody does.
-	// Defaults 3 and 3.
+	// Defaults 3 and 3 [4 and 2].
 	Suspicion    int
 	SuspicionMax int
-	// Gossip is how often news is passed on. Default 100 ms.
+	// Gossip is how often news is passed on. Default 100 ms [300 ms].
 	Gossip time.Duration
 	// PushPull is how often full states are exchanged with a random member.
-	// Default 20 s.
+	// Default 20 s [30 s].
 	PushPull time.Duration
 	// Rejoin is how often failed members are tried again. Default 10 s.
 	Rejoin time.Duration
 }
 
-func (t Timing) withDefaults() Timing {
-	set := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
+// The defaults.
+var (
+	lanTiming = Timing{
+		Probe: 500 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond, Suspicion: 3, SuspicionMax: 3,
+		Gossip: 100 * time.Millisecond, PushPull: 20 * time.Second, Rejoin: 10 * time.Second,
 	}
-	set(&t.Probe, 500*time.Millisecond)
-	set(&t.ProbeTimeout, 250*time.Millisecond)
-	set(&t.Gossip, 100*time.Millisecond)
-	set(&t.PushPull, 20*time.Second)
-	set(&t.Rejoin, 10*time.Second)
-	if t.Suspicion == 0 {
-		t.Suspicion = 3
+	wanTiming = Timing{
+		Probe: 2 * time.Second, ProbeTimeout: time.Second, Suspicion: 4, SuspicionMax: 2,
+		Gossip: 300 * time.Millisecond, PushPull: 30 * time.Second, Rejoin: 10 * time.Second,
 	}
-	if t.SuspicionMax == 0 {
-		t.SuspicionMax = 3
+)
+
+// or fills in what is not set.
+func (t Timing) or(d Timing) Timing {
+	return Timing{
+		Probe: cmp.Or(t.Probe, d.Probe), ProbeTimeout: cmp.Or(t.ProbeTimeout, d.ProbeTimeout),
+		Suspicion: cmp.Or(t.Suspicion, d.Suspicion), SuspicionMax: cmp.Or(t.SuspicionMax, d.SuspicionMax),
+		Gossip: cmp.Or(t.Gossip, d.Gossip), PushPull: cmp.Or(t.PushPull, d.PushPull), Rejoin: cmp.Or(t.Rejoin, d.Rejoin),
 	}
-	return t
 }
 
 // Config is what a Pool needs.
 type Config struct {
-	// ID is this agent's id; unique in the region.
+	// ID is this agent's id; unique in the pool.
 	ID string
+	// WAN makes it the pool of the servers of all regions, instead of that of all
+	// agents of one.
+	WAN bool
 	// Bind is host:port, for both UDP and TCP; port 0 chooses one.
 	Bind string
 	// Advertise is host:port as the others reach it; empty means Bind's.
 	Advertise string
 	// Meta is told to all members.
 	Meta Meta
-	// Key is the cluster's key (32 bytes); nil sends in the clear. OldKeys are
-	// understood, too.
-	Key     []byte
-	OldKeys [][]byte
+	// Keys are the cluster's (32 bytes each): the first is sent with, all are
+	// understood. None sends in the clear.
+	Keys [][]byte
 	// RetryJoin are addresses (host:port, names allowed) tried until one has
-	// answered, and again while this agent is alone.
+	// answered, and again while this agent is alone. In a WAN pool each is tried
+	// until it has answered: they stand for different regions.
 	RetryJoin []string
 	// Timing may be left zero.
 	Timing Timing
@@ -116,12 +125,15 @@ func (c *Config) memberlistConfig(p *Pool) (*memberlist.Config, error) {
 			return nil, err
 		}
 	}
-	// Datagrams of another region are dropped before anything looks at them.
-	m.Label = "steppe." + c.Meta.Region
+	// What comes from another pool is dropped before anything looks at it.
+	m.Label = c.label()
 	if len(m.Label) > memberlist.LabelMaxSize {
 		return nil, model.Errorf(model.CodeInvalid, "region name %q is too long", c.Meta.Region)
 	}
 	m.TCPTimeout = tcpTimeout
+	if c.WAN {
+		m.TCPTimeout = wanTCPTimeout
+	}
 	m.ProbeInterval, m.ProbeTimeout = c.Timing.Probe, c.Timing.ProbeTimeout
 	m.SuspicionMult, m.SuspicionMaxTimeoutMult = c.Timing.Suspicion, c.Timing.SuspicionMax
 	m.GossipInterval, m.PushPullInterval = c.Timing.Gossip, c.Timing.PushPull
@@ -131,16 +143,16 @@ func (c *Config) memberlistConfig(p *Pool) (*memberlist.Config, error) {
 	m.EnableCompression = false
 	m.MsgpackUseNewTimeFormat = true
 	m.Delegate, m.Events, m.Conflict, m.Alive = p, p, p, p
-	if c.Key != nil {
-		if m.Keyring, err = memberlist.NewKeyring(c.OldKeys, c.Key); err != nil {
+	if len(c.Keys) > 0 {
+		if m.Keyring, err = memberlist.NewKeyring(c.Keys[1:], c.Keys[0]); err != nil {
 			return nil, model.Errorf(model.CodeInvalid, "encrypt key: %w", err)
 		}
 	}
 	m.Logger = newLogger(c.Logger)
 	if m.Transport = c.Transport; m.Transport == nil {
-		t, bound, err := newTransport(p.ctx, host, port, m.Logger)
+		t, bound, err := newTransport(p.ctx, host, port, m.Label, m.Logger)
 		if err != nil {
-			return nil, explainBind(c.Bind, err)
+			return nil, explainBind(c, err)
 		}
 		m.Transport, m.BindPort = t, bound
 		if c.Advertise == "" {
@@ -149,6 +161,19 @@ func (c *Config) memberlistConfig(p *Pool) (*memberlist.Config, error) {
 	}
 	m.DNSConfigPath = ""
 	return m, nil
+}
+
+// Labels name pools. The second is no region's: it has no dot.
+const (
+	regionLabel = "steppe." // with the region's name
+	wanLabel    = "steppe-wan"
+)
+
+func (c *Config) label() string {
+	if c.WAN {
+		return wanLabel
+	}
+	return regionLabel + c.Meta.Region
 }
 
 func splitAddr(what, addr string) (string, int, error) {

@@ -1,7 +1,8 @@
 package gossip
 
 import (
-	"github.com/hashicorp/memberlist"
+	"bytes"
+	"slices"
 
 	"github.com/steppe-project/steppe/model"
 )
@@ -12,31 +13,30 @@ func (p *Pool) Keys() [][]byte {
 	if p.ring == nil {
 		return nil
 	}
-	return p.ring.GetKeys()
+	return slices.Clone(p.ring.GetKeys())
 }
 
-// InstallKey makes this agent understand a further key. A rotation installs the
-// key on every agent, then uses it on every agent, then removes the old one.
-func (p *Pool) InstallKey(key []byte) error {
-	return p.keyOp("install", func(k *memberlist.Keyring) error { return k.AddKey(key) })
-}
-
-// UseKey makes this agent send with an installed key.
-func (p *Pool) UseKey(key []byte) error {
-	return p.keyOp("use", func(k *memberlist.Keyring) error { return k.UseKey(key) })
-}
-
-// RemoveKey makes this agent not understand a key any more; not the one in use.
-func (p *Pool) RemoveKey(key []byte) error {
-	return p.keyOp("remove", func(k *memberlist.Keyring) error { return k.RemoveKey(key) })
-}
-
-func (p *Pool) keyOp(what string, op func(*memberlist.Keyring) error) error {
-	if p.ring == nil {
+// SetKeys makes this agent understand these keys and no others, and send with the
+// first. One call at a time.
+func (p *Pool) SetKeys(keys [][]byte) error {
+	if p.ring == nil || len(keys) == 0 {
 		return model.Errorf(model.CodeInvalid, "gossip is not encrypted: give all agents an encrypt key and restart them")
 	}
-	if err := op(p.ring); err != nil {
-		return model.Errorf(model.CodeInvalid, "%s gossip key: %w", what, err)
+	for _, key := range keys {
+		if err := p.ring.AddKey(key); err != nil {
+			return model.Errorf(model.CodeInvalid, "gossip key: %w", err)
+		}
+	}
+	if err := p.ring.UseKey(keys[0]); err != nil {
+		return model.Errorf(model.CodeInternal, "gossip key: %w", err)
+	}
+	for _, old := range p.Keys() {
+		if slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, old) }) {
+			continue
+		}
+		if err := p.ring.RemoveKey(old); err != nil {
+			return model.Errorf(model.CodeInternal, "gossip key: %w", err)
+		}
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ var prefixes = []struct {
 // meanings give words to what memberlist says of strangers. It is their only
 // trace: the library reports them nowhere else.
 var meanings = []struct{ text, means string }{
-	{"no installed keys could decrypt the message", "an agent of another cluster was refused: its encrypt key differs"},
+	{"no installed keys could decrypt the message", "an agent of another cluster was refused: its encrypt key differs (or one of the two missed a change of the key)"},
 	{"encryption is configured but remote state is not encrypted", "an agent was refused: it has no encrypt key, this cluster has one"},
 	{"remote state is encrypted and encryption is not configured", "an agent was refused: it has an encrypt key, this agent has none"},
 	{"discarding packet with unacceptable label", "an agent of another region was refused"},

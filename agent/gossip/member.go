@@ -1,6 +1,9 @@
 package gossip
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Meta is what a member tells about itself in every gossip message.
 type Meta struct {
@@ -16,6 +19,9 @@ type Meta struct {
 	RPCAddr string
 	// HTTPAddr is host:port of the agent's HTTP API, empty when not served.
 	HTTPAddr string
+	// WANAddr is host:port of the server's gossip with other regions, empty
+	// without. Servers of its region join it there.
+	WANAddr string
 	// Build is the agent's version, "1.2.3".
 	Build string
 	// Protocol is the version of the agents' rpc protocol spoken.
@@ -26,6 +32,14 @@ type Meta struct {
 	Bootstrapped bool
 	// NonVoter is true for a server that shall not vote.
 	NonVoter bool
+}
+
+// federates tells what a member lacks to be one of the WAN pool.
+func (m Meta) federates() error {
+	if !m.Server || m.RPCAddr == "" || m.Region == "" {
+		return errors.New("only servers that tell their region and rpc address federate")
+	}
+	return nil
 }
 
 // Status is what is known of a member's life.

@@ -19,8 +19,12 @@ const MaxMetaBytes = memberlist.MetaMaxSize
 // understood without.
 const metaVersion = 1
 
-// metaFields is the number of fields this version writes.
-const metaFields = 9
+// metaFields is the number of fields this version writes, metaNeeded that of the
+// first version.
+const (
+	metaFields = 10
+	metaNeeded = 9
+)
 
 // Role bits of an encoded Meta.
 const (
@@ -37,7 +41,7 @@ func (m Meta) Encode() ([]byte, error) {
 	b = msgp.AppendInt(b, m.flags())
 	b = msgp.AppendInt(b, m.Protocol)
 	b = msgp.AppendInt(b, m.Expect)
-	for _, s := range []string{m.Name, m.Region, m.Datacenter, m.RPCAddr, m.HTTPAddr, m.Build} {
+	for _, s := range []string{m.Name, m.Region, m.Datacenter, m.RPCAddr, m.HTTPAddr, m.Build, m.WANAddr} {
 		b = msgp.AppendString(b, s)
 	}
 	if len(b) > MaxMetaBytes {
@@ -70,8 +74,8 @@ func DecodeMeta(b []byte) (Meta, error) {
 	if err != nil {
 		return m, fmt.Errorf("meta: %w", err)
 	}
-	if n < metaFields {
-		return m, fmt.Errorf("meta of %d fields, %d are needed", n, metaFields)
+	if n < metaNeeded {
+		return m, fmt.Errorf("meta of %d fields, %d are needed", n, metaNeeded)
 	}
 	var flags int
 	for _, p := range []*int{&flags, &m.Protocol, &m.Expect} {
@@ -79,12 +83,13 @@ func DecodeMeta(b []byte) (Meta, error) {
 			return m, fmt.Errorf("meta: %w", err)
 		}
 	}
-	for _, p := range []*string{&m.Name, &m.Region, &m.Datacenter, &m.RPCAddr, &m.HTTPAddr, &m.Build} {
+	texts := []*string{&m.Name, &m.Region, &m.Datacenter, &m.RPCAddr, &m.HTTPAddr, &m.Build, &m.WANAddr}
+	for _, p := range texts[:min(int(n)-3, len(texts))] { // three numbers were before
 		if *p, b, err = msgp.ReadStringBytes(b); err != nil {
 			return m, fmt.Errorf("meta: %w", err)
 		}
 	}
-	for range n - metaFields {
+	for range int(n) - metaFields {
 		if b, err = msgp.Skip(b); err != nil {
 			return m, fmt.Errorf("meta: %w", err)
 		}

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +37,14 @@ func New(cfg Config) (*Pool, error) {
 	if cfg.ID == "" || cfg.Logger == nil {
 		return nil, model.Errorf(model.CodeInternal, "gossip: id and logger are required")
 	}
-	cfg.Timing = cfg.Timing.withDefaults()
+	defaults := lanTiming
+	if cfg.WAN {
+		if err := cfg.Meta.federates(); err != nil {
+			return nil, model.Errorf(model.CodeInternal, "gossip between regions: %w", err)
+		}
+		defaults = wanTiming
+	}
+	cfg.Timing = cfg.Timing.or(defaults)
 	p := &Pool{cfg: cfg, table: newTable()}
 	if err := p.encode(cfg.Meta); err != nil {
 		return nil, err
@@ -69,11 +73,15 @@ func New(cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-func explainBind(addr string, err error) error {
-	if portTaken(err) {
-		return model.Errorf(model.CodeConflict, "gossip address %s is used by another process: change ports.serf or stop it", addr)
+func explainBind(c *Config, err error) error {
+	attr := "ports.serf"
+	if c.WAN {
+		attr = "ports.wan"
 	}
-	return model.Errorf(model.CodeInvalid, "gossip on %s: %w", addr, err)
+	if portTaken(err) {
+		return model.Errorf(model.CodeConflict, "gossip address %s is used by another process: change %s or stop it", c.Bind, attr)
+	}
+	return model.Errorf(model.CodeInvalid, "gossip on %s: %w", c.Bind, err)
 }
 
 func (p *Pool) encode(m Meta) error {
@@ -108,64 +116,6 @@ func (p *Pool) SetMeta(m Meta) error {
 	return nil
 }
 
-// Join contacts agents (host:port; names are resolved) and returns how many
-// answered. It is an error when none did.
-func (p *Pool) Join(ctx context.Context, addrs []string) (int, error) {
-	type outcome struct {
-		n   int
-		err error
-	}
-	done := make(chan outcome, 1)
-	p.joins.Add(1)
-	go func() { // memberlist knows no context; tcpTimeout bounds it per address
-		defer p.joins.Done()
-		n, err := p.list.Join(addrs)
-		done <- outcome{n, err}
-	}()
-	select {
-	case o := <-done:
-		if o.n > 0 {
-			return o.n, nil
-		}
-		return 0, explainJoin(addrs, o.err)
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-}
-
-func explainJoin(addrs []string, err error) error {
-	hint := ""
-	text := fmt.Sprint(err)
-	switch { // memberlist wraps without types
-	case strings.Contains(text, "EOF"), strings.Contains(text, "reset by peer"), strings.Contains(text, "decrypt"), strings.Contains(text, "encrypt"):
-		hint = ": the agent there closed the connection; it may belong to another cluster or region (its encrypt key or region differs)"
-	case strings.Contains(text, "connection refused"):
-		hint = ": no agent listens there"
-	}
-	return model.Errorf(model.CodeUnavailable, "cannot join %s%s: %w", strings.Join(addrs, ", "), hint, err)
-}
-
-// joinAny contacts agents all at once, so that those that do not answer hold
-// nobody up, and returns when the first has answered, or none has.
-func (p *Pool) joinAny(ctx context.Context, addrs []string) error {
-	outcomes := make(chan error, len(addrs))
-	for _, addr := range addrs {
-		p.joins.Go(func() {
-			_, err := p.Join(ctx, []string{addr})
-			outcomes <- err
-		})
-	}
-	var errs []error
-	for range addrs {
-		err := <-outcomes
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
 // Run keeps the membership until ctx ends: it joins RetryJoin until one has
 // answered and again while alone, tries failed members again and forgets those
 // long gone. It closes the pool.
@@ -173,7 +123,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	defer func() { _ = p.Close() }() // repeated below with its error
 	retry := time.NewTimer(0)
 	defer retry.Stop()
-	backoff, joined := retryMin, false
+	backoff, todo := retryMin, p.notSelf(p.cfg.RetryJoin)
 	tick := time.NewTicker(p.cfg.Timing.Rejoin)
 	defer tick.Stop()
 	for {
@@ -184,10 +134,11 @@ func (p *Pool) Run(ctx context.Context) error {
 			if len(p.cfg.RetryJoin) == 0 {
 				continue
 			}
-			// Others may have made themselves known before anyone was asked: that is
-			// some news, not the whole picture.
-			if (!joined || p.alone()) && !p.leaving.Load() {
-				joined = p.retryJoin(ctx, backoff)
+			if len(todo) == 0 && p.alone() && !p.cfg.WAN {
+				todo = p.notSelf(p.cfg.RetryJoin)
+			}
+			if len(todo) > 0 && !p.leaving.Load() {
+				todo = p.retryJoin(ctx, todo, backoff)
 				backoff = min(2*backoff, retryMax)
 			} else {
 				backoff = retryMin
@@ -199,50 +150,6 @@ func (p *Pool) Run(ctx context.Context) error {
 				p.rejoin(ctx)
 			}
 		}
-	}
-}
-
-// alone reports whether no other member lives.
-func (p *Pool) alone() bool { return p.members.Load() <= 1 }
-
-// retryJoin reports whether an agent has answered, or there is none to ask.
-func (p *Pool) retryJoin(ctx context.Context, again time.Duration) bool {
-	addrs := slices.DeleteFunc(slices.Clone(p.cfg.RetryJoin), p.isSelf)
-	if len(addrs) == 0 {
-		return true
-	}
-	err := p.joinAny(ctx, addrs)
-	switch {
-	case err == nil:
-		p.cfg.Logger.Info("joined the cluster")
-		return true
-	case ctx.Err() == nil:
-		p.cfg.Logger.Warn("cannot join the cluster yet", "error", err, "retry_in", again)
-	}
-	return false
-}
-
-// isSelf reports whether addr is plainly this agent's own.
-func (p *Pool) isSelf(addr string) bool {
-	return addr == p.Addr() || addr == p.cfg.Bind || addr == p.cfg.Advertise
-}
-
-// rejoin tries some failed members: after a healed partition gossip alone would
-// not find them, because both sides hold the other for dead.
-func (p *Pool) rejoin(ctx context.Context) {
-	var failed []string
-	for _, m := range p.Members() {
-		if m.Status == StatusFailed {
-			failed = append(failed, m.Addr)
-		}
-	}
-	rand.Shuffle(len(failed), func(i, j int) { failed[i], failed[j] = failed[j], failed[i] })
-	if len(failed) == 0 {
-		return
-	}
-	failed = failed[:min(len(failed), rejoinAtOnce)]
-	if _, err := p.Join(ctx, failed); err != nil {
-		p.cfg.Logger.Debug("failed members do not answer yet", "tried", failed, "error", err)
 	}
 }
 
@@ -326,7 +233,11 @@ func (p *Pool) NotifyConflict(existing, other *memberlist.Node) {
 // NotifyAlive implements memberlist.AliveDelegate: an error refuses the member.
 func (p *Pool) NotifyAlive(n *memberlist.Node) error {
 	m, err := DecodeMeta(n.Meta)
-	if err == nil && m.Region != p.cfg.Meta.Region {
+	switch {
+	case err != nil:
+	case p.cfg.WAN:
+		err = m.federates()
+	case !p.cfg.WAN && m.Region != p.cfg.Meta.Region:
 		err = fmt.Errorf("it belongs to region %q, this agent to %q", m.Region, p.cfg.Meta.Region)
 	}
 	if err != nil {

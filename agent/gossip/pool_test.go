@@ -44,7 +44,7 @@ func start(t *testing.T, id string, tune ...func(*Config)) *agent {
 	t.Helper()
 	a := &agent{log: new(syncBuffer)}
 	cfg := Config{
-		ID: id, Bind: "127.0.0.1:0", Key: key, Meta: Meta{Name: "name-" + id, Region: "global", Server: true},
+		ID: id, Bind: "127.0.0.1:0", Keys: [][]byte{key}, Meta: Meta{Name: "name-" + id, Region: "global", Server: true},
 		Timing: Timing{Rejoin: 200 * time.Millisecond},
 		Logger: slog.New(slog.NewTextHandler(a.log, nil)),
 	}
@@ -247,9 +247,9 @@ func TestStrangersAreRefused(t *testing.T) {
 		tune           func(*Config)
 		joiner, joined string // what the two logs or errors say
 	}{
-		{"another key", func(c *Config) { c.Key = otherKey }, "it may belong to another cluster", "an agent of another cluster was refused: its encrypt key differs"},
-		{"no key", func(c *Config) { c.Key = nil }, "it may belong to another cluster", "an agent was refused: it has no encrypt key, this cluster has one"},
-		{"another region", func(c *Config) { c.Meta.Region = "mars" }, "it may belong to another cluster or region", "an agent of another region was refused"},
+		{"another key", func(c *Config) { c.Keys = [][]byte{otherKey} }, "it may belong to another cluster", "an agent of another cluster was refused: its encrypt key differs"},
+		{"no key", func(c *Config) { c.Keys = nil }, "it may belong to another cluster", "an agent was refused: it has no encrypt key, this cluster has one"},
+		{"another region", func(c *Config) { c.Meta.Region = "mars" }, `belongs to region "global", this one to "mars"`, "an agent of another region was refused"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -273,13 +273,9 @@ func TestKeyRotation(t *testing.T) {
 	if _, err := b.Join(testCtx(t), []string{a.Addr()}); err != nil {
 		t.Fatal(err)
 	}
-	for _, op := range []func(*Pool) error{
-		func(p *Pool) error { return p.InstallKey(otherKey) },
-		func(p *Pool) error { return p.UseKey(otherKey) },
-		func(p *Pool) error { return p.RemoveKey(key) },
-	} {
+	for _, keys := range [][][]byte{{key, otherKey}, {otherKey, key}, {otherKey}} {
 		for _, x := range []*agent{a, b} {
-			if err := op(x.Pool); err != nil {
+			if err := x.SetKeys(keys); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -287,16 +283,16 @@ func TestKeyRotation(t *testing.T) {
 	if keys := a.Keys(); len(keys) != 1 || !bytes.Equal(keys[0], otherKey) {
 		t.Errorf("keys %v", keys)
 	}
-	c := start(t, "c", func(c *Config) { c.Key = otherKey })
+	c := start(t, "c", func(c *Config) { c.Keys = [][]byte{otherKey} })
 	if _, err := c.Join(testCtx(t), []string{a.Addr()}); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "all three", func() bool { return len(b.Members()) == 3 })
-	if err := a.RemoveKey(otherKey); model.CodeOf(err) != model.CodeInvalid {
-		t.Errorf("removed the key in use: %v", err)
+	if err := a.SetKeys(nil); model.CodeOf(err) != model.CodeInvalid {
+		t.Errorf("no key at all: %v", err)
 	}
-	plain := start(t, "p", func(c *Config) { c.Key = nil })
-	if err := plain.InstallKey(key); model.CodeOf(err) != model.CodeInvalid || plain.Keys() != nil {
+	plain := start(t, "p", func(c *Config) { c.Keys = nil })
+	if err := plain.SetKeys([][]byte{key}); model.CodeOf(err) != model.CodeInvalid || plain.Keys() != nil {
 		t.Errorf("key for a pool in the clear: %v", err)
 	}
 }

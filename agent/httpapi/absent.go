@@ -59,7 +59,7 @@ func every(path, doc string, h Handler) Route {
 func (s *Server) absentRoutes() []Route {
 	var all []Route
 	for _, part := range [][]Route{s.neverRoutes(), s.aclRoutes(), s.volumeRoutes(), s.deploymentRoutes(), s.laterRoutes()} {
-		all = append(all, part...)
+		all = append(all, here(part...)...)
 	}
 	return all
 }
@@ -165,7 +165,6 @@ func (s *Server) laterRoutes() []Route {
 		every("/v1/client/identity", "Later.", later("identities of nodes are")),
 		put("/v1/client/identity/renew", "Later.", later("identities of nodes are")),
 		get("/v1/agent/monitor/export", "Later.", later("export of logs is")),
-		every("/v1/agent/keyring/{action}", "Later.", keyring),
 		every("/v1/operator/keyring/{rest...}", "Later.", keyring),
 		get("/v1/operator/upgrade-check/{check}", "Later.", later("upgrade checks are")),
 	}

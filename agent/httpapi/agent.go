@@ -4,14 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
+	"time"
+
+	"github.com/steppe-project/steppe/agent/rpc/msg"
 )
 
 // Agent is what the process says of itself. Implemented by the composition root.
 type Agent interface {
 	// Self is the answer of /v1/agent/self: config, member, stats.
 	Self() map[string]any
-	Members() []Member
+	// Members are the agents of the region, as gossip has them.
+	Members() []*msg.Member
 	Membership
 	// Reload reads certificates anew.
 	Reload() error
@@ -26,8 +31,9 @@ type Agent interface {
 
 // Membership changes who belongs to the region.
 type Membership interface {
-	// Join contacts agents and returns how many answered.
-	Join(ctx context.Context, addrs []string) (int, error)
+	// Join contacts agents of the region, or with wan servers of other regions,
+	// and returns how many answered.
+	Join(ctx context.Context, addrs []string, wan bool) (int, error)
 	// ForceLeave makes a failed member count as left.
 	ForceLeave(name string) error
 	// Leave leaves for good and then ends the agent.
@@ -54,30 +60,63 @@ type Member struct {
 }
 
 func (s *Server) agentRoutes() []Route {
-	return []Route{
+	members := get("/v1/agent/members", "List the region's agents, and the servers of all other regions.", s.members)
+	return append(here(
 		get("/v1/agent/self", "Describe this agent.", func(*request) (any, error) { return s.cfg.Agent.Self(), nil }),
-		get("/v1/agent/members", "List the region's agents.", s.members),
 		get("/v1/agent/servers", "List the servers this agent knows.", func(*request) (any, error) { return orEmpty(s.cfg.Agent.Servers()), nil }).
 			with(http.MethodPut, later("setting servers (gossip finds them) is")),
 		get("/v1/agent/health", "Tell whether this agent works.", s.health),
 		get("/v1/agent/host", "Describe this agent's machine.", s.host),
-		stream("/v1/agent/monitor", "Follow this agent's log.", s.monitor),
-		put("/v1/agent/join", "Join other agents.", s.join),
-		put("/v1/agent/force-leave", "Make a failed member count as left.", s.forceLeave),
-		put("/v1/agent/reload", "Read this agent's certificates anew.", func(*request) (any, error) { return struct{}{}, s.cfg.Agent.Reload() }),
-		put("/v1/agent/leave", "Leave the region for good and end this agent.", s.leave),
+		stream("/v1/agent/monitor", "Follow this agent's log.", own(s.monitor)),
+		put("/v1/agent/join", "Join other agents.", own(s.join)),
+		put("/v1/agent/force-leave", "Make a failed member count as left.", own(s.forceLeave)),
+		put("/v1/agent/reload", "Read this agent's certificates anew.", own(func(*request) (any, error) { return struct{}{}, s.cfg.Agent.Reload() })),
+		put("/v1/agent/leave", "Leave the region for good and end this agent.", own(s.leave)),
 		get("/v1/agent/schedulers", "List this server's schedulers.", s.schedulers),
 		get("/v1/agent/schedulers/config", "Count this server's schedulers.", s.schedulersConfig).
 			with(http.MethodPut, later("changing the number of schedulers at run time is")),
 		stream("/v1/metrics", "Read this agent's metrics.", s.metrics),
+	), members)
+}
+
+// MemberOf is a member in the shape of the API.
+func MemberOf(m *msg.Member) Member {
+	return Member{
+		Name: m.Name, Addr: m.Addr, Port: m.Port, Tags: m.Tags, Status: m.Status,
+		ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2, DelegateMin: 2, DelegateMax: 5, DelegateCur: 4,
 	}
 }
 
-func (s *Server) members(*request) (any, error) {
-	return struct {
+// membersPatience bounds asking a server about other regions: an agent lists
+// those of its own without any.
+const membersPatience = 2 * time.Second
+
+func (s *Server) members(q *request) (any, error) {
+	reply := struct {
 		ServerName, ServerRegion, ServerDC string
 		Members                            []Member
-	}{ServerRegion: s.cfg.Region, Members: orEmpty(s.cfg.Agent.Members())}, nil
+	}{ServerRegion: s.cfg.Region, Members: []Member{}}
+	var list []*msg.Member
+	ctx, cancel := context.WithTimeout(q.r.Context(), membersPatience)
+	defer cancel()
+	out, err := msg.StatusMembers.Call(ctx, q.servers(), q.status())
+	switch {
+	case q.foreign() && err != nil:
+		return nil, err
+	case q.foreign():
+		list, reply.ServerRegion = out.Members, q.query.Region
+	default:
+		list = s.cfg.Agent.Members()
+		if err != nil {
+			s.cfg.Logger.Debug("the servers of other regions are not known", "error", err)
+			break
+		}
+		list = append(list, slices.DeleteFunc(out.Members, func(m *msg.Member) bool { return m.Region() == s.cfg.Region })...)
+	}
+	for _, m := range list {
+		reply.Members = append(reply.Members, MemberOf(m))
+	}
+	return reply, nil
 }
 
 func (s *Server) health(q *request) (any, error) {
@@ -108,7 +147,11 @@ func (s *Server) join(q *request) (any, error) {
 	if len(addrs) == 0 {
 		return nil, bad("missing address to join")
 	}
-	n, err := s.cfg.Agent.Join(q.r.Context(), addrs)
+	wan, err := q.flag("wan")
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.cfg.Agent.Join(q.r.Context(), addrs, wan)
 	reply := map[string]any{"num_joined": n, "error": ""}
 	if err != nil {
 		reply["error"] = err.Error()

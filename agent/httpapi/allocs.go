@@ -30,7 +30,7 @@ func (s *Server) listAllocs(q *request) (any, error) {
 			return nil, err
 		}
 	}
-	out, err := msg.AllocList.Call(q.r.Context(), s.cfg.Servers, &msg.AllocListRequest{
+	out, err := msg.AllocList.Call(q.r.Context(), q.servers(), &msg.AllocListRequest{
 		QueryOptions: q.query, Resources: resources, TaskStates: states,
 	})
 	if err != nil {
@@ -52,7 +52,7 @@ func checkPrefix(p string) error {
 }
 
 func (s *Server) getAlloc(q *request) (any, error) {
-	out, err := msg.AllocGet.Call(q.r.Context(), s.cfg.Servers, &msg.IDQuery{QueryOptions: q.query, ID: q.r.PathValue("id")})
+	out, err := msg.AllocGet.Call(q.r.Context(), q.servers(), &msg.IDQuery{QueryOptions: q.query, ID: q.r.PathValue("id")})
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (s *Server) stopAlloc(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.AllocStop.Call(q.r.Context(), s.cfg.Servers, &msg.AllocStopRequest{
+	out, err := msg.AllocStop.Call(q.r.Context(), q.servers(), &msg.AllocStopRequest{
 		WriteOptions: q.writeOptions(), AllocID: q.r.PathValue("id"), NoShutdownDelay: noDelay,
 	})
 	if err != nil {

@@ -25,7 +25,7 @@ func (s *Server) clientRoutes() []Route {
 		get("/v1/client/allocation/{alloc}/stats", "Read an allocation's resource usage.", s.allocStats),
 		put("/v1/client/allocation/{alloc}/restart", "Restart the tasks of an allocation in place.", s.allocRestart),
 		put("/v1/client/allocation/{alloc}/signal", "Signal the tasks of an allocation.", s.allocSignal),
-		get("/v1/client/allocation/{alloc}/checks", "Read an allocation's health checks.", s.allocChecks),
+		here(get("/v1/client/allocation/{alloc}/checks", "Read an allocation's health checks.", s.allocChecks))[0],
 		get("/v1/client/allocation/{alloc}/gc", "Remove an ended allocation's directory.", s.allocGC),
 		get("/v1/client/stats", "Read a node's resource usage.", s.nodeStats),
 		get("/v1/client/gc", "Remove the directories of ended allocations of a node.", s.nodeGC),
@@ -33,11 +33,12 @@ func (s *Server) clientRoutes() []Route {
 }
 
 // callerFor reaches the node that has the allocation: this one, or through a server.
-func (s *Server) callerFor(alloc string) rpc.Caller {
-	if s.cfg.Local != nil && s.cfg.Local.HasAlloc(alloc) {
+func (q *request) callerFor(alloc string) rpc.Caller {
+	s := q.s
+	if !q.foreign() && s.cfg.Local != nil && s.cfg.Local.HasAlloc(alloc) {
 		return s.cfg.Local.Caller()
 	}
-	return s.cfg.Servers
+	return q.servers()
 }
 
 func (q *request) allocID() (string, error) {
@@ -77,7 +78,7 @@ func (s *Server) fsList(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.ClientFSList.Call(q.r.Context(), s.callerFor(req.AllocID), req)
+	out, err := msg.ClientFSList.Call(q.r.Context(), q.callerFor(req.AllocID), req)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (s *Server) fsStat(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.ClientFSStat.Call(q.r.Context(), s.callerFor(req.AllocID), req)
+	out, err := msg.ClientFSStat.Call(q.r.Context(), q.callerFor(req.AllocID), req)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func (s *Server) fsStream(q *request) (any, error) {
 func (s *Server) copyFile(q *request, req *msg.AllocFileRequest, plain bool) error {
 	ctx, cancel := context.WithCancel(q.r.Context())
 	defer cancel()
-	st, err := msg.ClientFSStream.Open(ctx, s.callerFor(req.AllocID))
+	st, err := msg.ClientFSStream.Open(ctx, q.callerFor(req.AllocID))
 	if err != nil {
 		return err
 	}
@@ -182,7 +183,7 @@ func (s *Server) fsLogs(q *request) (any, error) {
 	}
 	ctx, cancel := context.WithCancel(q.r.Context())
 	defer cancel()
-	st, err := msg.ClientLogs.Open(ctx, s.callerFor(id))
+	st, err := msg.ClientLogs.Open(ctx, q.callerFor(id))
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +264,7 @@ func (s *Server) allocStats(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.ClientAllocStats.Call(q.r.Context(), s.callerFor(id), &msg.AllocFileRequest{QueryOptions: q.query, AllocID: id, Path: q.param("task")})
+	out, err := msg.ClientAllocStats.Call(q.r.Context(), q.callerFor(id), &msg.AllocFileRequest{QueryOptions: q.query, AllocID: id, Path: q.param("task")})
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +286,7 @@ func (s *Server) allocRestart(q *request) (any, error) {
 	if body.TaskName != "" && body.AllTasks {
 		return nil, bad("TaskName and AllTasks exclude each other")
 	}
-	_, err = msg.ClientAllocRestart.Call(q.r.Context(), s.callerFor(id), &msg.AllocRestartRequest{
+	_, err = msg.ClientAllocRestart.Call(q.r.Context(), q.callerFor(id), &msg.AllocRestartRequest{
 		WriteOptions: q.writeOptions(), AllocID: id, TaskName: body.TaskName, AllTasks: body.AllTasks,
 	})
 	return struct{}{}, err
@@ -303,7 +304,7 @@ func (s *Server) allocSignal(q *request) (any, error) {
 	if body.Task == "" {
 		body.Task = body.TaskName
 	}
-	_, err = msg.ClientAllocSignal.Call(q.r.Context(), s.callerFor(id), &msg.AllocSignalRequest{
+	_, err = msg.ClientAllocSignal.Call(q.r.Context(), q.callerFor(id), &msg.AllocSignalRequest{
 		WriteOptions: q.writeOptions(), AllocID: id, Task: body.Task, Signal: body.Signal,
 	})
 	return struct{}{}, err
@@ -322,14 +323,14 @@ func (s *Server) allocGC(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = msg.ClientGC.Call(q.r.Context(), s.callerFor(id), &msg.ClientGCRequest{WriteOptions: q.writeOptions(), AllocID: id})
+	_, err = msg.ClientGC.Call(q.r.Context(), q.callerFor(id), &msg.ClientGCRequest{WriteOptions: q.writeOptions(), AllocID: id})
 	return nil, err
 }
 
 // callerForNode reaches the node named by ?node_id, or this one.
 func (s *Server) callerForNode(q *request) (rpc.Caller, string, error) {
 	id := q.param("node_id")
-	if s.cfg.Local != nil && (id == "" || id == s.cfg.Local.NodeID()) {
+	if !q.foreign() && s.cfg.Local != nil && (id == "" || id == s.cfg.Local.NodeID()) {
 		return s.cfg.Local.Caller(), s.cfg.Local.NodeID(), nil
 	}
 	if id == "" {
@@ -338,7 +339,7 @@ func (s *Server) callerForNode(q *request) (rpc.Caller, string, error) {
 	if len(id) != 36 {
 		return nil, "", model.Errorf(model.CodeNotFound, "Unknown node %q", id)
 	}
-	return s.cfg.Servers, id, nil
+	return q.servers(), id, nil
 }
 
 func (s *Server) nodeStats(q *request) (any, error) {

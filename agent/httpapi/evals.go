@@ -25,7 +25,7 @@ func (s *Server) listEvals(q *request) (any, error) {
 	if err := checkPrefix(q.query.Prefix); err != nil {
 		return nil, err
 	}
-	out, err := msg.EvalList.Call(q.r.Context(), s.cfg.Servers, q.evalList())
+	out, err := msg.EvalList.Call(q.r.Context(), q.servers(), q.evalList())
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (s *Server) listEvals(q *request) (any, error) {
 }
 
 func (s *Server) countEvals(q *request) (any, error) {
-	out, err := msg.EvalCount.Call(q.r.Context(), s.cfg.Servers, q.evalList())
+	out, err := msg.EvalCount.Call(q.r.Context(), q.servers(), q.evalList())
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *Server) getEval(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.EvalGet.Call(q.r.Context(), s.cfg.Servers, &msg.IDQuery{QueryOptions: q.query, ID: q.r.PathValue("id"), Related: related})
+	out, err := msg.EvalGet.Call(q.r.Context(), q.servers(), &msg.IDQuery{QueryOptions: q.query, ID: q.r.PathValue("id"), Related: related})
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (s *Server) getEval(q *request) (any, error) {
 }
 
 func (s *Server) evalAllocs(q *request) (any, error) {
-	out, err := msg.AllocList.Call(q.r.Context(), s.cfg.Servers, &msg.AllocListRequest{
+	out, err := msg.AllocList.Call(q.r.Context(), q.servers(), &msg.AllocListRequest{
 		QueryOptions: q.query, EvalID: q.r.PathValue("id"), TaskStates: true,
 	})
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Server) evalAllocs(q *request) (any, error) {
 }
 
 func (s *Server) listDeployments(q *request) (any, error) {
-	out, err := msg.JobDeployments.Call(q.r.Context(), s.cfg.Servers, &msg.JobQuery{QueryOptions: q.query})
+	out, err := msg.JobDeployments.Call(q.r.Context(), q.servers(), &msg.JobQuery{QueryOptions: q.query})
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,9 @@ import (
 type fakeAgent struct{}
 
 func (fakeAgent) Self() map[string]any { return map[string]any{"member": Member{Name: "n1"}} }
-func (fakeAgent) Members() []Member    { return []Member{{Name: "n1"}} }
+func (fakeAgent) Members() []*msg.Member {
+	return []*msg.Member{{Name: "n1", Tags: map[string]string{"region": "global"}}}
+}
 func (fakeAgent) Health() map[string]Health {
 	return map[string]Health{"server": {OK: false, Message: "no leader"}}
 }
@@ -36,17 +38,23 @@ func (fakeAgent) Monitor(context.Context, string, bool) (<-chan []byte, error) {
 	close(c)
 	return c, nil
 }
-func (fakeAgent) Join(context.Context, []string) (int, error) { return 1, nil }
-func (fakeAgent) ForceLeave(string) error                     { return nil }
-func (fakeAgent) Schedulers() (string, int)                   { return "s1", 2 }
-func (fakeAgent) Reload() error                               { return nil }
-func (fakeAgent) Leave(context.Context) error                 { return nil }
-func (fakeAgent) Servers() []string                           { return nil }
+func (fakeAgent) Join(context.Context, []string, bool) (int, error) { return 1, nil }
+func (fakeAgent) ForceLeave(string) error                           { return nil }
+func (fakeAgent) Schedulers() (string, int)                         { return "s1", 2 }
+func (fakeAgent) Reload() error                                     { return nil }
+func (fakeAgent) Leave(context.Context) error                       { return nil }
+func (fakeAgent) Servers() []string                                 { return nil }
+
+// noRegions knows of no other region.
+type noRegions struct{}
+
+func (noRegions) Name() string                    { return "global" }
+func (noRegions) Servers(string) ([]string, bool) { return nil, false }
 
 func serverOn(t *testing.T, register func(*rpc.Server)) *httptest.Server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	srv := rpc.NewServer(rpc.Config{Logger: log})
+	srv := rpc.NewServer(rpc.Config{Logger: log, Regions: noRegions{}})
 	register(srv)
 	s := New(Config{Servers: srv.Caller(), Agent: fakeAgent{}, Region: "global", Gatherer: prometheus.NewRegistry(), Logger: log})
 	h := httptest.NewServer(s.Handler())

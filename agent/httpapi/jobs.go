@@ -15,8 +15,8 @@ import (
 func (s *Server) jobRoutes() []Route {
 	return []Route{
 		get("/v1/jobs", "List jobs.", s.listJobs).with(http.MethodPut, s.registerJob).faults(http.StatusInternalServerError),
-		put("/v1/jobs/parse", "Turn a job file into the job's JSON.", s.parseJob),
-		put("/v1/validate/job", "Check a job without registering it.", s.validateJob),
+		here(put("/v1/jobs/parse", "Turn a job file into the job's JSON.", s.parseJob))[0],
+		here(put("/v1/validate/job", "Check a job without registering it.", s.validateJob))[0],
 		get("/v1/job/{id}", "Read a job.", s.getJob).with(http.MethodPut, s.registerJob).
 			with(http.MethodDelete, s.deregisterJob).faults(http.StatusInternalServerError),
 		get("/v1/job/{id}/versions", "List a job's versions, newest first.", s.jobVersions),
@@ -37,7 +37,7 @@ func (s *Server) listJobs(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.JobList.Call(q.r.Context(), s.cfg.Servers, &msg.JobListRequest{QueryOptions: q.query, WithMeta: meta})
+	out, err := msg.JobList.Call(q.r.Context(), q.servers(), &msg.JobListRequest{QueryOptions: q.query, WithMeta: meta})
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,9 @@ type registerBody struct {
 	Namespace      string
 }
 
-func (q *request) job(raw json.RawMessage) (*model.Job, []string, error) {
+// job reads the job of a request, and finds the region that the request is for.
+func (q *request) job(body registerBody) (*model.Job, []string, error) {
+	raw := body.Job
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil, &statusError{http.StatusBadRequest, "Job must be specified"}
 	}
@@ -68,8 +70,13 @@ func (q *request) job(raw json.RawMessage) (*model.Job, []string, error) {
 	if job.ID == "" && job.Name == "" {
 		return nil, nil, &statusError{http.StatusBadRequest, "Job ID hasn't been provided"}
 	}
-	if job.Region != "" && job.Region != model.DefaultRegion && job.Region != q.s.cfg.Region {
-		return nil, nil, model.Errorf(model.CodeInternal, "No path to region")
+	// A request that names no region goes to the job's. "global" is what clients
+	// fill in for a job that names none.
+	if q.query.Region == "" {
+		q.query.Region = body.Region
+	}
+	if q.query.Region == "" && job.Region != model.DefaultRegion {
+		q.query.Region = job.Region
 	}
 	if ns := q.query.Namespace; ns != "" && ns != model.AllNamespaces && (job.Namespace == "" || job.Namespace == model.DefaultNamespace) {
 		job.Namespace = ns
@@ -82,7 +89,7 @@ func (s *Server) registerJob(q *request) (any, error) {
 	if err := q.body(&body, false); err != nil {
 		return nil, asBadRequest(err)
 	}
-	job, warnings, err := q.job(body.Job)
+	job, warnings, err := q.job(body)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +102,7 @@ func (s *Server) registerJob(q *request) (any, error) {
 		PreserveCounts: body.PreserveCounts, EvalPriority: body.EvalPriority,
 	}
 	req.Namespace = job.Namespace
-	out, err := msg.JobRegister.Call(q.r.Context(), s.cfg.Servers, req)
+	out, err := msg.JobRegister.Call(q.r.Context(), q.servers(), req)
 	if err != nil {
 		return nil, err
 	}
@@ -169,9 +176,14 @@ func (s *Server) validateJob(q *request) (any, error) {
 	if err := q.body(&body, false); err != nil {
 		return nil, err
 	}
-	job, warnings, err := q.job(body.Job)
+	job, warnings, err := q.job(body)
 	if err != nil {
 		return nil, err
+	}
+	if q.foreign() {
+		if err := q.knownRegion(); err != nil {
+			return nil, err
+		}
 	}
 	job.Canonicalize()
 	reply := struct {
@@ -196,7 +208,7 @@ func (q *request) jobQuery() *msg.JobQuery {
 var errJobNotFound = model.Errorf(model.CodeNotFound, "job not found")
 
 func (s *Server) getJob(q *request) (any, error) {
-	out, err := msg.JobGet.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	out, err := msg.JobGet.Call(q.r.Context(), q.servers(), q.jobQuery())
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +232,7 @@ func (s *Server) deregisterJob(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.JobDeregister.Call(q.r.Context(), s.cfg.Servers, &msg.JobDeregisterRequest{
+	out, err := msg.JobDeregister.Call(q.r.Context(), q.servers(), &msg.JobDeregisterRequest{
 		WriteOptions: q.writeOptions(), JobID: q.r.PathValue("id"), Purge: purge, NoShutdownDelay: noDelay, EvalPriority: int(priority),
 	})
 	return q.registered(out, err)
@@ -239,7 +251,7 @@ func (q *request) registered(out *msg.JobRegisterResponse, err error) (any, erro
 }
 
 func (s *Server) jobVersions(q *request) (any, error) {
-	out, err := msg.JobVersions.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	out, err := msg.JobVersions.Call(q.r.Context(), q.servers(), q.jobQuery())
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +275,7 @@ func (s *Server) jobAllocs(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.AllocList.Call(q.r.Context(), s.cfg.Servers, &msg.AllocListRequest{
+	out, err := msg.AllocList.Call(q.r.Context(), q.servers(), &msg.AllocListRequest{
 		QueryOptions: q.query, JobID: q.r.PathValue("id"), AllVersion: all, TaskStates: true,
 	})
 	if err != nil {
@@ -274,7 +286,7 @@ func (s *Server) jobAllocs(q *request) (any, error) {
 }
 
 func (s *Server) jobEvals(q *request) (any, error) {
-	out, err := msg.EvalList.Call(q.r.Context(), s.cfg.Servers, &msg.EvalListRequest{QueryOptions: q.query, JobID: q.r.PathValue("id")})
+	out, err := msg.EvalList.Call(q.r.Context(), q.servers(), &msg.EvalListRequest{QueryOptions: q.query, JobID: q.r.PathValue("id")})
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +295,7 @@ func (s *Server) jobEvals(q *request) (any, error) {
 }
 
 func (s *Server) jobDeployments(q *request) (any, error) {
-	out, err := msg.JobDeployments.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	out, err := msg.JobDeployments.Call(q.r.Context(), q.servers(), q.jobQuery())
 	if err != nil {
 		return nil, err
 	}
@@ -292,7 +304,7 @@ func (s *Server) jobDeployments(q *request) (any, error) {
 }
 
 func (s *Server) jobDeployment(q *request) (any, error) {
-	out, err := msg.JobDeployments.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	out, err := msg.JobDeployments.Call(q.r.Context(), q.servers(), q.jobQuery())
 	if err != nil {
 		return nil, err
 	}
@@ -304,7 +316,7 @@ func (s *Server) jobDeployment(q *request) (any, error) {
 }
 
 func (s *Server) jobSummary(q *request) (any, error) {
-	out, err := msg.JobSummary.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	out, err := msg.JobSummary.Call(q.r.Context(), q.servers(), q.jobQuery())
 	if err != nil {
 		return nil, err
 	}
@@ -322,7 +334,7 @@ func (s *Server) jobSubmission(q *request) (any, error) {
 	}
 	req := q.jobQuery()
 	req.Version = uint64(version)
-	out, err := msg.JobSubmission.Call(q.r.Context(), s.cfg.Servers, req)
+	out, err := msg.JobSubmission.Call(q.r.Context(), q.servers(), req)
 	if err != nil {
 		return nil, err
 	}
@@ -344,14 +356,14 @@ func (s *Server) evaluateJob(q *request) (any, error) {
 	if id := q.r.PathValue("id"); body.JobID != "" && body.JobID != id {
 		return nil, bad("Job ID does not match")
 	}
-	out, err := msg.JobEvaluate.Call(q.r.Context(), s.cfg.Servers, &msg.JobEvaluateRequest{
+	out, err := msg.JobEvaluate.Call(q.r.Context(), q.servers(), &msg.JobEvaluateRequest{
 		WriteOptions: q.writeOptions(), JobID: q.r.PathValue("id"), ForceReschedule: body.EvalOptions.ForceReschedule,
 	})
 	return q.registered(out, err)
 }
 
 func (s *Server) jobScaleStatus(q *request) (any, error) {
-	out, err := msg.JobScaleInfo.Call(q.r.Context(), s.cfg.Servers, q.jobQuery())
+	out, err := msg.JobScaleInfo.Call(q.r.Context(), q.servers(), q.jobQuery())
 	if err != nil {
 		return nil, err
 	}
@@ -376,7 +388,7 @@ func (s *Server) scaleJob(q *request) (any, error) {
 	if err := q.body(&body, false); err != nil {
 		return nil, err
 	}
-	out, err := msg.JobScale.Call(q.r.Context(), s.cfg.Servers, &msg.JobScaleRequest{
+	out, err := msg.JobScale.Call(q.r.Context(), q.servers(), &msg.JobScaleRequest{
 		WriteOptions: q.writeOptions(), JobID: q.r.PathValue("id"), Group: body.Target["Group"], Count: body.Count,
 		Message: body.Message, Error: body.Error, Meta: body.Meta, PolicyOverride: body.PolicyOverride,
 		EnforceIndex: body.EnforceIndex, JobModifyIndex: body.JobModifyIndex,

@@ -39,7 +39,7 @@ func (s *Server) nodeList(q *request, pool string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.NodeList.Call(q.r.Context(), s.cfg.Servers, &msg.NodeListRequest{
+	out, err := msg.NodeList.Call(q.r.Context(), q.servers(), &msg.NodeListRequest{
 		QueryOptions: q.query, Pool: pool, Resources: resources, Attributes: attributes,
 	})
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Server) nodeMeta(q *request) (any, error) {
 	if id == "" && s.cfg.Local != nil {
 		id = s.cfg.Local.NodeID()
 	}
-	out, err := msg.NodeGet.Call(q.r.Context(), s.cfg.Servers, &msg.IDQuery{QueryOptions: q.query, ID: id})
+	out, err := msg.NodeGet.Call(q.r.Context(), q.servers(), &msg.IDQuery{QueryOptions: q.query, ID: id})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (s *Server) getNode(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.NodeGet.Call(q.r.Context(), s.cfg.Servers, &msg.IDQuery{QueryOptions: q.query, ID: id})
+	out, err := msg.NodeGet.Call(q.r.Context(), q.servers(), &msg.IDQuery{QueryOptions: q.query, ID: id})
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (s *Server) nodeAllocs(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.NodeAllocs.Call(q.r.Context(), s.cfg.Servers, &msg.IDQuery{QueryOptions: q.query, ID: id})
+	out, err := msg.NodeAllocs.Call(q.r.Context(), q.servers(), &msg.IDQuery{QueryOptions: q.query, ID: id})
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (s *Server) nodeEligibility(q *request) (any, error) {
 	if body.NodeID != "" && body.NodeID != id {
 		return nil, bad("Node ID does not match")
 	}
-	out, err := msg.NodeEligibility.Call(q.r.Context(), s.cfg.Servers, &msg.NodeEligibilityRequest{
+	out, err := msg.NodeEligibility.Call(q.r.Context(), q.servers(), &msg.NodeEligibilityRequest{
 		WriteOptions: q.writeOptions(), NodeID: id, Eligibility: body.Eligibility,
 	})
 	return q.nodeWritten(out, err)
@@ -153,7 +153,7 @@ func (s *Server) purgeNode(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.NodePurge.Call(q.r.Context(), s.cfg.Servers, &msg.NodeWriteRequest{WriteOptions: q.writeOptions(), NodeID: id})
+	out, err := msg.NodePurge.Call(q.r.Context(), q.servers(), &msg.NodeWriteRequest{WriteOptions: q.writeOptions(), NodeID: id})
 	return q.nodeWritten(out, err)
 }
 
@@ -162,12 +162,12 @@ func (s *Server) evaluateNode(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := msg.NodeEvaluate.Call(q.r.Context(), s.cfg.Servers, &msg.NodeWriteRequest{WriteOptions: q.writeOptions(), NodeID: id})
+	out, err := msg.NodeEvaluate.Call(q.r.Context(), q.servers(), &msg.NodeWriteRequest{WriteOptions: q.writeOptions(), NodeID: id})
 	return q.nodeWritten(out, err)
 }
 
 func (s *Server) nodePools(q *request) (any, error) {
-	out, err := msg.NodePools.Call(q.r.Context(), s.cfg.Servers, &msg.StatusRequest{QueryOptions: q.query})
+	out, err := msg.NodePools.Call(q.r.Context(), q.servers(), &msg.StatusRequest{QueryOptions: q.query})
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (s *Server) nodePools(q *request) (any, error) {
 }
 
 func (s *Server) nodePool(q *request) (any, error) {
-	out, err := msg.NodePools.Call(q.r.Context(), s.cfg.Servers, &msg.StatusRequest{QueryOptions: q.query})
+	out, err := msg.NodePools.Call(q.r.Context(), q.servers(), &msg.StatusRequest{QueryOptions: q.query})
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (s *Server) nodePool(q *request) (any, error) {
 }
 
 func (s *Server) namespaces(q *request) (any, error) {
-	out, err := msg.Namespaces.Call(q.r.Context(), s.cfg.Servers, &msg.StatusRequest{QueryOptions: q.query})
+	out, err := msg.Namespaces.Call(q.r.Context(), q.servers(), &msg.StatusRequest{QueryOptions: q.query})
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (s *Server) namespaces(q *request) (any, error) {
 }
 
 func (s *Server) namespace(q *request) (any, error) {
-	out, err := msg.Namespaces.Call(q.r.Context(), s.cfg.Servers, &msg.StatusRequest{QueryOptions: q.query})
+	out, err := msg.Namespaces.Call(q.r.Context(), q.servers(), &msg.StatusRequest{QueryOptions: q.query})
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (s *Server) operatorRoutes() []Route {
 func (q *request) status() *msg.StatusRequest { return &msg.StatusRequest{QueryOptions: q.query} }
 
 func (s *Server) raftConfiguration(q *request) (any, error) {
-	out, err := msg.RaftConfiguration.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.RaftConfiguration.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (s *Server) raftConfiguration(q *request) (any, error) {
 }
 
 func (s *Server) stateHash(q *request) (any, error) {
-	out, err := msg.StateHash.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.StateHash.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}
@@ -73,18 +73,18 @@ func (s *Server) removePeer(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = msg.RaftRemovePeer.Call(q.r.Context(), s.cfg.Servers, req)
+	_, err = msg.RaftRemovePeer.Call(q.r.Context(), q.servers(), req)
 	return nil, err
 }
 
 func (s *Server) transferLeadership(q *request) (any, error) {
 	req := &msg.RaftPeerRequest{WriteOptions: q.writeOptions(), ID: q.param("id"), Address: q.param("address")}
-	_, err := msg.RaftTransfer.Call(q.r.Context(), s.cfg.Servers, req)
+	_, err := msg.RaftTransfer.Call(q.r.Context(), q.servers(), req)
 	return struct{}{}, err
 }
 
 func (s *Server) schedulerConfig(q *request) (any, error) {
-	out, err := msg.SchedulerGet.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.SchedulerGet.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (s *Server) schedulerConfig(q *request) (any, error) {
 }
 
 func (s *Server) brake(q *request) (any, error) {
-	out, err := msg.BrakeGet.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.BrakeGet.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (s *Server) brake(q *request) (any, error) {
 }
 
 func (s *Server) releaseBrake(q *request) (any, error) {
-	out, err := msg.BrakeRelease.Call(q.r.Context(), s.cfg.Servers, &msg.BrakeReleaseRequest{WriteOptions: q.writeOptions()})
+	out, err := msg.BrakeRelease.Call(q.r.Context(), q.servers(), &msg.BrakeReleaseRequest{WriteOptions: q.writeOptions()})
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (s *Server) setSchedulerConfig(q *request) (any, error) {
 	if cas {
 		conf.ModifyIndex = index
 	}
-	out, err := msg.SchedulerSet.Call(q.r.Context(), s.cfg.Servers, &msg.SchedulerConfigRequest{WriteOptions: q.writeOptions(), Config: conf, CAS: cas})
+	out, err := msg.SchedulerSet.Call(q.r.Context(), q.servers(), &msg.SchedulerConfigRequest{WriteOptions: q.writeOptions(), Config: conf, CAS: cas})
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ type autopilotBody struct {
 }
 
 func (s *Server) autopilotConfig(q *request) (any, error) {
-	out, err := msg.AutopilotGet.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.AutopilotGet.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +207,7 @@ func (s *Server) setAutopilotConfig(q *request) (any, error) {
 		}
 		*into = d
 	}
-	out, err := msg.AutopilotSet.Call(q.r.Context(), s.cfg.Servers, &msg.AutopilotConfigRequest{WriteOptions: q.writeOptions(), Config: conf, CAS: cas})
+	out, err := msg.AutopilotSet.Call(q.r.Context(), q.servers(), &msg.AutopilotConfigRequest{WriteOptions: q.writeOptions(), Config: conf, CAS: cas})
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (s *Server) setAutopilotConfig(q *request) (any, error) {
 }
 
 func (s *Server) autopilotHealth(q *request) (any, error) {
-	out, err := msg.AutopilotHealth.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.AutopilotHealth.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +256,7 @@ func (s *Server) saveSnapshot(q *request) (any, error) {
 	if q.query.Stale {
 		ctx = rpc.AllowStale(ctx)
 	}
-	st, err := msg.SnapshotSave.Open(ctx, s.cfg.Servers)
+	st, err := msg.SnapshotSave.Open(ctx, q.servers())
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +313,7 @@ func spoolChunks(w io.Writer, recv func() (*msg.Chunk, error)) (size int64, err 
 func (s *Server) restoreSnapshot(q *request) (any, error) {
 	ctx, cancel := context.WithCancel(q.r.Context())
 	defer cancel()
-	st, err := msg.SnapshotRestore.Open(ctx, s.cfg.Servers)
+	st, err := msg.SnapshotRestore.Open(ctx, q.servers())
 	if err != nil {
 		return nil, err
 	}
@@ -347,11 +347,11 @@ func (s *Server) restoreSnapshot(q *request) (any, error) {
 }
 
 func (s *Server) systemGC(q *request) (any, error) {
-	_, err := msg.SystemGC.Call(q.r.Context(), s.cfg.Servers, &msg.SystemGCRequest{WriteOptions: q.writeOptions()})
+	_, err := msg.SystemGC.Call(q.r.Context(), q.servers(), &msg.SystemGCRequest{WriteOptions: q.writeOptions()})
 	return nil, err
 }
 
 func (s *Server) reconcileSummaries(q *request) (any, error) {
-	_, err := msg.SystemReconcile.Call(q.r.Context(), s.cfg.Servers, &msg.SystemGCRequest{WriteOptions: q.writeOptions()})
+	_, err := msg.SystemReconcile.Call(q.r.Context(), q.servers(), &msg.SystemGCRequest{WriteOptions: q.writeOptions()})
 	return nil, err
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
 )
@@ -34,8 +36,10 @@ func (q *request) run(h Handler) (any, error) {
 	if err := q.parseQuery(); err != nil {
 		return nil, asBadRequest(err)
 	}
-	if region := q.query.Region; region != "" && region != q.s.cfg.Region {
-		return nil, model.Errorf(model.CodeInternal, "No path to region")
+	if q.route.Here && q.foreign() {
+		if err := q.knownRegion(); err != nil {
+			return nil, err
+		}
 	}
 	return h(q)
 }
@@ -121,11 +125,14 @@ func (q *request) parseQuery() error {
 	return nil
 }
 
+// writeOptions go with a write. One for another region always has a request id:
+// its servers are tried one after the other, and none applies it again.
 func (q *request) writeOptions() msg.WriteOptions {
-	return msg.WriteOptions{
-		Region: q.query.Region, Namespace: q.query.Namespace, AuthToken: q.query.AuthToken,
-		RequestID: q.param("idempotency_token"),
+	id := q.param("idempotency_token")
+	if id == "" && q.foreign() {
+		id = uuid.NewString()
 	}
+	return msg.WriteOptions{Region: q.query.Region, Namespace: q.query.Namespace, AuthToken: q.query.AuthToken, RequestID: id}
 }
 
 // body decodes the request's JSON into v. Empty is an error unless optional.

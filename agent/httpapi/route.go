@@ -18,6 +18,8 @@ type Route struct {
 	// FaultStatus answers invalid and conflicting writes where clients expect
 	// another status than 400 and 409 (jobs: 500).
 	FaultStatus int
+	// Here marks what this agent answers by itself, whatever the region.
+	Here bool
 	// Stream marks answers that are not one JSON body.
 	Stream bool
 }
@@ -50,6 +52,14 @@ func (r Route) with(method string, h Handler) Route {
 	}
 	r.Methods = m
 	return r
+}
+
+// here sets Here for routes.
+func here(routes ...Route) []Route {
+	for i := range routes {
+		routes[i].Here = true
+	}
+	return routes
 }
 
 // faults sets FaultStatus.
@@ -99,7 +109,7 @@ func (s *Server) table() []Route {
 	var all []Route
 	for _, part := range [][]Route{
 		s.jobRoutes(), s.allocRoutes(), s.nodeRoutes(), s.evalRoutes(), s.clientRoutes(), s.agentRoutes(),
-		s.operatorRoutes(), s.statusRoutes(), s.absentRoutes(),
+		s.operatorRoutes(), s.keyringRoutes(), s.statusRoutes(), s.absentRoutes(),
 	} {
 		all = append(all, part...)
 	}

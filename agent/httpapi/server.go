@@ -22,6 +22,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/steppe-project/steppe/agent/httpapi/conns"
 	"github.com/steppe-project/steppe/agent/rpc"
 )
 
@@ -121,12 +122,11 @@ func (s *Server) headers(next http.Handler) http.Handler {
 
 // Run serves l until ctx ends; open requests then get ShutdownGrace.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	conns := newConnTable(s.cfg.MaxConnsPerIP)
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	srv := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: ReadHeaderTimeout, IdleTimeout: IdleTimeout,
-		MaxHeaderBytes: MaxHeaderBytes, ConnState: conns.observe, TLSConfig: s.cfg.TLS,
+		MaxHeaderBytes: MaxHeaderBytes, ConnState: conns.New(s.cfg.MaxConnsPerIP).Observe, TLSConfig: s.cfg.TLS,
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}

@@ -28,7 +28,7 @@ func (s *Server) statusRoutes() []Route {
 }
 
 func (s *Server) leader(q *request) (any, error) {
-	out, err := msg.StatusLeader.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.StatusLeader.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (s *Server) leader(q *request) (any, error) {
 }
 
 func (s *Server) peers(q *request) (any, error) {
-	out, err := msg.StatusPeers.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.StatusPeers.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *Server) peers(q *request) (any, error) {
 }
 
 func (s *Server) regions(q *request) (any, error) {
-	out, err := msg.StatusRegions.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.StatusRegions.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (s *Server) search(q *request) (any, error) {
 	if err := q.body(&body, false); err != nil {
 		return nil, err
 	}
-	out, err := msg.Search.Call(q.r.Context(), s.cfg.Servers, &msg.SearchRequest{QueryOptions: q.query, Text: body.Prefix, Context: body.Context})
+	out, err := msg.Search.Call(q.r.Context(), q.servers(), &msg.SearchRequest{QueryOptions: q.query, Text: body.Prefix, Context: body.Context})
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (s *Server) fuzzySearch(q *request) (any, error) {
 	if err := q.body(&body, false); err != nil {
 		return nil, err
 	}
-	out, err := msg.Search.Call(q.r.Context(), s.cfg.Servers, &msg.SearchRequest{QueryOptions: q.query, Text: body.Text, Context: body.Context, Fuzzy: true})
+	out, err := msg.Search.Call(q.r.Context(), q.servers(), &msg.SearchRequest{QueryOptions: q.query, Text: body.Text, Context: body.Context, Fuzzy: true})
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *Server) events(q *request) (any, error) {
 	}
 	ctx, cancel := context.WithCancel(q.r.Context())
 	defer cancel()
-	st, err := msg.EventStream.Open(ctx, s.cfg.Servers)
+	st, err := msg.EventStream.Open(ctx, q.servers())
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (s *Server) events(q *request) (any, error) {
 
 // jwks is the public part of the signing keys, as RFC 8037 has ed25519 keys.
 func (s *Server) jwks(q *request) (any, error) {
-	out, err := msg.SigningKeys.Call(q.r.Context(), s.cfg.Servers, q.status())
+	out, err := msg.SigningKeys.Call(q.r.Context(), q.servers(), q.status())
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/steppe-project/steppe/agent/rpc/port"
 )
 
 // BenchmarkCall measures calls with 1 KB requests, 64 at a time.
@@ -32,10 +34,10 @@ func BenchmarkCall(b *testing.B) {
 }
 
 func benchAgent(b *testing.B, encrypted bool) (string, *Pool) {
-	sec := Plaintext()
+	sec := port.Plaintext()
 	if encrypted {
 		var err error
-		if sec, err = FromKey(testKey, "a"); err != nil {
+		if sec, err = port.FromKey(testKey, "a", ""); err != nil {
 			b.Fatal(err)
 		}
 	}

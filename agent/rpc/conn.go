@@ -1,9 +1,7 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +15,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -53,10 +52,7 @@ func newConn(addr string, tunnel bool, dial func(context.Context) (net.Conn, err
 			if err != nil {
 				return nil, err
 			}
-			if _, encrypted := nc.(*tls.Conn); !encrypted {
-				nc = &plainConn{Conn: nc, refused: c.noteDial}
-			}
-			return nc, nil
+			return port.WatchRefusal(nc, c.noteDial), nil
 		}),
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodecV2(codec{}),
@@ -65,7 +61,7 @@ func newConn(addr string, tunnel bool, dial func(context.Context) (net.Conn, err
 		),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-			MinConnectTimeout: dialTimeout,
+			MinConnectTimeout: port.DialTimeout,
 		}),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableHealthCheck(),
@@ -99,34 +95,6 @@ func (c *conn) lastDial() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.dialErr
-}
-
-// plainConn looks out for an encrypting agent's refusal, which gRPC would keep to
-// itself.
-type plainConn struct {
-	net.Conn
-	refused func(error)
-	seen    []byte // what came first
-	done    bool   // known to be a refusal, or not
-}
-
-// Read implements net.Conn.
-func (c *plainConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if !c.done {
-		c.seen = append(c.seen, p[:n]...)
-		switch {
-		case bytes.HasPrefix(c.seen, plainRefusal):
-			c.refused(errors.New(plainRefusalWords))
-			c.done = true
-		case !bytes.HasPrefix(plainRefusal, c.seen):
-			c.done = true
-		}
-		if c.done {
-			c.seen = nil
-		}
-	}
-	return n, err
 }
 
 // ready waits until the connection stands, so that a call that fails here is

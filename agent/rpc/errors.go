@@ -21,12 +21,19 @@ const codeKey = "steppe-code"
 // codeNotHere is how a server says that it holds no tunnel to a node.
 const codeNotHere = "not_here"
 
+// codeWrongRegion is how a server says that it is of another region than the
+// call is for.
+const codeWrongRegion = "wrong_region"
+
 // ErrNotSent marks (errors.Is) a failure that happened before a request left
 // this process: it provably was not applied.
 var ErrNotSent = errors.New("request was not sent")
 
 // errNotHere is the answer of a server without a tunnel to the asked node.
 var errNotHere = errors.New("node is not connected to this server")
+
+// errWrongRegion is the answer of a server that a call for another region came to.
+var errWrongRegion = &notSent{cause: model.Errorf(model.CodeUnavailable, "the server there is of another region")}
 
 // errNoLeader is the answer while nobody leads.
 var errNoLeader = &notSent{cause: model.Errorf(model.CodeUnavailable, "no cluster leader: an election is under way or most servers are unreachable")}
@@ -55,6 +62,8 @@ func toStatus(err error) (metadata.MD, error) {
 		return nil, nil
 	case errors.Is(err, errNotHere):
 		return metadata.Pairs(codeKey, codeNotHere), status.Error(codes.NotFound, err.Error())
+	case errors.Is(err, error(errWrongRegion)):
+		return metadata.Pairs(codeKey, codeWrongRegion), status.Error(codes.Unavailable, err.Error())
 	case isPlain(err, context.Canceled):
 		return nil, status.Error(codes.Canceled, "canceled")
 	case isPlain(err, context.DeadlineExceeded):
@@ -102,8 +111,11 @@ func fromStatus(ctx context.Context, err error, trailer metadata.MD) error {
 	}
 	st := status.Convert(err)
 	if v := trailer.Get(codeKey); len(v) > 0 {
-		if v[0] == codeNotHere {
+		switch v[0] {
+		case codeNotHere:
 			return errNotHere
+		case codeWrongRegion:
+			return errWrongRegion
 		}
 		return model.Errorf(model.Code(v[0]), "%s", st.Message())
 	}

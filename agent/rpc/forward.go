@@ -85,7 +85,7 @@ func mayRepeat(spec Spec, err error) bool {
 func (s *Server) atLeader(
 	ctx context.Context, spec Spec, addr string, changed <-chan struct{}, do func(context.Context, *conn) error,
 ) error {
-	c, err := s.cfg.Pool.conn(addr)
+	c, err := s.cfg.Pool.conn(place{addr: addr})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -191,18 +192,18 @@ func TestAnyServerMovesOn(t *testing.T) {
 }
 
 func TestStrangersAreToldWhy(t *testing.T) {
-	plain := startAgent(t, "plain", Plaintext())
+	plain := startAgent(t, "plain", port.Plaintext())
 	secure := startAgent(t, "secure", fromKey(t, testKey, "s"))
-	otherKey := fromKey(t, make([]byte, KeyBytes), "o")
+	otherKey := fromKey(t, make([]byte, port.KeyBytes), "o")
 	tests := []struct {
 		name string
-		sec  *Security
+		sec  *port.Security
 		to   *agent
 		err  string // for the caller
 		log  string // at the agent called
 	}{
 		{"another key", otherKey, secure, "belongs to another cluster: its encrypt key differs", "bad certificate"},
-		{"no key", Plaintext(), secure, "this cluster encrypts: the agent needs the cluster's encrypt key", "it does not encrypt: this cluster does"},
+		{"no key", port.Plaintext(), secure, "this cluster encrypts: the agent needs the cluster's encrypt key", "it does not encrypt: this cluster does"},
 		{"key too many", otherKey, plain, "does not encrypt: it has no encrypt key or tls certificates, this one has", "it encrypts and this agent does not"},
 	}
 	for _, tt := range tests {
@@ -223,7 +224,7 @@ func TestStrangersAreToldWhy(t *testing.T) {
 }
 
 func TestKeyRotationKeepsPeers(t *testing.T) {
-	newKey := make([]byte, KeyBytes)
+	newKey := make([]byte, port.KeyBytes)
 	sec := fromKey(t, testKey, "a")
 	a := startAgent(t, "a", sec)
 	call := func(key []byte) error {
@@ -253,7 +254,7 @@ func TestKeyRotationKeepsPeers(t *testing.T) {
 }
 
 func TestRaftSharesThePort(t *testing.T) {
-	for name, sec := range map[string]*Security{"plain": Plaintext(), "encrypted": fromKey(t, testKey, "a")} {
+	for name, sec := range map[string]*port.Security{"plain": port.Plaintext(), "encrypted": fromKey(t, testKey, "a")} {
 		t.Run(name, func(t *testing.T) {
 			a := startAgent(t, "a", sec)
 			var wg sync.WaitGroup
@@ -293,7 +294,7 @@ func TestRaftSharesThePort(t *testing.T) {
 }
 
 func TestConnectionLimits(t *testing.T) {
-	a := startAgent(t, "a", Plaintext(), func(c *ListenerConfig) { c.MaxConns, c.MaxConnsPerIP = 3, 2 })
+	a := startAgent(t, "a", port.Plaintext(), func(c *port.ListenerConfig) { c.MaxConns, c.MaxConnsPerIP = 3, 2 })
 	dial := func() net.Conn {
 		c, err := net.Dial("tcp", a.addr)
 		if err != nil {

@@ -23,6 +23,12 @@ func (c inproc) Invoke(ctx context.Context, spec Spec, req Message, resp func() 
 	if h.unary == nil {
 		return nil, unknownMethod(spec.Name)
 	}
+	if there, way, err := c.srv.elsewhere(ctx); way != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return way.Invoke(there, spec, req, resp)
+	}
 	if !c.srv.mustForward(h.spec, stale(req)) {
 		out, err := h.unary(ctx, req)
 		return out, asModel(err)
@@ -45,6 +51,12 @@ func (c inproc) Open(ctx context.Context, spec Spec) (Wire, error) {
 	}
 	if h.stream == nil {
 		return nil, unknownMethod(spec.Name)
+	}
+	if there, way, err := c.srv.elsewhere(ctx); way != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return way.Open(there, spec)
 	}
 	here := func() (Wire, error) { return c.srv.openPipe(ctx, h), nil }
 	if !c.srv.mustForward(h.spec, allowsStale(ctx)) {

@@ -12,34 +12,11 @@ const (
 	// maxHeaderBytes bounds a header block: an error text, percent-encoded.
 	maxHeaderBytes = 256 << 10
 
-	// DefaultMaxConns bounds the inbound connections of one agent: a server of a
-	// fleet of ten thousand with room for its share of the nodes.
-	DefaultMaxConns = 20_000
-	// DefaultMaxConnsPerIP bounds one address, so that one machine cannot use up
-	// the whole of DefaultMaxConns.
-	DefaultMaxConnsPerIP = 5_000
-	// helloTimeout bounds the time from accept to first byte and TLS handshake,
-	// so that silent connections do not pile up.
-	helloTimeout = 5 * time.Second
-	// refuseTimeout and refuseBytes bound waiting for a refused peer to hang up.
-	refuseTimeout = time.Second
-	refuseBytes   = 64 << 10
-	// acceptQueue is how many greeted connections wait for their server.
-	acceptQueue = 128
-
 	// maxStreamsPerConn bounds concurrent calls of one connection. Blocking
 	// queries of a follower's clients all share its connection to the leader.
 	maxStreamsPerConn = 100_000
-	// dialTimeout bounds connecting to one address.
-	dialTimeout = 3 * time.Second
 	// readyTimeout bounds waiting for a connection before a call moves on.
 	readyTimeout = 3 * time.Second
-	// probeInterval and probeCount are TCP keep-alive: a vanished machine is
-	// noticed after probeInterval*(probeCount+1), three seconds.
-	probeInterval = time.Second
-	probeCount    = 2
-	// unackedTimeout ends a connection whose sent data nobody acknowledges.
-	unackedTimeout = 3 * time.Second
 	// pingInterval and pingTimeout are HTTP/2 keep-alive, which also notices a
 	// stopped process. gRPC allows clients no shorter interval than 10 s.
 	pingInterval = 10 * time.Second

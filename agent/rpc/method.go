@@ -46,6 +46,25 @@ type Spec struct {
 	// Idempotent methods may be sent again when the first attempt's fate is
 	// unknown. LeaderOrStale methods are always idempotent.
 	Idempotent bool
+	// Keyed methods are applied once however often a request is sent that has a
+	// key (KeyedRequest).
+	Keyed bool
+	// Inside methods are for agents of the server's own region only.
+	Inside bool
+}
+
+// KeyedRequest is implemented by requests of Keyed methods.
+type KeyedRequest interface {
+	// RequestKey names the request among all; "" when it has no name.
+	RequestKey() string
+}
+
+// of returns the spec for one request: a keyed one may be sent again.
+func (s Spec) of(req Message) Spec {
+	if k, ok := req.(KeyedRequest); s.Keyed && ok && k.RequestKey() != "" {
+		s.Idempotent = true
+	}
+	return s
 }
 
 // retriable reports whether the call may be repeated with unknown outcome.
@@ -56,6 +75,8 @@ type Method[Req, Resp any] struct {
 	Name       string
 	Forward    Forward
 	Idempotent bool
+	Keyed      bool
+	Inside     bool
 }
 
 // Spec returns the method without its types.
@@ -78,10 +99,13 @@ func (m Method[Req, Resp]) Call(ctx context.Context, c Caller, req *Req) (*Resp,
 type StreamMethod[In, Out any] struct {
 	Name    string
 	Forward Forward
+	Inside  bool
 }
 
 // Spec returns the method without its types.
-func (m StreamMethod[In, Out]) Spec() Spec { return Spec{Name: m.Name, Forward: m.Forward} }
+func (m StreamMethod[In, Out]) Spec() Spec {
+	return Spec{Name: m.Name, Forward: m.Forward, Inside: m.Inside}
+}
 
 // Open starts the stream. Cancelling ctx ends it; the caller must cancel ctx or
 // call Close when done.

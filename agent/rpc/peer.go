@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+
+	"github.com/steppe-project/steppe/agent/rpc/authority"
 )
 
 // Peer is who sent a request.
@@ -20,6 +22,9 @@ type Peer struct {
 	// certificate of any name: it identifies honest agents, it does not
 	// authorize.
 	Name string
+	// Region is that of the agent, as its certificate says; "" without encryption,
+	// with an operator's certificates, or for an agent of an earlier version.
+	Region string
 }
 
 type peerCtx struct{}
@@ -45,25 +50,24 @@ func peerOf(ctx context.Context) Peer {
 	}
 	out := Peer{Addr: p.Addr.String()}
 	if info, ok := p.AuthInfo.(connInfo); ok {
-		out.Name = info.name
+		out.Name, out.Region = info.name, info.region
 	}
 	return out
 }
 
 // connInfo is what the connection's own handshake found out.
-type connInfo struct{ name string }
+type connInfo struct{ name, region string }
 
 // AuthType implements credentials.AuthInfo.
 func (connInfo) AuthType() string { return "steppe" }
 
-// connCredentials tells gRPC that connections come ready: the Listener and the
-// Security's dialer did encryption and authentication before.
+// connCredentials tells gRPC that connections come ready: package port did encryption and authentication before.
 type connCredentials struct{}
 
 func infoOf(c net.Conn) connInfo {
 	if t, ok := c.(*tls.Conn); ok {
 		if certs := t.ConnectionState().PeerCertificates; len(certs) > 0 {
-			return connInfo{name: certs[0].Subject.CommonName}
+			return connInfo{name: certs[0].Subject.CommonName, region: authority.RegionOf(certs[0])}
 		}
 	}
 	return connInfo{}

@@ -11,23 +11,28 @@ import (
 
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
 // Pool holds one connection per address, made when first used and shared by all
 // calls.
 type Pool struct {
-	security *Security
+	security *port.Security
 	logger   *slog.Logger
 
 	mu     sync.Mutex
-	conns  map[string]*conn
+	conns  map[place]*conn
 	closed bool
 }
 
+// place is where a connection goes: an address, and the region that whoever is
+// there must belong to, "" for the agent's own.
+type place struct{ addr, region string }
+
 // NewPool makes an empty pool that dials through security.
-func NewPool(security *Security, logger *slog.Logger) *Pool {
-	return &Pool{security: security, logger: logger, conns: make(map[string]*conn)}
+func NewPool(security *port.Security, logger *slog.Logger) *Pool {
+	return &Pool{security: security, logger: logger, conns: make(map[place]*conn)}
 }
 
 // Close ends all connections; calls in flight fail.
@@ -35,9 +40,9 @@ func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	for addr, c := range p.conns {
+	for at, c := range p.conns {
 		c.close()
-		delete(p.conns, addr)
+		delete(p.conns, at)
 	}
 }
 
@@ -52,7 +57,7 @@ type pooled struct {
 
 // Invoke implements Caller.
 func (c pooled) Invoke(ctx context.Context, spec Spec, req Message, resp func() Message) (Message, error) {
-	cn, err := c.pool.conn(c.addr)
+	cn, err := c.pool.conn(place{addr: c.addr})
 	if err != nil {
 		return nil, err
 	}
@@ -61,17 +66,17 @@ func (c pooled) Invoke(ctx context.Context, spec Spec, req Message, resp func() 
 
 // Open implements Caller.
 func (c pooled) Open(ctx context.Context, spec Spec) (Wire, error) {
-	cn, err := c.pool.conn(c.addr)
+	cn, err := c.pool.conn(place{addr: c.addr})
 	if err != nil {
 		return nil, err
 	}
 	return cn.Open(ctx, spec)
 }
 
-func (p *Pool) conn(addr string) (*conn, error) {
+func (p *Pool) conn(at place) (*conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c, ok := p.conns[addr]; ok {
+	if c, ok := p.conns[at]; ok {
 		return c, nil
 	}
 	if p.closed {
@@ -80,11 +85,11 @@ func (p *Pool) conn(addr string) (*conn, error) {
 	if !p.makeRoom() {
 		return nil, &notSent{cause: model.Errorf(model.CodeUnavailable, "%d connections to other agents are in use, no more are opened", maxPoolConns)}
 	}
-	c, err := newConn(addr, false, func(ctx context.Context) (net.Conn, error) { return p.security.dial(ctx, addr, 0) })
+	c, err := newConn(at.addr, false, func(ctx context.Context) (net.Conn, error) { return p.security.Dial(ctx, at.addr, at.region) })
 	if err != nil {
 		return nil, &notSent{cause: model.Errorf(model.CodeInvalid, "%w", err)}
 	}
-	p.conns[addr] = c
+	p.conns[at] = c
 	return c, nil
 }
 
@@ -94,10 +99,10 @@ func (p *Pool) makeRoom() bool {
 	if len(p.conns) < maxPoolConns {
 		return true
 	}
-	for addr, c := range p.conns {
+	for at, c := range p.conns {
 		if st := c.cc.GetState(); st == connectivity.Idle || st == connectivity.TransientFailure {
 			c.close()
-			delete(p.conns, addr)
+			delete(p.conns, at)
 		}
 	}
 	return len(p.conns) < maxPoolConns
@@ -106,8 +111,9 @@ func (p *Pool) makeRoom() bool {
 // Servers is the way to any server of a changing list. It stays with one and
 // moves when that one cannot be reached.
 type Servers struct {
-	pool *Pool
-	list func() []string
+	pool   *Pool
+	region string // theirs; "" for the agent's own
+	list   func() []string
 
 	mu      sync.Mutex
 	current string
@@ -129,8 +135,11 @@ const (
 
 // Servers returns the way to any of the servers that list names at the time of
 // each call (rpc addresses). list must not block.
-func (p *Pool) Servers(list func() []string) *Servers {
-	return &Servers{pool: p, list: list, bad: make(map[string]badServer)}
+func (p *Pool) Servers(list func() []string) *Servers { return p.serversOf("", list) }
+
+// serversOf is Servers for those of another region.
+func (p *Pool) serversOf(region string, list func() []string) *Servers {
+	return &Servers{pool: p, region: region, list: list, bad: make(map[string]badServer)}
 }
 
 // Current is the server in use, "" before the first call.
@@ -192,7 +201,7 @@ func (s *Servers) try(spec Spec, do func(*conn) error) error {
 	err := error(&notSent{cause: model.Errorf(model.CodeUnavailable, "no servers are known")})
 	for _, addr := range s.candidates() {
 		var c *conn
-		if c, err = s.pool.conn(addr); err == nil {
+		if c, err = s.pool.conn(place{addr, s.region}); err == nil {
 			err = do(c)
 		}
 		if isNotSent(err) {
@@ -215,7 +224,7 @@ func (s *Servers) try(spec Spec, do func(*conn) error) error {
 // Invoke implements Caller.
 func (s *Servers) Invoke(ctx context.Context, spec Spec, req Message, resp func() Message) (Message, error) {
 	var out Message
-	err := s.try(spec, func(c *conn) error {
+	err := s.try(spec.of(req), func(c *conn) error {
 		var err error
 		out, err = c.Invoke(ctx, spec, req, resp)
 		return err

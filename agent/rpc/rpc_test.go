@@ -16,6 +16,7 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -106,12 +107,18 @@ type agent struct {
 	pool    *Pool
 	tunnels *Tunnels
 	log     *syncBuffer
-	lis     *Listener
+	lis     *port.Listener
 	stop    func()
 	writes  atomic.Int64
 }
 
-func startAgent(t testing.TB, name string, sec *Security, tune ...func(*ListenerConfig)) *agent {
+func startAgent(t testing.TB, name string, sec *port.Security, tune ...func(*port.ListenerConfig)) *agent {
+	t.Helper()
+	return startIn(t, name, sec, nil, tune...)
+}
+
+// startIn starts a server that knows of regions.
+func startIn(t testing.TB, name string, sec *port.Security, regions Regions, tune ...func(*port.ListenerConfig)) *agent {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -122,13 +129,13 @@ func startAgent(t testing.TB, name string, sec *Security, tune ...func(*Listener
 	logger := slog.New(slog.NewTextHandler(a.log, nil))
 	a.pool = NewPool(sec, logger)
 	a.tunnels = NewTunnels(TunnelsConfig{Logger: logger})
-	a.Server = NewServer(Config{Router: a.router, Pool: a.pool, Tunnels: a.tunnels, Logger: logger})
+	a.Server = NewServer(Config{Router: a.router, Pool: a.pool, Regions: regions, Tunnels: a.tunnels, Logger: logger})
 	a.handleTests()
-	cfg := ListenerConfig{Listener: ln, Security: sec, Logger: logger}
+	cfg := port.ListenerConfig{Listener: ln, Security: sec, Logger: logger}
 	for _, f := range tune {
 		f(&cfg)
 	}
-	a.lis = NewListener(cfg)
+	a.lis = port.NewListener(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -184,11 +191,11 @@ func (a *agent) handleTests() {
 	HandleStream(a.Server, followed, serveEcho)
 }
 
-var testKey = bytes.Repeat([]byte{7}, KeyBytes)
+var testKey = bytes.Repeat([]byte{7}, port.KeyBytes)
 
-func fromKey(t *testing.T, key []byte, id string) *Security {
+func fromKey(t *testing.T, key []byte, id string) *port.Security {
 	t.Helper()
-	s, err := FromKey(key, id)
+	s, err := port.FromKey(key, id, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,10 +210,10 @@ func testCtx(t *testing.T) context.Context {
 
 // callers are all the ways to one agent's handlers.
 func callers(t *testing.T) map[string]Caller {
-	plain := startAgent(t, "a", Plaintext())
+	plain := startAgent(t, "a", port.Plaintext())
 	secure := startAgent(t, "a", fromKey(t, testKey, "id-a"))
 	server := startAgent(t, "srv", fromKey(t, testKey, "id-s"))
-	client := startAgent(t, "a", Plaintext())
+	client := startAgent(t, "a", port.Plaintext())
 	go func() {
 		_ = ServeTunnel(testCtx(t), server.Caller(), NodeHello{NodeID: "n1"}, client.Server)
 	}()
@@ -215,7 +222,7 @@ func callers(t *testing.T) map[string]Caller {
 	other.router.servers = []string{server.addr}
 	other.router.mu.Unlock()
 	far := startAgent(t, "far", fromKey(t, testKey, "id-f"))
-	farClient := startAgent(t, "a", Plaintext())
+	farClient := startAgent(t, "a", port.Plaintext())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -240,7 +247,7 @@ func callers(t *testing.T) map[string]Caller {
 }
 
 func (a *agent) pooledPlain(t *testing.T) *Pool {
-	p := NewPool(Plaintext(), slog.Default())
+	p := NewPool(port.Plaintext(), slog.Default())
 	t.Cleanup(p.Close)
 	return p
 }
@@ -333,7 +340,7 @@ func checkStream(t *testing.T, ctx context.Context, c Caller) {
 }
 
 func TestPanicIsAnError(t *testing.T) {
-	a := startAgent(t, "a", Plaintext())
+	a := startAgent(t, "a", port.Plaintext())
 	_, err := fail.Call(testCtx(t), a.pool.At(a.addr), &note{Text: "panic"})
 	if model.CodeOf(err) != model.CodeInternal {
 		t.Fatalf("got %v", err)
@@ -344,7 +351,7 @@ func TestPanicIsAnError(t *testing.T) {
 }
 
 func TestOversizedMessage(t *testing.T) {
-	a := startAgent(t, "a", Plaintext())
+	a := startAgent(t, "a", port.Plaintext())
 	_, err := echo.Call(testCtx(t), a.pool.At(a.addr), &note{Text: strings.Repeat("x", MaxMessageBytes+1)})
 	if model.CodeOf(err) != model.CodeInvalid {
 		t.Fatalf("got %v", err)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -60,7 +61,7 @@ func (a *operator) write(name, kind string, der []byte) string {
 	return path
 }
 
-func (a *operator) issue(name string) Files {
+func (a *operator) issue(name string) port.Files {
 	k := a.newKey()
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
@@ -74,16 +75,16 @@ func (a *operator) issue(name string) Files {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return Files{
+	return port.Files{
 		CA:   filepath.Join(a.dir, "ca.pem"),
 		Cert: a.write(name+".pem", "CERTIFICATE", der),
 		Key:  a.write(name+".key", "EC PRIVATE KEY", keyDER),
 	}
 }
 
-func fromFiles(t *testing.T, f Files) *Security {
+func fromFiles(t *testing.T, f port.Files) *port.Security {
 	t.Helper()
-	s, err := FromFiles(f)
+	s, err := port.FromFiles(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,20 +93,20 @@ func fromFiles(t *testing.T, f Files) *Security {
 
 func TestOperatorCertificates(t *testing.T) {
 	ca := newOperator(t)
-	server := startAgent(t, "a", fromFiles(t, ca.issue("server.global.steppe")))
-	imposter := startAgent(t, "i", fromFiles(t, ca.issue("client.global.steppe")))
-	named := ca.issue("other.global.steppe")
-	named.ServerName = "server.global.steppe"
-	stranger := newOperator(t).issue("server.global.steppe")
+	server := startAgent(t, "a", fromFiles(t, ca.issue("server.global.nomad")))
+	imposter := startAgent(t, "i", fromFiles(t, ca.issue("client.global.nomad")))
+	named := ca.issue("other.global.nomad")
+	named.VerifyServer, named.Region = true, "global"
+	stranger := newOperator(t).issue("server.global.nomad")
 	tests := []struct {
 		name string
-		with Files
+		with port.Files
 		to   *agent
 		want string
 	}{
 		{"same authority", ca.issue("x"), server, ""},
 		{"server's name checked", named, server, ""},
-		{"a client poses as server", named, imposter, "not server.global.steppe"},
+		{"a client poses as server", named, imposter, "not server.global.nomad"},
 		{"another authority", stranger, server, "is not trusted by this agent's tls ca_file"},
 	}
 	for _, tt := range tests {
@@ -126,17 +127,17 @@ func TestBadSecurity(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, f := range map[string]Files{
+	for name, f := range map[string]port.Files{
 		"no ca":        {CA: empty + "x", Cert: good.Cert, Key: good.Key},
 		"empty ca":     {CA: empty, Cert: good.Cert, Key: good.Key},
 		"wrong key":    {CA: good.CA, Cert: good.Cert, Key: good.Cert},
 		"missing cert": {CA: good.CA, Cert: "", Key: good.Key},
 	} {
-		if _, err := FromFiles(f); model.CodeOf(err) != model.CodeInvalid {
+		if _, err := port.FromFiles(f); model.CodeOf(err) != model.CodeInvalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := FromKey([]byte("short"), "a"); model.CodeOf(err) != model.CodeInvalid {
+	if _, err := port.FromKey([]byte("short"), "a", ""); model.CodeOf(err) != model.CodeInvalid {
 		t.Errorf("short key: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -27,6 +28,8 @@ type Config struct {
 	Router Router
 	// Pool connects to other servers; required with Router.
 	Pool *Pool
+	// Regions finds other regions; nil knows none, and answers whatever is asked.
+	Regions Regions
 	// Tunnels are the nodes connected here; nil when the agent is no server.
 	Tunnels *Tunnels
 	// Logger gets broken connections and panics; required.
@@ -43,6 +46,7 @@ type Server struct {
 	Requests, Failures atomic.Uint64 // that came over the network, and those of them that failed
 	mu                 sync.RWMutex
 	handlers           map[string]*handler
+	regions            map[string]*wayTo // to those that were asked for
 }
 
 // handler is one registered method; exactly one of unary and stream is set.
@@ -55,7 +59,7 @@ type handler struct {
 
 // NewServer makes a server without handlers.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, handlers: make(map[string]*handler)}
+	s := &Server{cfg: cfg, handlers: make(map[string]*handler), regions: make(map[string]*wayTo)}
 	s.base, s.end = context.WithCancel(context.Background())
 	Handle(s, Ping, func(context.Context, *Nothing) (*Nothing, error) { return new(Nothing), nil })
 	if cfg.Tunnels != nil {
@@ -127,7 +131,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, opts []grpc.ServerO
 		grpc.MaxSendMsgSize(MaxMessageBytes),
 		grpc.MaxConcurrentStreams(maxStreamsPerConn),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
-		grpc.ConnectionTimeout(helloTimeout),
+		grpc.ConnectionTimeout(port.HelloTimeout),
 		grpc.WaitForHandlers(true),
 		grpc.Creds(connCredentials{}),
 	)...)
@@ -180,6 +184,9 @@ func (s *Server) dispatch(st grpc.ServerStream) (err error) {
 	}()
 	name := strings.TrimPrefix(path, methodPrefix)
 	md, _ := metadata.FromIncomingContext(st.Context())
+	if done, err := s.border(st, name, md); done || err != nil {
+		return err
+	}
 	if node := md.Get(nodeKey); len(node) > 0 {
 		return s.passToNode(st, node[0], name)
 	}

@@ -19,7 +19,7 @@ import (
 // tunnelMethod carries a byte stream from a client agent to a server. The first
 // message up says who it is, the first one down accepts; all others are bytes of
 // a gRPC connection on which the server is the client.
-var tunnelMethod = StreamMethod[tunnelFrame, tunnelFrame]{Name: "Agent.Tunnel"}
+var tunnelMethod = StreamMethod[tunnelFrame, tunnelFrame]{Name: "Agent.Tunnel", Inside: true}
 
 // tunnelFrame is one message of a tunnel: an array of node id, secret, data.
 type tunnelFrame struct {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -25,7 +26,7 @@ func openTunnel(t *testing.T, c Caller, hello NodeHello, srv *Server) (end func(
 }
 
 func TestTunnelRegistry(t *testing.T) {
-	server := startAgent(t, "srv", Plaintext())
+	server := startAgent(t, "srv", port.Plaintext())
 	var mu sync.Mutex
 	var heard []string
 	server.tunnels.cfg.OnChange = func(id string, up bool) {
@@ -40,7 +41,7 @@ func TestTunnelRegistry(t *testing.T) {
 		return nil
 	}
 	server.tunnels.cfg.Max = 3
-	client := startAgent(t, "cl", Plaintext())
+	client := startAgent(t, "cl", port.Plaintext())
 	to := client.pool.At(server.addr)
 	hello := NodeHello{NodeID: "n1", Secret: "s3cret"}
 
@@ -89,7 +90,7 @@ func TestTunnelRegistry(t *testing.T) {
 // TestSlowReaderHoldsItsStreamOnly: one stream through a tunnel that nobody
 // reads must not hold up the others, nor fill memory.
 func TestSlowReaderHoldsItsStreamOnly(t *testing.T) {
-	server, client := startAgent(t, "srv", Plaintext()), startAgent(t, "cl", Plaintext())
+	server, client := startAgent(t, "srv", port.Plaintext()), startAgent(t, "cl", port.Plaintext())
 	flood := StreamMethod[note, note]{Name: "Test.Flood"}
 	var mu sync.Mutex
 	sent := 0
@@ -136,7 +137,7 @@ func TestSlowReaderHoldsItsStreamOnly(t *testing.T) {
 }
 
 func TestTunnelEndsWithItsServer(t *testing.T) {
-	server, client := startAgent(t, "srv", Plaintext()), startAgent(t, "cl", Plaintext())
+	server, client := startAgent(t, "srv", port.Plaintext()), startAgent(t, "cl", port.Plaintext())
 	done := make(chan error, 1)
 	go func() {
 		done <- ServeTunnel(testCtx(t), client.pool.At(server.addr), NodeHello{NodeID: "n1"}, client.Server)
@@ -159,10 +160,10 @@ func TestTunnelEndsWithItsServer(t *testing.T) {
 }
 
 func TestAttachedNode(t *testing.T) {
-	server, client := startAgent(t, "srv", Plaintext()), NewServer(Config{Logger: slog.Default()})
+	server, client := startAgent(t, "srv", port.Plaintext()), NewServer(Config{Logger: slog.Default()})
 	Handle(client, echo, func(_ context.Context, n *note) (*note, error) { return n, nil })
 	detach := server.tunnels.Attach("n1", client)
-	other := startAgent(t, "other", Plaintext())
+	other := startAgent(t, "other", port.Plaintext())
 	other.router.servers = []string{server.addr}
 	for _, c := range []Caller{server.Node("n1"), other.Node("n1")} {
 		if out, err := echo.Call(testCtx(t), c, &note{Text: "x"}); err != nil || out.Text != "x" {

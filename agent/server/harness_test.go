@@ -19,6 +19,7 @@ import (
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/agent/server"
 	"github.com/steppe-project/steppe/agent/server/ident"
 	"github.com/steppe-project/steppe/fsm"
@@ -139,14 +140,14 @@ func launch(t testing.TB, r *region, cfg server.Config) *cluster {
 		t.Fatal(err)
 	}
 	c := &cluster{t: t, id: ident.New(), addr: ln.Addr().String(), store: state.New(), region: r}
-	listener := rpc.NewListener(rpc.ListenerConfig{Listener: ln, Security: rpc.Plaintext(), Logger: log})
+	listener := port.NewListener(port.ListenerConfig{Listener: ln, Security: port.Plaintext(), Logger: log})
 	c.host, err = consensus.Open(consensus.Config{
 		ID: c.id, Addr: c.addr, Dir: t.TempDir(), Streams: listener.Raft(), Machine: fsm.New(c.store), Logger: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := rpc.NewPool(rpc.Plaintext(), log)
+	pool := rpc.NewPool(port.Plaintext(), log)
 	tunnels := rpc.NewTunnels(rpc.TunnelsConfig{Authorize: server.AuthorizeTunnel(c.store), Logger: log})
 	c.rpc = rpc.NewServer(rpc.Config{Router: router{c}, Pool: pool, Tunnels: tunnels, Logger: log})
 	c.call = c.rpc.Caller()

@@ -109,6 +109,18 @@ func (s *Server) Nudge() {
 	}
 }
 
+// reach is the way to an agent of the region: to a server's port, or through the
+// tunnel of a client.
+func (s *Server) reach(m gossip.Member) rpc.Caller {
+	switch {
+	case m.ID == s.cfg.ID:
+		return s.deps.RPC.Caller()
+	case m.Meta.Server && s.deps.Pool != nil:
+		return s.deps.Pool.At(m.Meta.RPCAddr)
+	}
+	return s.deps.RPC.Node(m.ID)
+}
+
 // AuthorizeTunnel is the check of who opens a tunnel: a node that is in the
 // state, with its secret. Use it in rpc.TunnelsConfig.
 func AuthorizeTunnel(store *state.Store) func(context.Context, rpc.NodeHello) error {

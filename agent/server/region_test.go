@@ -12,6 +12,7 @@ import (
 
 	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/agent/server"
 	"github.com/steppe-project/steppe/model"
 )
@@ -89,7 +90,7 @@ func TestRouteToNode(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	pool := rpc.NewPool(rpc.Plaintext(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	pool := rpc.NewPool(port.Plaintext(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	defer pool.Close()
 	go func() {
 		ended <- rpc.ServeTunnel(ctx, pool.At(holder.addr), rpc.NodeHello{NodeID: n.ID, Secret: n.SecretID}, client)

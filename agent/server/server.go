@@ -98,6 +98,8 @@ type Deps struct {
 	Pool *rpc.Pool
 	// Members is gossip's view, this agent included.
 	Members func() []gossip.Member
+	// Federated are the servers of other regions; nil when there never are any.
+	Federated func() []gossip.Member
 	// Forget has gossip forget a failed server that left the cluster; may be nil.
 	Forget func(id string)
 	Logger *slog.Logger
@@ -130,6 +132,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		cfg.LeaseTTL = liveness.DefaultTTL
 	}
 	cfg.GC = withDefaults(cfg.GC)
+	if deps.Federated == nil {
+		deps.Federated = func() []gossip.Member { return nil }
+	}
 	if deps.Now == nil {
 		deps.Now = deps.Host.Now
 	}
@@ -171,7 +176,8 @@ func (s *Server) register() {
 	events.New(events.Config{Store: d.Store}).Register(srv)
 	route.New(route.Config{Store: d.Store, Server: srv, Tunnels: d.Tunnels}).Register(srv)
 	operator.New(operator.Config{
-		ID: s.cfg.ID, Store: d.Store, Host: d.Host, Members: d.Members, Health: s.autopilot.Health, Region: s.cfg.Region,
+		ID: s.cfg.ID, Store: d.Store, Host: d.Host, Members: d.Members, Federated: d.Federated, Health: s.autopilot.Health, Region: s.cfg.Region,
+		Reach: s.reach, Caller: srv.Caller(),
 	}).Register(srv)
 	gc.NewDesk(d.Store, d.Host, d.Now).Register(srv)
 	s.hub.Register(srv)

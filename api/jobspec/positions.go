@@ -35,6 +35,12 @@ func (p Positions) Find(path string) (Range, bool) {
 	}, ok
 }
 
+// Has reports whether the file sets exactly this path.
+func (p Positions) Has(path string) bool {
+	_, ok := p.ranges[path]
+	return ok
+}
+
 func (p Positions) find(path string) (hcl.Range, bool) {
 	for path != "" {
 		if at, ok := p.ranges[path]; ok {

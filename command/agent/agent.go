@@ -30,7 +30,7 @@ SIGINT and SIGTERM end the agent: tasks of a client go on and are taken over by 
 
 type run struct {
 	dev, server, client                    bool
-	configs, join, servers, meta           base.Strings
+	configs, join, joinWAN, servers, meta  base.Strings
 	dataDir, bind, region, dc, name, level string
 	encrypt, pool, class                   string
 	expect                                 int
@@ -52,6 +52,7 @@ func (r *run) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&r.class, "node-class", "", "The client's `class`.")
 	fs.Var(&r.meta, "meta", "An entry `key=value` of the client's metadata; may be given many times.")
 	fs.Var(&r.join, "retry-join", "The `address` of any agent, to join until it answers; may be given many times.")
+	fs.Var(&r.joinWAN, "retry-join-wan", "The WAN `address` of a server of another region, to federate with until it answers; may be given many times.")
 	fs.Var(&r.servers, "servers", "The `address` of any agent, for a client; may be given many times, or with commas.")
 	fs.StringVar(&r.encrypt, "encrypt", "", "The region's `key` in base64.")
 	fs.StringVar(&r.level, "log-level", "", "The `level` of the log: trace, debug, info, warn, error.")
@@ -154,6 +155,7 @@ func (r *run) apply(cfg *config.Config) error {
 		cfg.Server.BootstrapExpect = r.expect
 	}
 	cfg.Server.RetryJoin = append(cfg.Server.RetryJoin, r.join...)
+	cfg.Server.RetryJoinWAN = append(cfg.Server.RetryJoinWAN, r.joinWAN...)
 	for _, s := range r.servers {
 		cfg.Client.Servers = append(cfg.Client.Servers, strings.Split(s, ",")...)
 	}

@@ -50,6 +50,7 @@ type loaded struct {
 	file       *jobspec.File // nil for API JSON
 	submission *model.JobSubmission
 	warnings   []string
+	region     string // that the file names; "" for none
 }
 
 // load reads the job file at path ("-" = standard input).
@@ -84,9 +85,13 @@ func (f *fileOptions) load(in io.Reader, path string) (*loaded, error) {
 		k, val, _ := strings.Cut(v, "=")
 		flags[k] = val
 	}
+	region := ""
+	if parsed.Positions.Has(string(model.JobPath.Attr("region"))) {
+		region = parsed.Job.Region
+	}
 	parsed.Job.Canonicalize()
 	return &loaded{
-		job: parsed.Job, file: parsed, warnings: parsed.Warnings,
+		job: parsed.Job, file: parsed, warnings: parsed.Warnings, region: region,
 		submission: &model.JobSubmission{Source: string(src), Format: "hcl2", VariableFlags: flags, Variables: strings.Join(texts, "\n")},
 	}, nil
 }
@@ -137,8 +142,13 @@ func fromJSON(name string, src []byte) (*loaded, error) {
 	if err != nil {
 		return nil, model.Errorf(model.CodeOf(err), "%s: %w", name, err)
 	}
+	// "global" in API JSON is what clients fill in for a job that names no region.
+	region := job.Region
+	if region == model.DefaultRegion {
+		region = ""
+	}
 	job.Canonicalize()
-	return &loaded{job: job, warnings: warnings, submission: &model.JobSubmission{Source: string(src), Format: "json"}}, nil
+	return &loaded{job: job, warnings: warnings, region: region, submission: &model.JobSubmission{Source: string(src), Format: "json"}}, nil
 }
 
 // check says the warnings, and finds what would be refused, with places in the

@@ -2,10 +2,13 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
-	"sort"
+	"net"
+	"slices"
+	"time"
 
 	"github.com/steppe-project/steppe/api"
 	"github.com/steppe-project/steppe/command/base"
@@ -13,8 +16,8 @@ import (
 
 // Members is "server members".
 var Members = &base.Command{
-	Name: "server members", Synopsis: "List the region's servers",
-	Long:    "Every agent is a member of its region, clients too; -all lists them all.",
+	Name: "server members", Synopsis: "List the servers of all regions",
+	Long:    "Servers of the agent's region come with those of all regions that it is federated with. Every agent is a member of its region, clients too; -all lists those of the agent's region, or of the one that -region names.",
 	Example: "steppe server members\nsteppe server members -all",
 	New:     func() base.Runner { return &members{} },
 }
@@ -43,18 +46,17 @@ func (m *members) Run(ctx context.Context, o *base.IO, _ []string) error {
 	if err != nil {
 		return err
 	}
-	leader, err := o.Client.Cluster().Leader(ctx)
-	if err != nil {
-		o.Say("No leader is known: %s", base.Clean(err.Error()))
-	}
+	leaders := leadersOf(ctx, o, list)
 	rows := []row{}
 	for _, x := range list {
 		if !isServer(x) && !m.all {
 			continue
 		}
-		rows = append(rows, row{x, leader != "" && x.Tags["rpc_addr"]+":"+x.Tags["port"] == leader})
+		rows = append(rows, row{x, leaders[x.Tags["region"]] == net.JoinHostPort(x.Tags["rpc_addr"], x.Tags["port"])})
 	}
-	sort.Slice(rows, func(i, j int) bool { return rows[i].Name < rows[j].Name })
+	slices.SortFunc(rows, func(a, b row) int {
+		return cmp.Or(cmp.Compare(a.Tags["region"], b.Tags["region"]), cmp.Compare(a.Name, b.Name))
+	})
 	if done, err := o.Data(m.DataOptions, rows); done {
 		return err
 	}
@@ -70,4 +72,27 @@ func (m *members) Run(ctx context.Context, o *base.IO, _ []string) error {
 	}
 	o.Table([]string{"Name", "Address", "Port", "Status", "Leader", "Role", "Build", "Datacenter", "Region"}, out)
 	return nil
+}
+
+// leaderPatience bounds asking a region for its leader: one that is cut off is
+// listed without.
+const leaderPatience = 3 * time.Second
+
+// leadersOf are the leaders' addresses by region.
+func leadersOf(ctx context.Context, o *base.IO, list []api.Member) map[string]string {
+	out := map[string]string{}
+	for _, m := range list {
+		region := m.Tags["region"]
+		if _, asked := out[region]; asked || !isServer(m) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, leaderPatience)
+		leader, err := o.Client.WithRegion(region).Cluster().Leader(ctx)
+		cancel()
+		if err != nil {
+			o.Say("No leader of region %s is known: %s", base.Clean(region), base.Clean(err.Error()))
+		}
+		out[region] = leader
+	}
+	return out
 }

@@ -44,6 +44,7 @@ var rules = []rule{
 	{pkgs: "agent/rpc/...", only: []string{"model", "agent/rpc"}, why: "transport carries messages and knows nobody who sends them"},
 	{pkgs: "agent/consensus", only: []string{"model", "fsm", "internal"}, why: "the raft host replicates bytes"},
 	{pkgs: "agent/gossip", only: []string{"model", "internal"}, why: "membership is a fact, not a decision"},
+	{pkgs: "agent/keyring", only: []string{"model"}, why: "keys are kept for whoever encrypts"},
 	{pkgs: "agent/loop", only: []string{"model", "fsm"}, why: "the runner knows components by their interface"},
 	{pkgs: "agent/server/...", only: []string{"model", "fsm", "sched", "agent/rpc", "agent/loop", "agent/server", "agent/consensus", "agent/gossip", "internal"}, why: "siblings on floor 4 never import one another"},
 	{pkgs: "agent/client/...", only: []string{"model", "plugins", "drivers", "agent/rpc", "agent/client", "internal"}, why: "siblings on floor 4 never import one another"},

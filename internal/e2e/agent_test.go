@@ -79,7 +79,7 @@ func newAgent(dir string, dev bool, conf string) (*agent, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf("ports {\n  http = %d\n  rpc  = %d\n  serf = %d\n}\n", a.ports[0], a.ports[1], a.ports[2])
+	text := fmt.Sprintf("ports {\n  http = %d\n  rpc  = %d\n  serf = %d\n  wan  = -1\n}\n", a.ports[0], a.ports[1], a.ports[2])
 	if !dev {
 		text += fmt.Sprintf("bind_addr = \"127.0.0.1\"\ndata_dir = %q\nleave_on_interrupt = true\n", filepath.Join(dir, "data"))
 	}

@@ -28,7 +28,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: a crash: %s", what, out)
 		}
 	}
-	for port, name := range map[string]string{"4646": "http", "4647": "rpc", "4648": "serf"} {
+	for port, name := range map[string]string{"4646": "http", "4647": "rpc", "4648": "serf", "4649": "wan"} {
 		l, err := net.Listen("tcp", net.JoinHostPort(other.Addr, port))
 		if err != nil {
 			t.Fatal(err)

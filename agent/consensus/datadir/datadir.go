@@ -123,13 +123,13 @@ func (d *Dir) prepare() error {
 	if err := d.checkFormat(); err != nil {
 		return err
 	}
-	id, err := d.read(idFile)
+	id, err := d.Read(idFile)
 	if err != nil {
 		return err
 	}
 	if id == "" {
 		id = uuid.NewString()
-		if err := d.write(idFile, id); err != nil {
+		if err := d.Write(idFile, id); err != nil {
 			return err
 		}
 	}
@@ -141,12 +141,12 @@ func (d *Dir) prepare() error {
 }
 
 func (d *Dir) checkFormat() error {
-	text, err := d.read(formatFile)
+	text, err := d.Read(formatFile)
 	if err != nil {
 		return err
 	}
 	if text == "" {
-		return d.write(formatFile, strconv.Itoa(Format))
+		return d.Write(formatFile, strconv.Itoa(Format))
 	}
 	found, err := strconv.Atoi(text)
 	switch {
@@ -157,13 +157,13 @@ func (d *Dir) checkFormat() error {
 			"data directory %s was written by a newer version of steppe (format %d, this binary understands up to %d): run that version, or restore a backup into an empty directory",
 			d.path, found, Format)
 	case found < Format:
-		return d.write(formatFile, strconv.Itoa(Format))
+		return d.Write(formatFile, strconv.Itoa(Format))
 	}
 	return nil
 }
 
-// read returns a small file's trimmed text, "" when there is none.
-func (d *Dir) read(name string) (string, error) {
+// Read returns a small file's trimmed text, "" when there is none.
+func (d *Dir) Read(name string) (string, error) {
 	p := filepath.Join(d.path, name)
 	b, err := os.ReadFile(p)
 	if errors.Is(err, os.ErrNotExist) {
@@ -175,8 +175,8 @@ func (d *Dir) read(name string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// write replaces a small file so that a crash leaves the old or the new one.
-func (d *Dir) write(name, text string) error {
+// Write replaces a small file that only the owner may read so that a crash leaves the old or the new one.
+func (d *Dir) Write(name, text string) error {
 	p := filepath.Join(d.path, name)
 	if err := replace(p, text+"\n"); err != nil {
 		return explain("write", p, err)

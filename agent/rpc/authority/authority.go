@@ -6,7 +6,7 @@
 // does not hold the key can neither derive the authority nor mint.
 //
 //	ca, err := authority.Derive(key)
-//	leaf, err := ca.Mint(agentID)
+//	leaf, err := ca.Mint(agentID, region)
 package authority
 
 import (
@@ -73,8 +73,9 @@ func Derive(key []byte) (*Authority, error) {
 }
 
 // Mint makes a certificate for both sides of a connection, with a new private
-// key that exists in this process only. name becomes its common name.
-func (a *Authority) Mint(name string) (tls.Certificate, error) {
+// key that exists in this process only. name becomes its common name, region its
+// organizational unit ("" for none).
+func (a *Authority) Mint(name, region string) (tls.Certificate, error) {
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make certificate: %w", err)
@@ -84,7 +85,7 @@ func (a *Authority) Mint(name string) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("make certificate: %w", err)
 	}
 	tmpl := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name, OrganizationalUnit: units(region)},
 		NotBefore: validFrom, NotAfter: validUntil, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -93,4 +94,21 @@ func (a *Authority) Mint(name string) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("make certificate: %w", err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: priv}, nil
+}
+
+// units is the region as a certificate carries it.
+func units(region string) []string {
+	if region == "" {
+		return nil
+	}
+	return []string{region}
+}
+
+// RegionOf is the region of the agent that a certificate was minted for, "" when
+// it names none.
+func RegionOf(cert *x509.Certificate) string {
+	if len(cert.Subject.OrganizationalUnit) != 1 {
+		return ""
+	}
+	return cert.Subject.OrganizationalUnit[0]
 }

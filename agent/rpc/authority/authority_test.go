@@ -39,7 +39,7 @@ func TestMintedIsTrustedByItsAuthorityOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf, err := a.Mint("agent")
+	leaf, err := a.Mint("agent", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,6 +147,26 @@ type StringsResponse struct {
 	Values []string
 }
 
+// Member is one agent as a member of gossip, in the shape that clients of serf
+// read.
+type Member struct {
+	Name   string // "<name>.<region>"
+	Addr   string
+	Port   int
+	Tags   map[string]string
+	Status string
+}
+
+// Region is the member's.
+func (m *Member) Region() string { return m.Tags["region"] }
+
+// MembersResponse lists the agents of the answering server's region, and the
+// servers of all others.
+type MembersResponse struct {
+	QueryMeta
+	Members []*Member
+}
+
 // RaftServer is one voter or non-voter.
 type RaftServer struct {
 	ID           string

@@ -4,10 +4,10 @@ import "github.com/steppe-project/steppe/agent/rpc"
 
 // Jobs.
 var (
-	JobRegister    = rpc.Method[JobRegisterRequest, JobRegisterResponse]{Name: "Job.Register", Forward: rpc.Leader}
-	JobDeregister  = rpc.Method[JobDeregisterRequest, JobRegisterResponse]{Name: "Job.Deregister", Forward: rpc.Leader}
-	JobEvaluate    = rpc.Method[JobEvaluateRequest, JobRegisterResponse]{Name: "Job.Evaluate", Forward: rpc.Leader}
-	JobScale       = rpc.Method[JobScaleRequest, JobRegisterResponse]{Name: "Job.Scale", Forward: rpc.Leader}
+	JobRegister    = rpc.Method[JobRegisterRequest, JobRegisterResponse]{Name: "Job.Register", Forward: rpc.Leader, Keyed: true}
+	JobDeregister  = rpc.Method[JobDeregisterRequest, JobRegisterResponse]{Name: "Job.Deregister", Forward: rpc.Leader, Keyed: true}
+	JobEvaluate    = rpc.Method[JobEvaluateRequest, JobRegisterResponse]{Name: "Job.Evaluate", Forward: rpc.Leader, Keyed: true}
+	JobScale       = rpc.Method[JobScaleRequest, JobRegisterResponse]{Name: "Job.Scale", Forward: rpc.Leader, Keyed: true}
 	JobGet         = rpc.Method[JobQuery, JobResponse]{Name: "Job.Get", Forward: rpc.LeaderOrStale}
 	JobList        = rpc.Method[JobListRequest, JobListResponse]{Name: "Job.List", Forward: rpc.LeaderOrStale}
 	JobVersions    = rpc.Method[JobQuery, JobVersionsResponse]{Name: "Job.Versions", Forward: rpc.LeaderOrStale}
@@ -21,7 +21,7 @@ var (
 var (
 	AllocList = rpc.Method[AllocListRequest, AllocListResponse]{Name: "Alloc.List", Forward: rpc.LeaderOrStale}
 	AllocGet  = rpc.Method[IDQuery, AllocResponse]{Name: "Alloc.Get", Forward: rpc.LeaderOrStale}
-	AllocStop = rpc.Method[AllocStopRequest, EvalIDResponse]{Name: "Alloc.Stop", Forward: rpc.Leader}
+	AllocStop = rpc.Method[AllocStopRequest, EvalIDResponse]{Name: "Alloc.Stop", Forward: rpc.Leader, Keyed: true}
 	EvalList  = rpc.Method[EvalListRequest, EvalListResponse]{Name: "Eval.List", Forward: rpc.LeaderOrStale}
 	EvalCount = rpc.Method[EvalListRequest, CountResponse]{Name: "Eval.Count", Forward: rpc.LeaderOrStale}
 	EvalGet   = rpc.Method[IDQuery, EvalResponse]{Name: "Eval.Get", Forward: rpc.LeaderOrStale}
@@ -32,36 +32,37 @@ var (
 	NodeList        = rpc.Method[NodeListRequest, NodeListResponse]{Name: "Node.List", Forward: rpc.LeaderOrStale}
 	NodeGet         = rpc.Method[IDQuery, NodeResponse]{Name: "Node.Get", Forward: rpc.LeaderOrStale}
 	NodeAllocs      = rpc.Method[IDQuery, AllocsResponse]{Name: "Node.Allocs", Forward: rpc.LeaderOrStale}
-	NodeEligibility = rpc.Method[NodeEligibilityRequest, NodeWriteResponse]{Name: "Node.Eligibility", Forward: rpc.Leader}
-	NodePurge       = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Purge", Forward: rpc.Leader}
-	NodeEvaluate    = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Evaluate", Forward: rpc.Leader}
+	NodeEligibility = rpc.Method[NodeEligibilityRequest, NodeWriteResponse]{Name: "Node.Eligibility", Forward: rpc.Leader, Keyed: true}
+	NodePurge       = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Purge", Forward: rpc.Leader, Keyed: true}
+	NodeEvaluate    = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Evaluate", Forward: rpc.Leader, Keyed: true}
 	NodePools       = rpc.Method[StatusRequest, NodePoolsResponse]{Name: "NodePool.List", Forward: rpc.LeaderOrStale}
 	Namespaces      = rpc.Method[StatusRequest, NamespacesResponse]{Name: "Namespace.List", Forward: rpc.LeaderOrStale}
 )
 
 // The node stream and what the server that holds it tells the leader.
 var (
-	NodeSession      = rpc.StreamMethod[NodeUp, NodeDown]{Name: "Node.Session"}
-	NodeRegisterAt   = rpc.Method[NodeRegisterRequest, NodeWriteResponse]{Name: "Node.Register", Forward: rpc.Leader, Idempotent: true}
-	NodeUpdateAllocs = rpc.Method[NodeUpdateAllocsRequest, WriteMeta]{Name: "Node.UpdateAllocs", Forward: rpc.Leader, Idempotent: true}
-	NodeRenewAt      = rpc.Method[NodeRenewRequest, NodeRenewResponse]{Name: "Node.Renew", Forward: rpc.Leader, Idempotent: true}
-	HasNode          = rpc.Method[HasNodeRequest, BoolResponse]{Name: "Node.HasTunnel"}
+	NodeSession      = rpc.StreamMethod[NodeUp, NodeDown]{Name: "Node.Session", Inside: true}
+	NodeRegisterAt   = rpc.Method[NodeRegisterRequest, NodeWriteResponse]{Name: "Node.Register", Forward: rpc.Leader, Idempotent: true, Inside: true}
+	NodeUpdateAllocs = rpc.Method[NodeUpdateAllocsRequest, WriteMeta]{Name: "Node.UpdateAllocs", Forward: rpc.Leader, Idempotent: true, Inside: true}
+	NodeRenewAt      = rpc.Method[NodeRenewRequest, NodeRenewResponse]{Name: "Node.Renew", Forward: rpc.Leader, Idempotent: true, Inside: true}
+	HasNode          = rpc.Method[HasNodeRequest, BoolResponse]{Name: "Node.HasTunnel", Inside: true}
 )
 
 // The cluster.
 var (
-	StatusLeader      = rpc.Method[StatusRequest, StringResponse]{Name: "Status.Leader"}
-	StatusPeers       = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Peers"}
-	StatusRegions     = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Regions"}
+	StatusLeader      = rpc.Method[StatusRequest, StringResponse]{Name: "Status.Leader", Idempotent: true}
+	StatusPeers       = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Peers", Idempotent: true}
+	StatusRegions     = rpc.Method[StatusRequest, StringsResponse]{Name: "Status.Regions", Idempotent: true}
+	StatusMembers     = rpc.Method[StatusRequest, MembersResponse]{Name: "Status.Members", Idempotent: true}
 	RaftConfiguration = rpc.Method[StatusRequest, RaftConfigurationResponse]{Name: "Operator.RaftConfiguration", Forward: rpc.LeaderOrStale}
 	RaftRemovePeer    = rpc.Method[RaftPeerRequest, WriteMeta]{Name: "Operator.RaftRemovePeer", Forward: rpc.Leader}
 	RaftTransfer      = rpc.Method[RaftPeerRequest, WriteMeta]{Name: "Operator.RaftTransferLeadership", Forward: rpc.Leader}
 	SchedulerGet      = rpc.Method[StatusRequest, SchedulerConfigResponse]{Name: "Operator.SchedulerGet", Forward: rpc.LeaderOrStale}
-	SchedulerSet      = rpc.Method[SchedulerConfigRequest, CASResponse]{Name: "Operator.SchedulerSet", Forward: rpc.Leader}
+	SchedulerSet      = rpc.Method[SchedulerConfigRequest, CASResponse]{Name: "Operator.SchedulerSet", Forward: rpc.Leader, Keyed: true}
 	BrakeGet          = rpc.Method[StatusRequest, BrakeResponse]{Name: "Operator.BrakeGet", Forward: rpc.LeaderOrStale}
-	BrakeRelease      = rpc.Method[BrakeReleaseRequest, CASResponse]{Name: "Operator.BrakeRelease", Forward: rpc.Leader}
+	BrakeRelease      = rpc.Method[BrakeReleaseRequest, CASResponse]{Name: "Operator.BrakeRelease", Forward: rpc.Leader, Keyed: true}
 	AutopilotGet      = rpc.Method[StatusRequest, AutopilotConfigResponse]{Name: "Operator.AutopilotGet", Forward: rpc.LeaderOrStale}
-	AutopilotSet      = rpc.Method[AutopilotConfigRequest, CASResponse]{Name: "Operator.AutopilotSet", Forward: rpc.Leader}
+	AutopilotSet      = rpc.Method[AutopilotConfigRequest, CASResponse]{Name: "Operator.AutopilotSet", Forward: rpc.Leader, Keyed: true}
 	AutopilotHealth   = rpc.Method[StatusRequest, ServersHealthResponse]{Name: "Operator.AutopilotHealth", Forward: rpc.LeaderOrStale}
 	SnapshotSave      = rpc.StreamMethod[StatusRequest, Chunk]{Name: "Operator.SnapshotSave", Forward: rpc.LeaderOrStale}
 	SnapshotRestore   = rpc.StreamMethod[Chunk, WriteMeta]{Name: "Operator.SnapshotRestore", Forward: rpc.Leader}

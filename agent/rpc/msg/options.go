@@ -66,6 +66,9 @@ func (o *WriteOptions) RequestNamespace() string {
 	return o.Namespace
 }
 
+// RequestKey implements rpc.KeyedRequest.
+func (o *WriteOptions) RequestKey() string { return o.RequestID }
+
 // WriteMeta comes back with every write.
 type WriteMeta struct {
 	Index uint64

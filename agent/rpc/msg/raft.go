@@ -9,7 +9,7 @@ import (
 //go:generate go tool msgp -file raft.go -tests=false -io=false
 
 // RaftStats asks a server for its place in the log; the leader's autopilot does.
-var RaftStats = rpc.Method[Empty, RaftStatsResponse]{Name: "Status.Raft", Idempotent: true}
+var RaftStats = rpc.Method[Empty, RaftStatsResponse]{Name: "Status.Raft", Idempotent: true, Inside: true}
 
 // RaftStatsResponse is a server's place in the log.
 type RaftStatsResponse struct {

@@ -61,7 +61,7 @@ func (d *Desk) checkJob(snap *state.Snapshot, job *model.Job) error {
 	}
 	job.Canonicalize()
 	if job.Region != d.cfg.Region {
-		return model.Errorf(model.CodeInvalid, "No path to region: the job is for region %q, this is %q", job.Region, d.cfg.Region)
+		return model.Errorf(model.CodeInvalid, "No path to region: the job is for region %q, and this is %q: ask for that region (?region=, -region), or change the job's", job.Region, d.cfg.Region)
 	}
 	if err := model.ProblemsError(model.Validate(job)); err != nil {
 		return err

@@ -35,6 +35,12 @@ type Config struct {
 	Host  *consensus.Host
 	// Members is gossip's view.
 	Members func() []gossip.Member
+	// Federated are the servers of other regions.
+	Federated func() []gossip.Member
+	// Reach is the way to an agent of the region, Caller that to this server's own
+	// handlers and by them to other regions.
+	Reach  func(m gossip.Member) rpc.Caller
+	Caller rpc.Caller
 	// Health is autopilot's; empty on a server that does not lead.
 	Health func() consensus.Health
 	Region string
@@ -56,6 +62,8 @@ func (d *Desk) Register(srv *rpc.Server) {
 	rpc.Handle(srv, msg.StatusLeader, d.leader)
 	rpc.Handle(srv, msg.StatusPeers, d.peers)
 	rpc.Handle(srv, msg.StatusRegions, d.regions)
+	rpc.Handle(srv, msg.StatusMembers, d.members)
+	rpc.Handle(srv, msg.Keyring, d.keyring)
 	rpc.Handle(srv, msg.RaftStats, d.raftStats)
 	rpc.Handle(srv, msg.StateHash, d.stateHash)
 	rpc.Handle(srv, msg.RaftConfiguration, d.raftConfiguration)
@@ -86,10 +94,6 @@ func (d *Desk) peers(context.Context, *msg.StatusRequest) (*msg.StringsResponse,
 		resp.Values = append(resp.Values, s.Addr)
 	}
 	return resp, nil
-}
-
-func (d *Desk) regions(context.Context, *msg.StatusRequest) (*msg.StringsResponse, error) {
-	return &msg.StringsResponse{QueryMeta: d.meta(), Values: []string{d.cfg.Region}}, nil
 }
 
 func (d *Desk) raftStats(context.Context, *msg.Empty) (*msg.RaftStatsResponse, error) {

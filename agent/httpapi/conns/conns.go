@@ -1,4 +1,12 @@
-package httpapi
+// Package conns bounds the connections of an HTTP server by address.
+//
+// Contract: an address has at most so many; a new one costs its longest idle one
+// its place, or its own when all are at work.
+//
+// Example:
+//
+//	srv := &http.Server{ConnState: conns.New(100).Observe}
+package conns
 
 import (
 	"container/list"
@@ -7,10 +15,10 @@ import (
 	"sync"
 )
 
-// connTable bounds connections by address. Instead of refusing a new one it
+// Table bounds connections by address. Instead of refusing a new one it
 // closes the address's longest idle one, so that a pile of idle connections
 // locks nobody out; only when all are at work is the new one closed.
-type connTable struct {
+type Table struct {
 	max  int
 	mu   sync.Mutex
 	byIP map[string]*list.List // of *tracked; idle ones, longest idle first
@@ -24,12 +32,14 @@ type tracked struct {
 	idle *list.Element
 }
 
-func newConnTable(max int) *connTable {
-	return &connTable{max: max, byIP: map[string]*list.List{}, all: map[net.Conn]*tracked{}, n: map[string]int{}}
+// New makes a table for at most max connections of an address; 0 or less for any
+// number.
+func New(max int) *Table {
+	return &Table{max: max, byIP: map[string]*list.List{}, all: map[net.Conn]*tracked{}, n: map[string]int{}}
 }
 
-// observe is http.Server's ConnState hook.
-func (t *connTable) observe(c net.Conn, state http.ConnState) {
+// Observe is http.Server's ConnState hook.
+func (t *Table) Observe(c net.Conn, state http.ConnState) {
 	if t.max <= 0 {
 		return
 	}
@@ -38,7 +48,7 @@ func (t *connTable) observe(c net.Conn, state http.ConnState) {
 	}
 }
 
-func (t *connTable) change(c net.Conn, state http.ConnState) (victim net.Conn) {
+func (t *Table) change(c net.Conn, state http.ConnState) (victim net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch state {
@@ -59,7 +69,7 @@ func (t *connTable) change(c net.Conn, state http.ConnState) (victim net.Conn) {
 	return nil
 }
 
-func (t *connTable) add(c net.Conn) (victim net.Conn) {
+func (t *Table) add(c net.Conn) (victim net.Conn) {
 	ip, _, err := net.SplitHostPort(c.RemoteAddr().String())
 	if err != nil {
 		ip = c.RemoteAddr().String()
@@ -85,7 +95,7 @@ func (t *connTable) add(c net.Conn) (victim net.Conn) {
 	return victim
 }
 
-func (t *connTable) drop(c net.Conn) {
+func (t *Table) drop(c net.Conn) {
 	k := t.all[c]
 	if k == nil {
 		return

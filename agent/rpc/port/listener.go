@@ -1,7 +1,8 @@
-package rpc
+package port
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -68,7 +69,7 @@ func NewListener(cfg ListenerConfig) *Listener {
 	return l
 }
 
-// RPC is the listener of gRPC connections, for Server.Run.
+// RPC is the listener of gRPC connections, for rpc.Server.Run.
 func (l *Listener) RPC() net.Listener { return l.rpc }
 
 // Raft is the listener and dialer of raft streams.
@@ -153,7 +154,7 @@ func (l *Listener) accept(ctx context.Context, nc net.Conn) {
 
 // greet reads what kind of connection it is, encrypts it and hands it over.
 func (l *Listener) greet(ctx context.Context, nc net.Conn) error {
-	if err := nc.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(HelloTimeout)); err != nil {
 		return err
 	}
 	pc := &peekedConn{Conn: nc, r: bufio.NewReaderSize(nc, 16)}
@@ -161,14 +162,15 @@ func (l *Listener) greet(ctx context.Context, nc net.Conn) error {
 	if err != nil {
 		return errSilent
 	}
-	server := l.cfg.Security.material.Load().server
+	m := l.cfg.Security.material.Load()
+	server := m.server
 	to, encrypted := l.rpc, first[0] == kindTLS
 	switch {
 	case first[0] == kindRaft:
 		if _, err := pc.r.Discard(1); err != nil {
 			return err
 		}
-		to, encrypted = l.raft.muxed, server != nil
+		to, encrypted, server = l.raft.muxed, server != nil, m.raft
 	case first[0] != kindTLS && first[0] != kindGRPC:
 		return errNotAgent
 	}
@@ -227,6 +229,42 @@ var plainRefusal = func() []byte {
 	out = append(out, 0, 0, 0, 0, 0, 0, 0, 0x0c)
 	return append(out, plainRefusalWords...)
 }()
+
+// WatchRefusal has refused called when an encrypting agent turns a plaintext
+// connection away: gRPC would keep its words to itself.
+func WatchRefusal(nc net.Conn, refused func(error)) net.Conn {
+	if _, encrypted := nc.(*tls.Conn); encrypted {
+		return nc
+	}
+	return &plainConn{Conn: nc, refused: refused}
+}
+
+// plainConn looks out for plainRefusal.
+type plainConn struct {
+	net.Conn
+	refused func(error)
+	seen    []byte // what came first
+	done    bool   // known to be a refusal, or not
+}
+
+// Read implements net.Conn.
+func (c *plainConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.done {
+		c.seen = append(c.seen, p[:n]...)
+		switch {
+		case bytes.HasPrefix(c.seen, plainRefusal):
+			c.refused(errors.New(plainRefusalWords))
+			c.done = true
+		case !bytes.HasPrefix(plainRefusal, c.seen):
+			c.done = true
+		}
+		if c.done {
+			c.seen = nil
+		}
+	}
+	return n, err
+}
 
 // muxed is one kind's share of a Listener.
 type muxed struct {
@@ -294,7 +332,7 @@ type RaftLayer struct {
 func (r *RaftLayer) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return r.security.dial(ctx, addr, kindRaft)
+	return r.security.dial(ctx, addr, r.security.region, kindRaft)
 }
 
 // peekedConn reads first what was peeked.

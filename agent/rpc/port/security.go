@@ -1,4 +1,4 @@
-package rpc
+package port
 
 import (
 	"context"
@@ -29,12 +29,15 @@ const KeyBytes = authority.KeyBytes
 type Security struct {
 	material atomic.Pointer[material]
 	agentID  string // for SetKeys; "" unless made by FromKey
+	region   string // this agent's; "" when it does not matter
 }
 
-// material is what handshakes use; nil tls means plaintext.
+// material is what handshakes use; a nil server means plaintext.
 type material struct {
-	client *tls.Config
-	server *tls.Config
+	// client is for a connection to an agent of that region.
+	client func(region string) *tls.Config
+	// server is for connections that come in, raft for those of raft among them.
+	server, raft *tls.Config
 }
 
 // Plaintext is no security.
@@ -48,9 +51,10 @@ func Plaintext() *Security {
 func (s *Security) Encrypted() bool { return s.material.Load().server != nil }
 
 // FromKey makes the security of the cluster with this key (KeyBytes long) for
-// the agent agentID.
-func FromKey(key []byte, agentID string) (*Security, error) {
-	s := &Security{agentID: agentID}
+// the agent agentID of a region. Federated regions have the same key; certificates
+// tell them apart, so that no agent takes one of another region for its own.
+func FromKey(key []byte, agentID, region string) (*Security, error) {
+	s := &Security{agentID: agentID, region: region}
 	if err := s.SetKeys(key); err != nil {
 		return nil, err
 	}
@@ -74,25 +78,32 @@ func (s *Security) SetKeys(primary []byte, others ...[]byte) error {
 		}
 		roots.AddCert(other.Cert)
 	}
-	leaf, err := ca.Mint(s.agentID)
+	leaf, err := ca.Mint(s.agentID, s.region)
 	if err != nil {
 		return err
 	}
-	s.material.Store(newMaterial(leaf, roots, "", "belongs to another cluster: its encrypt key differs, or it has tls certificates and this one has none"))
+	s.material.Store(newMaterial(leaf, roots, func(region string) peerCheck {
+		return peerCheck{roots: roots, region: region, stranger: strangerKey}
+	}, s.region))
 	return nil
 }
 
 // Files are an operator's certificates, PEM.
 type Files struct {
 	CA, Cert, Key string
-	// ServerName, when set, is a DNS name that the certificate of every server dialled must carry
-	// ("server.global.nomad"), so that a client's certificate cannot pose as a server.
-	ServerName string
+	// VerifyServer has the certificate of every server dialled carry ServerName of its region, so that a
+	// client's certificate cannot pose as a server, nor a server of one region as one of another.
+	VerifyServer bool
+	// Region is this agent's.
+	Region string
 }
+
+// ServerName is the DNS name of a region's servers, which existing certificates carry.
+func ServerName(region string) string { return "server." + region + ".nomad" }
 
 // FromFiles reads certificates. Both sides must be signed by the CA.
 func FromFiles(f Files) (*Security, error) {
-	s := new(Security)
+	s := &Security{region: f.Region}
 	return s, s.SetFiles(f)
 }
 
@@ -110,37 +121,58 @@ func (s *Security) SetFiles(f Files) error {
 	if err != nil {
 		return model.Errorf(model.CodeInvalid, "tls cert_file, key_file: %w", err)
 	}
-	s.material.Store(newMaterial(leaf, roots, f.ServerName, "is not trusted by this agent's tls ca_file"))
+	s.material.Store(newMaterial(leaf, roots, func(region string) peerCheck {
+		check := peerCheck{roots: roots, stranger: "is not trusted by this agent's tls ca_file"}
+		if f.VerifyServer && region != "" {
+			check.name = ServerName(region)
+		}
+		return check
+	}, ""))
 	return nil
 }
 
-// newMaterial builds both sides. stranger completes "the agent at ADDR ..." for
-// a peer whose certificate roots do not vouch for.
-func newMaterial(leaf tls.Certificate, roots *x509.CertPool, serverName, stranger string) *material {
-	check := func(name string) func(tls.ConnectionState) error {
-		return func(cs tls.ConnectionState) error { return verifyPeer(cs, roots, name, stranger) }
-	}
-	return &material{
-		client: &tls.Config{
+const strangerKey = "belongs to another cluster: its encrypt key differs (one of the two may have missed a key rotation), or it has tls certificates and this one has none"
+
+// peerCheck is what a peer's certificate must be. Empty fields ask for nothing.
+type peerCheck struct {
+	roots    *x509.CertPool
+	name     string // its DNS name
+	region   string // of the agent it was minted for
+	stranger string // completes "the agent at ADDR ..." when roots do not vouch for it
+}
+
+// newMaterial builds both sides. dialled is the check of an agent of a region;
+// whoever speaks raft must be of the region raftRegion.
+func newMaterial(leaf tls.Certificate, roots *x509.CertPool, dialled func(region string) peerCheck, raftRegion string) *material {
+	stranger := dialled("").stranger
+	incoming := func(check peerCheck) *tls.Config {
+		return &tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{leaf},
-			// The chain is verified by check: agents are reached by address, and a stranger shall be told in words.
-			InsecureSkipVerify: true, VerifyConnection: check(serverName),
-		},
-		server: &tls.Config{
-			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{leaf},
-			ClientAuth: tls.RequireAnyClientCert, VerifyConnection: check(""),
+			ClientAuth: tls.RequireAnyClientCert, VerifyConnection: check.verify,
 			// Every connection authenticates anew: after a key rotation no ticket of the old key may let anyone in.
 			SessionTicketsDisabled: true,
+		}
+	}
+	return &material{
+		client: func(region string) *tls.Config {
+			return &tls.Config{
+				MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{leaf},
+				// The chain is verified by the check: agents are reached by address, and a stranger shall be told in words.
+				InsecureSkipVerify: true, VerifyConnection: dialled(region).verify,
+			}
 		},
+		server: incoming(peerCheck{roots: roots, stranger: stranger}),
+		raft:   incoming(peerCheck{roots: roots, stranger: stranger, region: raftRegion}),
 	}
 }
 
-// strangerError is a peer that the authority does not vouch for.
+// strangerError is a peer that the authority does not vouch for, or that is
+// another than it should be.
 type strangerError struct{ text string }
 
 func (e *strangerError) Error() string { return e.text }
 
-func verifyPeer(cs tls.ConnectionState, roots *x509.CertPool, name, stranger string) error {
+func (p peerCheck) verify(cs tls.ConnectionState) error {
 	if len(cs.PeerCertificates) == 0 {
 		return &strangerError{"sent no certificate"}
 	}
@@ -149,25 +181,41 @@ func verifyPeer(cs tls.ConnectionState, roots *x509.CertPool, name, stranger str
 		rest.AddCert(c)
 	}
 	_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: rest, DNSName: name, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		Roots: p.roots, Intermediates: rest, DNSName: p.name, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if errors.As(err, new(x509.UnknownAuthorityError)) {
-		return &strangerError{stranger}
+		return &strangerError{p.stranger}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	// A certificate of an earlier version names no region.
+	if is := authority.RegionOf(cs.PeerCertificates[0]); p.region != "" && is != "" && is != p.region {
+		return &strangerError{fmt.Sprintf("belongs to region %q, not %q", is, p.region)}
+	}
+	return nil
+}
+
+// Dial connects to the server at addr (host:port) for gRPC, greeted and encrypted.
+// region is the one it must belong to; "" is this agent's own.
+func (s *Security) Dial(ctx context.Context, addr, region string) (net.Conn, error) {
+	if region == "" {
+		region = s.region
+	}
+	return s.dial(ctx, addr, region, 0)
 }
 
 // dial connects to an agent and greets it. kind is the stream's first byte, 0
 // for gRPC, which brings its own.
-func (s *Security) dial(ctx context.Context, addr string, kind byte) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+func (s *Security) dial(ctx context.Context, addr, region string, kind byte) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	defer cancel()
 	d := net.Dialer{KeepAliveConfig: keepAlive, Control: setUnackedTimeout}
 	nc, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.greet(ctx, nc, kind)
+	out, err := s.greet(ctx, nc, region, kind)
 	if err != nil {
 		_ = nc.Close() // the greeting's error is the one that tells
 		return nil, err
@@ -175,7 +223,7 @@ func (s *Security) dial(ctx context.Context, addr string, kind byte) (net.Conn, 
 	return out, nil
 }
 
-func (s *Security) greet(ctx context.Context, nc net.Conn, kind byte) (net.Conn, error) {
+func (s *Security) greet(ctx context.Context, nc net.Conn, region string, kind byte) (net.Conn, error) {
 	if kind != 0 {
 		if _, err := nc.Write([]byte{kind}); err != nil {
 			return nil, err
@@ -185,7 +233,7 @@ func (s *Security) greet(ctx context.Context, nc net.Conn, kind byte) (net.Conn,
 	if m.client == nil {
 		return nc, nil
 	}
-	tc := tls.Client(nc, m.client)
+	tc := tls.Client(nc, m.client(region))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, explainHandshake(nc.RemoteAddr().String(), err)
 	}
