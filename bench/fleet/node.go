@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-project/steppe/agent/client/session"
 	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -89,7 +90,7 @@ func newFleet(c *cluster, count int) (*fleet, error) {
 	}
 	log := slog.New(&f.ended)
 	// One certificate for all: a real node makes its own once, not per connection.
-	security, err := rpc.FromKey(c.key, uuid.NewString())
+	security, err := port.FromKey(c.key, uuid.NewString(), model.DefaultRegion)
 	if err != nil {
 		return nil, err
 	}
