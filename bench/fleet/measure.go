@@ -11,6 +11,7 @@ import (
 
 	"github.com/steppe-project/steppe/api"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 const (
@@ -90,8 +91,14 @@ func (m *measurer) place(ctx context.Context) error {
 	if _, err := a.Jobs().Register(ctx, job("everywhere", model.JobTypeSystem, 1), nil); err != nil {
 		return err
 	}
+	told := time.Now()
 	err := await(ctx, "the task runs on every node", func() error {
 		sum, _, err := a.Jobs().Summary(ctx, "everywhere", nil)
+		if err == nil && time.Since(told) > progress {
+			told = time.Now()
+			fmt.Fprintf(os.Stderr, "%.0f s: %+v, %d nodes fresh\n%s\n", time.Since(start).Seconds(), sum.Summary["g"],
+				m.fleet.fresh(time.Now().Add(-lease.TTL)), m.fleet.ended.take())
+		}
 		if err == nil && sum.Summary["g"].Running != m.nodes {
 			err = fmt.Errorf("%+v", sum.Summary["g"])
 		}
