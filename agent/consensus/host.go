@@ -96,7 +96,7 @@ func (h *Host) start() error {
 	rc.Logger = h.logger
 	rc.NotifyCh = h.notify
 	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout, rc.CommitTimeout = t.Heartbeat, t.Election, t.Lease, t.Commit
-	rc.SnapshotInterval, rc.SnapshotThreshold, rc.TrailingLogs = t.SnapshotInterval, t.SnapshotEntries, t.TrailingEntries
+	rc.SnapshotInterval, rc.SnapshotThreshold, rc.TrailingLogs = t.SnapshotInterval, t.entriesFor(h.size()), t.TrailingEntries
 	rc.MaxAppendEntries = maxAppendEntries
 	// Removed servers stay, without a vote: their operator sees them and may add
 	// them again.
@@ -140,6 +140,7 @@ func (h *Host) Run(ctx context.Context) error {
 	wg.Go(func() { h.batch.gather(ctx) })
 	wg.Go(h.batch.settle)
 	wg.Go(func() { h.watch(ctx) })
+	wg.Go(func() { h.pace(ctx) })
 	var err error
 	select {
 	case <-ctx.Done():

@@ -28,6 +28,7 @@ type adapter struct {
 	broken  atomic.Bool   // after fatal nothing is applied any more
 	applied atomic.Uint64 // index of the last command entry applied
 	time    atomic.Int64  // its time
+	saved   atomic.Int64  // bytes of the newest snapshot, 0 before the first
 }
 
 // Apply implements raft.FSM.
@@ -79,7 +80,7 @@ func (a *adapter) Snapshot() (raft.FSMSnapshot, error) {
 	if a.broken.Load() {
 		return nil, errStopped
 	}
-	return &capture{index: a.applied.Load(), time: a.time.Load(), state: a.machine.Snapshot()}, nil
+	return &capture{index: a.applied.Load(), time: a.time.Load(), state: a.machine.Snapshot(), saved: &a.saved}, nil
 }
 
 // Restore implements raft.FSM.
@@ -108,6 +109,7 @@ type capture struct {
 	index uint64
 	time  int64
 	state io.WriterTo
+	saved *atomic.Int64
 }
 
 // Persist implements raft.FSMSnapshot.
@@ -116,13 +118,18 @@ func (c *capture) Persist(sink raft.SnapshotSink) error {
 	header = binary.BigEndian.AppendUint64(header, c.index)
 	header = binary.BigEndian.AppendUint64(header, uint64(c.time))
 	_, err := sink.Write(header)
+	var bytes int64
 	if err == nil {
-		_, err = c.state.WriteTo(sink)
+		bytes, err = c.state.WriteTo(sink)
 	}
 	if err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	c.saved.Store(bytes)
+	return nil
 }
 
 // Release implements raft.FSMSnapshot.
