@@ -38,4 +38,15 @@ if [ "$(id -u)" = 0 ]; then # network namespaces
   echo
   echo "## Failover"
   go test -run '^$' -bench 'BenchmarkFailover' -benchtime "$benchtime" -timeout 2h ./internal/chaos | grep -E '^(Benchmark|FAIL|---)' || true
+  echo
+  echo "## Lost machines, killed agents and drivers"
+  [ -n "$quick" ] && loss=2x kills=5x || loss=20x kills=100x
+  go test -run '^$' -bench 'BenchmarkLoss' -benchtime "$loss" -timeout 2h ./internal/faults | grep -E '^(Benchmark|FAIL|---)' || true
+  go test -run '^$' -bench 'BenchmarkKills' -benchtime "$kills" -timeout 2h ./internal/faults | grep -E '^(Benchmark|FAIL|---)' || true
 fi
+
+echo
+echo "## A fleet of simulated nodes on three servers"
+[ -n "$quick" ] && fleet="-nodes 1000 -rounds 1 -steady 20s" || fleet="-nodes 10000 -rounds 3 -steady 60s"
+# shellcheck disable=SC2086 # several words
+go run ./bench/fleet -steppe bin/steppe $fleet

@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/intern"
 )
 
 // subsystemCluster is the subsystem of node events that the servers record.
@@ -46,11 +47,13 @@ func (c *RegisterNode) apply(x *tx) (result, error) {
 			return nil, model.Errorf(model.CodeDenied, "node %s: the secret is not the one it registered with", next.ID)
 		}
 		message = ""
+		intern.Like(&next, now)
 		if now.Status == model.NodeStatusDown && next.Status != model.NodeStatusDown {
 			message = "Node reregistered"
 		}
 		keepServerFields(&next, now, x.seconds())
 	} else {
+		intern.Node(&next)
 		next.CreateIndex = x.index
 		next.Events = nil
 		if next.Status == "" {

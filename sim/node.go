@@ -27,6 +27,7 @@ const (
 	silence       = 2 * time.Second
 	probeTimeout  = time.Second
 	probeInterval = 500 * time.Millisecond
+	strikes       = 2
 	// keepEnded is how long an ended allocation stays on its node.
 	keepEnded = 20 * time.Second
 )
@@ -188,7 +189,7 @@ func (n *node) probe(ss *session) {
 		}
 		silent := n.w.Now.Sub(ss.confirmed) >= silence
 		if silent && len(n.w.servers) > 1 && (ss.srv.Over() || ss.srv.Paused() || !n.w.Linked(n.name, ss.s.name)) {
-			n.life.After(probeTimeout, func() {
+			n.life.After(strikes*probeTimeout, func() {
 				if n.session == ss {
 					n.w.Tracef("%s: %s does not answer any more", n.name, ss.s.name)
 					ss.hangUp()

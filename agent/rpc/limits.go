@@ -21,8 +21,16 @@ const (
 	// stopped process. gRPC allows clients no shorter interval than 10 s.
 	pingInterval = 10 * time.Second
 	pingTimeout  = 3 * time.Second
+	// flowWindow is how much of a stream, and of a connection, may be under way. As
+	// a fixed window it also keeps gRPC from measuring the connection with a ping
+	// for every message, which was most of what an idle fleet cost.
+	flowWindow = 4 << 20
+	// connBuffer is what reading keeps of memory for every connection (below it
+	// lies that of TLS), writeBuffer what writing takes only while it writes.
+	connBuffer  = 4 << 10
+	writeBuffer = 16 << 10
 	// clientIdle closes pooled connections that carried nothing for so long.
-	clientIdle = 10 * time.Minute
+	clientIdle = time.Minute
 	// maxPoolConns bounds a pool; beyond it, idle connections are dropped first.
 	maxPoolConns = 1024
 

@@ -96,8 +96,11 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	defer s.running.wait()
 	defer s.end()
 	return s.serve(ctx, lingering{ln, ctx}, []grpc.ServerOption{
-		grpc.ReadBufferSize(16 << 10),
-		grpc.WriteBufferSize(16 << 10),
+		grpc.ReadBufferSize(connBuffer),
+		grpc.WriteBufferSize(writeBuffer),
+		grpc.SharedWriteBuffer(true),
+		grpc.InitialWindowSize(flowWindow),
+		grpc.InitialConnWindowSize(flowWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	})

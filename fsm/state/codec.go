@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/intern"
 )
 
 // allocWriter turns allocations into records. It numbers the values that
@@ -192,6 +193,11 @@ func decode(into msgp.Unmarshaler, b []byte) error {
 	if err := message.Check(b); err != nil {
 		return err
 	}
-	_, err := into.UnmarshalMsg(b)
-	return err
+	if _, err := into.UnmarshalMsg(b); err != nil {
+		return err
+	}
+	if n, ok := into.(*model.Node); ok {
+		intern.Node(n)
+	}
+	return nil
 }

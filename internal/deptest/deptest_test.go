@@ -27,6 +27,8 @@ var rules = []rule{
 		why: "the words of the domain are pure: no clock, no dice, no input or output"},
 	{pkgs: "model/lease", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "both ends of the fence go by it, and the scheduler: times are arguments"},
+	{pkgs: "model/intern", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "the state machine goes through it: a node means the same before and after"},
 	{pkgs: "plugins", only: []string{"-"}, why: "a third party implements it and must not pull in the house"},
 	{pkgs: "sched/...", only: []string{"model", "sched"}, ban: []string{"context", "log", "log/slog", "os", "net", "sync", "crypto/rand", "math/rand", "github.com/google/uuid", "github.com/hashicorp/go-memdb"},
 		except: []string{"math/rand/v2"}, why: "a decision is a function of its arguments"},

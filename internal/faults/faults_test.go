@@ -21,7 +21,7 @@ func clientOf(server *Agent) string {
 }
 
 // single is a site of one started agent of both roles.
-func single(t *testing.T) (*Site, *Agent) {
+func single(t testing.TB) (*Site, *Agent) {
 	s := NewSite(t, Loopback)
 	a := s.Agent("one", bothRoles)
 	a.Start()

@@ -54,8 +54,8 @@ func TestKill(t *testing.T) {
 }
 
 // killOnce kills what with a short task of each driver around it, and returns
-// when all is as before.
-func killOnce(t *testing.T, s *Site, a *Agent, what, id string) {
+// when all is as before: how long it took until tasks were managed again.
+func killOnce(t testing.TB, s *Site, a *Agent, what, id string) time.Duration {
 	t.Helper()
 	short := map[string]string{} // job -> the file that ends it
 	for _, d := range taskDrivers() {
@@ -107,9 +107,10 @@ func killOnce(t *testing.T, s *Site, a *Agent, what, id string) {
 			return err
 		})
 	}
+	return took
 }
 
-func end(t *testing.T, files map[string]string) {
+func end(t testing.TB, files map[string]string) {
 	t.Helper()
 	for _, f := range files {
 		if err := os.WriteFile(f, nil, 0o644); err != nil {

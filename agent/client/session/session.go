@@ -57,11 +57,13 @@ const (
 	// renewals per lease.
 	renewals = 3
 	// A server that has said nothing for silence is asked whether it still runs,
-	// and has probeTimeout to answer: one that is stopped, or cut off, is left
-	// before the lease is over.
+	// and has probeTimeout to answer, strikes times: one that is stopped, or cut
+	// off, is left before the node can be taken down. One that is only busy, because
+	// a thousand nodes came at once, must not be left by all of them.
 	silence       = 2 * time.Second
 	probeTimeout  = time.Second
 	probeInterval = 500 * time.Millisecond
+	strikes       = 2
 	// tunnelPause paces reopening of the tunnel within a session.
 	tunnelPause = 500 * time.Millisecond
 )
@@ -341,19 +343,22 @@ func (c *connection) sinceConfirmed() time.Duration {
 func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
-	for {
+	for missed := 0; ; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
 		if c.sinceConfirmed() < silence || len(c.s.Servers()) < 2 {
+			missed = 0
 			continue
 		}
 		asked, cancel := context.WithTimeout(ctx, probeTimeout)
 		_, err := rpc.Ping.Call(asked, caller, &rpc.Nothing{})
 		cancel()
-		if err != nil && ctx.Err() == nil {
+		if err == nil || ctx.Err() != nil {
+			missed = 0
+		} else if missed++; missed == strikes {
 			return model.Errorf(model.CodeUnavailable, "the server does not answer any more: %w", err)
 		}
 	}

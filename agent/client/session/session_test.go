@@ -299,8 +299,8 @@ func TestMoves(t *testing.T) {
 	})
 }
 
-// TestStopped: a server whose process stands still is left before the lease is
-// over, and one that stands still when a node comes is not waited for.
+// TestStopped: a server whose process stands still is left before the node can be
+// taken down (two leases), and one that stands still when a node comes is not waited for.
 func TestStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b, c := newServer("a"), newServer("b"), newServer("c")
@@ -324,7 +324,7 @@ func TestStopped(t *testing.T) {
 		}
 		time.Sleep(9 * time.Second)
 		expect(t, "with the one that runs", n.Server() == left.name)
-		expect(t, "the first was left in time", was.count(isRenew) <= 4)
+		expect(t, "the first was left in time", was.count(isRenew) <= 5)
 	})
 }
 

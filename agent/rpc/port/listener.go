@@ -43,9 +43,10 @@ type ListenerConfig struct {
 
 // Listener shares one TCP port between gRPC and raft by the first byte.
 type Listener struct {
-	cfg  ListenerConfig
-	rpc  *muxed
-	raft *RaftLayer
+	cfg   ListenerConfig
+	rpc   *muxed
+	raft  *RaftLayer
+	pacer *pacer
 
 	mu    sync.Mutex
 	total int
@@ -62,7 +63,7 @@ func NewListener(cfg ListenerConfig) *Listener {
 	if cfg.MaxConnsPerIP == 0 {
 		cfg.MaxConnsPerIP = DefaultMaxConnsPerIP
 	}
-	l := &Listener{cfg: cfg, perIP: make(map[string]int)}
+	l := &Listener{cfg: cfg, perIP: make(map[string]int), pacer: newPacer()}
 	l.rpc = newMuxed(cfg.Listener.Addr())
 	l.raft = &RaftLayer{muxed: newMuxed(cfg.Listener.Addr()), security: cfg.Security}
 	return l
@@ -183,8 +184,8 @@ func (l *Listener) greet(ctx context.Context, nc net.Conn) error {
 	}
 	var out net.Conn = pc
 	if server != nil {
-		tc := tls.Server(pc, server)
-		if err := tc.HandshakeContext(ctx); err != nil {
+		tc, err := l.pacer.handshake(ctx, pc, func(c net.Conn) *tls.Conn { return tls.Server(c, server) })
+		if err != nil {
 			return explainHandshake(nc.RemoteAddr().String(), err)
 		}
 		out = tc

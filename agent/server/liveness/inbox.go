@@ -13,10 +13,6 @@ import (
 	"github.com/steppe-project/steppe/model"
 )
 
-// inboxLength bounds the calls that wait for the next step: each has the
-// renewals of up to 4,096 nodes, and a step comes several times a TTL.
-const inboxLength = 256
-
 // Desk is a Liveness that receives renewals from the servers that hold the
 // nodes' sessions; it is the component to run on a leader.
 type Desk struct {
@@ -24,12 +20,12 @@ type Desk struct {
 	store *state.Store
 	leads Reader
 	now   func() time.Time
-	inbox chan renewal
 
 	// mu makes "received" and "given up" follow each other: a renewal is either
 	// seen by the step that would take its node down, or not confirmed.
 	mu      sync.Mutex
-	givenUp map[string]bool // by the last step; perhaps not committed yet
+	givenUp map[string]bool      // by the last step; perhaps not committed yet
+	heard   map[string]time.Time // newest sign of life since the last step, of nodes in the state
 }
 
 // Reader is the part of consensus.Proposer that the desk needs: proof that this
@@ -38,14 +34,9 @@ type Reader interface {
 	ReadIndex(ctx context.Context) (uint64, error)
 }
 
-type renewal struct {
-	at  time.Time
-	ids []string
-}
-
 // NewDesk makes a desk. now is the machine's clock: steps of it must not count.
 func NewDesk(l *Liveness, store *state.Store, leads Reader, now func() time.Time) *Desk {
-	return &Desk{Liveness: l, store: store, leads: leads, now: now, inbox: make(chan renewal, inboxLength)}
+	return &Desk{Liveness: l, store: store, leads: leads, now: now, heard: make(map[string]time.Time)}
 }
 
 // Register adds the handler to srv.
@@ -77,21 +68,18 @@ func (d *Desk) renew(ctx context.Context, r *msg.NodeRenewRequest) (*msg.NodeRen
 			return d.givenUp[id]
 		})
 	}
-	select {
-	case d.inbox <- renewal{d.now(), known}:
-		return resp, nil
-	default:
-		return nil, model.Errorf(model.CodeUnavailable, "the leader is not ready for lease renewals")
+	at := d.now()
+	for _, id := range known {
+		d.heard[id] = at
 	}
+	return resp, nil
 }
 
-// Seen notes a node's registration: as good as a renewal. When the inbox is full
-// it is left to the next renewal.
+// Seen notes a node's registration: as good as a renewal.
 func (d *Desk) Seen(nodeID string) {
-	select {
-	case d.inbox <- renewal{d.now(), []string{nodeID}}:
-	default:
-	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.heard[nodeID] = d.now()
 }
 
 // Reset implements loop.Component. Renewals of an earlier term say nothing now.
@@ -99,15 +87,8 @@ func (d *Desk) Reset(snap *state.Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.givenUp = nil
-	for {
-		select {
-		case <-d.inbox:
-			continue
-		default:
-		}
-		d.Liveness.Reset(snap)
-		return
-	}
+	clear(d.heard)
+	d.Liveness.Reset(snap)
 }
 
 // Step implements loop.Component. Leases go by the desk's own clock; the wake
@@ -115,22 +96,18 @@ func (d *Desk) Reset(snap *state.Snapshot) {
 func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for {
-		select {
-		case r := <-d.inbox:
-			d.Renew(r.at, r.ids)
-			continue
-		default:
-		}
-		mine := d.now()
-		d.ahead = now.Sub(mine)
-		cmds, wake := d.Liveness.Step(mine, snap)
-		if !wake.IsZero() {
-			wake = now.Add(wake.Sub(mine))
-		}
-		// The steps of a term follow the commits of those before: what was decided
-		// earlier is in the state now, or has failed.
-		d.givenUp = d.decided
-		return cmds, wake
+	for id, at := range d.heard {
+		d.Renew(at, id)
 	}
+	clear(d.heard)
+	mine := d.now()
+	d.ahead = now.Sub(mine)
+	cmds, wake := d.Liveness.Step(mine, snap)
+	if !wake.IsZero() {
+		wake = now.Add(wake.Sub(mine))
+	}
+	// The steps of a term follow the commits of those before: what was decided
+	// earlier is in the state now, or has failed.
+	d.givenUp = d.decided
+	return cmds, wake
 }

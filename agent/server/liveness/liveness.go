@@ -26,7 +26,7 @@
 //
 //	l := liveness.New(liveness.DefaultTTL, members)
 //	l.Reset(snap)
-//	l.Renew(now, ids)
+//	l.Renew(now, ids...)
 //	cmds, wake := l.Step(now, snap)
 package liveness
 
@@ -122,7 +122,7 @@ func (l *Liveness) Observe(changes []state.Change) {
 }
 
 // Renew extends the leases of nodes that were heard of at a time.
-func (l *Liveness) Renew(at time.Time, ids []string) {
+func (l *Liveness) Renew(at time.Time, ids ...string) {
 	until := lease.Until(at, l.ttl)
 	for _, id := range ids {
 		// A lease that has not begun will last longer than any renewal made so far.

@@ -133,12 +133,12 @@ func (s *scene) run(d time.Duration) string {
 	end, said := s.now.Add(d), ""
 	for !s.wake.IsZero() && s.wake.Before(end) {
 		s.now = s.wake
-		s.l.Renew(s.now, s.steady)
+		s.l.Renew(s.now, s.steady...)
 		out := s.step()
 		said += out[:strings.LastIndex(strings.TrimSuffix(out, "\n"), "\n")+1]
 	}
 	s.now = end
-	s.l.Renew(s.now, s.steady)
+	s.l.Renew(s.now, s.steady...)
 	return said + s.step()
 }
 
@@ -201,7 +201,7 @@ func TestScenarios(t *testing.T) {
 			case "place":
 				s.place(names[0], names[1])
 			case "renew":
-				s.l.Renew(s.now, names)
+				s.l.Renew(s.now, names...)
 			case "gossip-dead":
 				for _, n := range names {
 					s.dead[n] = true
@@ -253,7 +253,9 @@ func TestDesk(t *testing.T) {
 	s.apply(&fsm.RegisterNode{Node: &model.Node{ID: "n1", Status: model.NodeStatusReady}})
 	d := NewDesk(s.l, s.store, s, func() time.Time { return s.now })
 	req := &msg.NodeRenewRequest{NodeIDs: []string{"n1", "n2"}}
-	for range inboxLength {
+	// A storm of registrations between two steps costs no renewal.
+	for range 10_000 {
+		d.Seen("n1")
 		resp, err := d.renew(context.Background(), req)
 		if err != nil {
 			t.Fatal(err)
@@ -261,9 +263,6 @@ func TestDesk(t *testing.T) {
 		if !slices.Equal(resp.Unknown, []string{"n2"}) {
 			t.Fatalf("unknown: %v", resp.Unknown)
 		}
-	}
-	if _, err := d.renew(context.Background(), req); model.CodeOf(err) != model.CodeUnavailable {
-		t.Errorf("a full inbox answered %v", err)
 	}
 	d.Step(s.now, s.store.Snapshot())
 	s.deposed = true

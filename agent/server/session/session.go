@@ -10,6 +10,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/intern"
 )
 
 const (
@@ -72,8 +73,12 @@ func (h *Hub) serve(ctx context.Context, st *stream) error {
 	if err != nil {
 		return err
 	}
-	if _, err := h.cfg.Store.SnapshotAt(ctx, index); err != nil {
+	snap, err := h.cfg.Store.SnapshotAt(ctx, index)
+	if err != nil {
 		return err
+	}
+	if now := snap.Node(node.ID); now != nil {
+		intern.Like(node, now)
 	}
 	s := &session{
 		hub: h, id: node.ID, stream: st, node: node,
@@ -152,6 +157,7 @@ func (s *session) handle(up *msg.NodeUp) error {
 		if up.Update.ID != s.id {
 			return model.Errorf(model.CodeInvalid, "protocol error: the node changed its id")
 		}
+		intern.Node(up.Update)
 		s.mu.Lock()
 		s.node = up.Update
 		s.mu.Unlock()
