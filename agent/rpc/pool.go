@@ -195,11 +195,28 @@ func (s *Servers) candidates() []string {
 	return all
 }
 
+// warm has servers of another region dialled all at once when the first is not
+// connected: over a line that is cut each takes its time to fail.
+func (s *Servers) warm(left []string) {
+	if s.region == "" {
+		return
+	}
+	for i, addr := range left {
+		c, err := s.pool.conn(place{addr, s.region})
+		if err != nil || i == 0 && c.cc.GetState() == connectivity.Ready {
+			return
+		}
+		c.cc.Connect()
+	}
+}
+
 // try runs do on servers in turn until one was reached. A call that may be
 // repeated also moves on when the server answers that it cannot serve now.
 func (s *Servers) try(spec Spec, do func(*conn) error) error {
 	err := error(&notSent{cause: model.Errorf(model.CodeUnavailable, "no servers are known")})
-	for _, addr := range s.candidates() {
+	all := s.candidates()
+	for i, addr := range all {
+		s.warm(all[i:])
 		var c *conn
 		if c, err = s.pool.conn(place{addr, s.region}); err == nil {
 			err = do(c)

@@ -100,6 +100,11 @@ func (d *Desk) propose(ctx context.Context, requestID string, body fsm.Body, bef
 	return outcomes[len(outcomes)-1], nil
 }
 
+// wasDone tells whether a request of that id was applied before.
+func wasDone(snap *state.Snapshot, requestID string) bool {
+	return requestID != "" && snap.Request(requestID) != nil
+}
+
 // eval is a new pending evaluation of a job. Its id follows from the request's,
 // if that has one, so that a repeated request names the same evaluation.
 func (d *Desk) eval(job *model.Job, trigger string, priority int, requestID string) *model.Evaluation {

@@ -96,6 +96,18 @@ func TestRepeatedRequest(t *testing.T) {
 	if err != nil || a.EvalID != b.EvalID || s.Store.Snapshot().Eval(a.EvalID) == nil {
 		t.Errorf("a repeated evaluation: %+v, %+v, %v", a, b, err)
 	}
+	purge := &msg.JobDeregisterRequest{JobID: "web", Purge: true, WriteOptions: msg.WriteOptions{RequestID: "thrice"}}
+	gone, err := msg.JobDeregister.Call(t.Context(), s.call, purge)
+	if err != nil || s.Store.Snapshot().Job(model.DefaultNamespace, "web") != nil {
+		t.Fatal(gone, err)
+	}
+	if again, err := msg.JobDeregister.Call(t.Context(), s.call, purge); err != nil || again.Index != gone.Index {
+		t.Errorf("a repeated purge: %+v, %+v, %v", gone, again, err)
+	}
+	purge.RequestID = "another"
+	if _, err := msg.JobDeregister.Call(t.Context(), s.call, purge); model.CodeOf(err) != model.CodeNotFound {
+		t.Errorf("a purge of nothing: %v", err)
+	}
 }
 
 func TestRefusedJobs(t *testing.T) {

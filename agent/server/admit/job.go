@@ -145,6 +145,9 @@ func (d *Desk) jobDeregister(ctx context.Context, r *msg.JobDeregisterRequest) (
 	snap := d.cfg.Store.Snapshot()
 	ns := r.RequestNamespace()
 	job := snap.Job(ns, r.JobID)
+	if job == nil && wasDone(snap, r.RequestID) {
+		job = &model.Job{Namespace: ns, ID: r.JobID} // the first time removed it: its outcome is repeated
+	}
 	if job == nil {
 		return nil, model.Errorf(model.CodeNotFound, "job not found")
 	}

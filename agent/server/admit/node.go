@@ -221,6 +221,9 @@ func (d *Desk) nodeEligibility(ctx context.Context, r *msg.NodeEligibilityReques
 // nodePurge forgets a node; what ran on it is replaced.
 func (d *Desk) nodePurge(ctx context.Context, r *msg.NodeWriteRequest) (*msg.NodeWriteResponse, error) {
 	snap, n, err := d.node(r.NodeID)
+	if model.CodeOf(err) == model.CodeNotFound && wasDone(d.cfg.Store.Snapshot(), r.RequestID) {
+		snap, n, err = d.cfg.Store.Snapshot(), &model.Node{ID: r.NodeID}, nil // the first time removed it
+	}
 	if err != nil {
 		return nil, err
 	}
