@@ -83,6 +83,12 @@ func TestMatrix(t *testing.T) {
 func try(t *testing.T, m *Matrix, rec *Recording) {
 	var jobs []func(context.Context) error
 	dice := rand.New(rand.NewPCG(*seed, 0))
+	var names []string // of the changes, by number
+	for i := range rec.Ops {
+		if o := &rec.Ops[i]; o.Call != "said" {
+			names = append(names, o.Point())
+		}
+	}
 	some := func(points []int) []int {
 		if *point >= 0 {
 			return slices.DeleteFunc(points, func(at int) bool { return at != *point })
@@ -95,7 +101,15 @@ func try(t *testing.T, m *Matrix, rec *Recording) {
 			most = cmp.Or(m.Work.Most, len(points))
 		}
 		dice.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
-		return points[:min(most, len(points))]
+		met := map[string]bool{}
+		var out []int
+		for _, at := range points {
+			name := names[at]
+			if len(out) < most || *full && !met[name] { // one of each at the least
+				met[name], out = true, append(out, at)
+			}
+		}
+		return out
 	}
 	wanted := func(kind Kind) bool { return *kinds == "" || slices.Contains(strings.Split(*kinds, ","), string(kind)) }
 	for _, kind := range Injected {

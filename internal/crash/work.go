@@ -22,7 +22,8 @@ type Work struct {
 	Run func(dir string, say func(format string, args ...any)) error
 	// Look opens what a crash left, says what is there, and works on a little.
 	Look func(dir string, say func(format string, args ...any)) error
-	// Most, if not 0, is how many faults of a kind are tried at most: the runs are long.
+	// Most, if not 0, is about how many faults of a kind are tried, chosen at random,
+	// and one of each fault point at the least: the runs are long.
 	Most int
 	// Judge compares what was acknowledged with what is there.
 	Judge func(said, seen []string) error
