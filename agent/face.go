@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/agent/config"
+	"github.com/steppe-project/steppe/agent/consensus/space"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/httpapi"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
@@ -33,7 +34,7 @@ func (f *face) Self() map[string]any {
 	stats := map[string]map[string]string{"nomad": {"server": strconv.FormatBool(a.srv != nil), "version": version.Short()}}
 	if a.srv != nil {
 		raft := a.srv.host.RaftStats()
-		stats["raft"] = raft
+		stats["raft"], stats["disk"] = raft, diskStats(a.srv.host.Space())
 		stats["nomad"]["leader"] = strconv.FormatBool(a.srv.host.Leadership().Self)
 		stats["nomad"]["leader_addr"] = a.srv.host.Leadership().Addr
 	}
@@ -66,6 +67,9 @@ func (f *face) Health() map[string]httpapi.Health {
 		h := httpapi.Health{OK: true, Message: "ok"}
 		if a.srv.host.Leadership().Addr == "" {
 			h = httpapi.Health{Message: "no leader is known"}
+		}
+		if st := a.srv.host.Space(); st.Level != space.Ample {
+			h = httpapi.Health{Message: "the disk of the data directory is full: " + diskText(st)}
 		}
 		out["server"] = h
 	}

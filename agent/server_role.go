@@ -67,7 +67,7 @@ func (a *Agent) newServer() error {
 	}
 	s.host, err = consensus.Open(consensus.Config{
 		ID: a.id, Addr: a.ends.rpc.advertise, Dir: dir, Streams: s.listener.Raft(), AddrOf: a.rpcAddrOf,
-		Machine: fsm.New(s.store), CheckState: checkState, Now: wallClock(), Logger: a.log,
+		Reserve: int64(a.cfg.Server.DiskReserveMB) << 20, Machine: fsm.New(s.store), CheckState: checkState, Now: wallClock(), Logger: a.log,
 	})
 	if err != nil {
 		return err
@@ -83,6 +83,11 @@ func (a *Agent) newServer() error {
 	}
 	rpc.Handle(s.rpc, msg.AgentKeyring, a.keyring)
 	for _, c := range rpcFigures(s.rpc) {
+		if err := a.registry.Register(c); err != nil {
+			return err
+		}
+	}
+	for _, c := range diskFigures(s.host) {
 		if err := a.registry.Register(c); err != nil {
 			return err
 		}

@@ -30,6 +30,16 @@ one ./sched/place 'BenchmarkPlace'
 one ./fsm 'BenchmarkApplyPlan|BenchmarkCodec'
 unset GOMAXPROCS
 one ./agent/consensus 'BenchmarkPropose'
+echo
+echo "## Consensus through gRPC"
+length=10s
+[ -n "$quick" ] && length=2s
+for args in "-servers 1" "-servers 3" "-servers 1 -writers 1"; do
+  go run ./bench/raftbench -for "$length" $args 2>/dev/null || true
+done
+echo
+echo "## Log stores"
+(cd bench/logstore && GOFLAGS=-buildvcs=false go test -run '^$' -bench . -benchtime "$benchtime" | grep -E '^(Benchmark|FAIL|---)') || true
 one ./agent/server 'BenchmarkPlacements'
 one ./drivers/shim 'BenchmarkStart'
 one ./plugins/host 'BenchmarkLaunch'

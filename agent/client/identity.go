@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/steppe-project/steppe/agent/client/db"
+	"github.com/steppe-project/steppe/internal/durable"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -28,7 +29,7 @@ func prepareDirs(c *Config) error {
 		path string
 		mode os.FileMode
 	}{{c.StateDir, 0o700}, {c.AllocDir, 0o711}} {
-		if err := os.MkdirAll(d.path, d.mode); err != nil {
+		if err := durable.MkdirAll(d.path, d.mode); err != nil {
 			return model.Errorf(model.CodeInvalid, "the client's directory cannot be used: %w", err)
 		}
 	}
@@ -54,20 +55,7 @@ func identity(dir, file string) (string, error) {
 		return "", model.Errorf(model.CodeInvalid, "the node's identity cannot be read: %w", err)
 	}
 	id := uuid.NewString()
-	return id, writeDurably(path, []byte(id+"\n"))
-}
-
-// writeDurably writes a small file so that it is whole or not there.
-func writeDurably(path string, data []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return id, durable.WriteFile(path, []byte(id+"\n"), 0o600)
 }
 
 // openState opens the state file; a damaged one is moved aside.

@@ -150,6 +150,10 @@ type Server struct {
 	DeploymentGC         string  `hcl:"deployment_gc_threshold,optional"` // default 1h
 	// EventBufferSize is the number of change batches kept for the event stream.
 	EventBufferSize int `hcl:"event_buffer_size,optional"`
+	// DiskReserveMB is how many mebibytes of the disk a server keeps taken, to be
+	// given up when the disk is full so that operators can act: 1 to 16384, at most
+	// a sixteenth of the file system is taken. Default 64.
+	DiskReserveMB int `hcl:"disk_reserve_mb,optional"`
 	// JobTrackedVersions is the number of job versions kept. Default 6.
 	JobTrackedVersions int        `hcl:"job_tracked_versions,optional"`
 	JobMaxPriority     int        `hcl:"job_max_priority,optional"`

@@ -25,7 +25,7 @@ func Default() *Config {
 			RetryInterval: "30s", RaftProtocol: 3, HeartbeatGrace: "0s", MinHeartbeatTTL: "4s",
 			NodeGCThreshold: "24h", JobGCInterval: "5m", JobGCThreshold: "4h", EvalGCThreshold: "1h",
 			BatchEvalGCThreshold: "24h", DeploymentGC: "1h", EventBufferSize: 100, JobTrackedVersions: 6,
-			JobMaxPriority: 100, JobDefaultPriority: 50,
+			JobMaxPriority: 100, JobDefaultPriority: 50, DiskReserveMB: 64,
 			ServerJoin:       &ServerJoin{},
 			DefaultScheduler: &Scheduler{Algorithm: "binpack", Preemption: &Preemption{}},
 		},

@@ -55,6 +55,9 @@ func isName(s, also string) bool {
 	return len(s) >= 1 && len(s) <= maxName
 }
 
+// maxDiskReserveMB bounds what a server takes away from everything else.
+const maxDiskReserveMB = 16 << 10
+
 // checker collects problems.
 type checker struct {
 	c        *Config
@@ -198,6 +201,9 @@ func (k *checker) server() (warnings []string) {
 	}
 	if s.NonVoting || s.RedundancyZone != "" || s.UpgradeVersion != "" {
 		k.bad("server.non_voting_server", "non-voting servers, redundancy zones and upgrade versions are not supported by this version")
+	}
+	if s.DiskReserveMB < 1 || s.DiskReserveMB > maxDiskReserveMB {
+		k.bad("server.disk_reserve_mb", "%d is not between 1 and %d", s.DiskReserveMB, maxDiskReserveMB)
 	}
 	if s.JobMaxPriority != 100 || s.JobDefaultPriority != 50 {
 		k.bad("server.job_max_priority", "other priorities than 100 (greatest) and 50 (default) are not supported by this version")

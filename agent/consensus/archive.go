@@ -55,7 +55,7 @@ type ArchiveMeta struct {
 // SaveSnapshot writes an archive of the state applied here to w. On a leader it
 // is the state as of the call; elsewhere it may be older.
 func (h *Host) SaveSnapshot(ctx context.Context, w io.Writer) (ArchiveMeta, error) {
-	sm, rc, err := h.takeSnapshot()
+	sm, rc, err := h.takeSnapshot(ctx)
 	if err != nil {
 		return ArchiveMeta{}, model.Errorf(model.CodeUnavailable, "take a snapshot: %w", err)
 	}
@@ -72,9 +72,12 @@ func (h *Host) SaveSnapshot(ctx context.Context, w io.Writer) (ArchiveMeta, erro
 
 // takeSnapshot makes a new raft snapshot, or opens the last when nothing
 // happened since.
-func (h *Host) takeSnapshot() (*raft.SnapshotMeta, io.ReadCloser, error) {
-	f := h.raft.Snapshot()
-	err := f.Error()
+func (h *Host) takeSnapshot(ctx context.Context) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	before := h.Space().Level
+	f, err := h.snapshot(ctx)
+	if err != nil && ctx.Err() == nil && h.Space().Level != before { // the reserved space was given up
+		f, err = h.snapshot(ctx)
+	}
 	if err == nil {
 		return f.Open()
 	}
@@ -86,6 +89,18 @@ func (h *Host) takeSnapshot() (*raft.SnapshotMeta, io.ReadCloser, error) {
 		return nil, nil, errors.Join(err, lerr)
 	}
 	return h.store.snapshots.Open(list[0].ID)
+}
+
+// snapshot has raft make one. It waits for raft, which may wait for the disk.
+func (h *Host) snapshot(ctx context.Context) (raft.SnapshotFuture, error) {
+	f, done := h.raft.Snapshot(), make(chan error, 1)
+	go func() { done <- f.Error() }() // ends with raft at the latest
+	select {
+	case err := <-done:
+		return f, err
+	case <-ctx.Done():
+		return f, ctx.Err()
+	}
 }
 
 func writeArchive(w io.Writer, meta ArchiveMeta, state io.Reader) error {
@@ -248,7 +263,7 @@ func (h *Host) RestoreSnapshot(ctx context.Context, r io.Reader) (meta ArchiveMe
 	if !h.Leadership().Self {
 		return meta, errNotLeader
 	}
-	spool, err := os.CreateTemp(h.cfg.Dir, "restore-*")
+	spool, err := os.CreateTemp(h.cfg.Dir, spoolPrefix+"*")
 	if err != nil {
 		return meta, model.Errorf(model.CodeUnavailable, "restore: %w", err)
 	}

@@ -114,6 +114,9 @@ type Config struct {
 	// unknown: servers that came back elsewhere are found before the
 	// configuration knows.
 	AddrOf func(id string) string
+	// Reserve is how many bytes of the disk are kept free for when it is full; see
+	// space.Config. 0 = the default.
+	Reserve int64
 	// Machine is the state machine; it must be empty.
 	Machine Machine
 	// CheckState, when set, tries to load a state before an operator's snapshot

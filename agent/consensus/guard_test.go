@@ -14,8 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
+	"github.com/steppe-project/steppe/agent/consensus/guard"
 	"github.com/steppe-project/steppe/fsm"
 )
 
@@ -69,6 +68,10 @@ func TestFlippedBits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tail, err := os.ReadFile(filepath.Join(dir, "good", guard.TailFile))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var used []int // most of the file is free
 	for i, v := range good {
 		if v != 0 {
@@ -82,7 +85,8 @@ func TestFlippedBits(t *testing.T) {
 		at := used[dice.IntN(len(used))]
 		b[at] ^= 1 << dice.IntN(8)
 		bad := filepath.Join(dir, fmt.Sprint("bad", i))
-		if err := errors.Join(os.Mkdir(bad, 0o700), os.WriteFile(filepath.Join(bad, logFile), b, 0o600)); err != nil {
+		if err := errors.Join(os.Mkdir(bad, 0o700), os.WriteFile(filepath.Join(bad, logFile), b, 0o600),
+			os.WriteFile(filepath.Join(bad, guard.TailFile), tail, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		// In a process of its own: what reads a damaged file may leave things behind.
@@ -90,7 +94,7 @@ func TestFlippedBits(t *testing.T) {
 		cmd.Env = append(os.Environ(), flippedEnv+"="+bad)
 		out, err := cmd.CombinedOutput()
 		switch code := cmd.ProcessState.ExitCode(); {
-		case code == refused && strings.Contains(string(out), bad) && strings.Contains(string(out), errDamaged.Error()):
+		case code == refused && strings.Contains(string(out), bad) && strings.Contains(string(out), guard.ErrDamaged.Error()):
 			noticed++
 		case strings.Contains(string(out), "panic: "): // loud, too: the library does not trust a page
 			noticed++
@@ -106,43 +110,5 @@ func TestFlippedBits(t *testing.T) {
 	}
 	if noticed < 10 {
 		t.Errorf("only %d of 40 were noticed", noticed)
-	}
-}
-
-// TestGuardedVotes: a term or vote that is not what was written is an error; one
-// of an earlier version is read.
-func TestGuardedVotes(t *testing.T) {
-	plain := raft.NewInmemStore()
-	g := guardedVotes{plain}
-	if _, err := g.GetUint64([]byte("CurrentTerm")); err == nil || err.Error() != "not found" {
-		t.Errorf("nothing stored: %v", err)
-	}
-	if err := plain.SetUint64([]byte("old"), 3); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(g.SetUint64([]byte("CurrentTerm"), 7), g.Set([]byte("LastVoteCand"), []byte("s1"))); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := g.GetUint64([]byte("CurrentTerm")); n != 7 || err != nil {
-		t.Errorf("term %d, %v", n, err)
-	}
-	if v, err := g.Get([]byte("LastVoteCand")); string(v) != "s1" || err != nil {
-		t.Errorf("vote %q, %v", v, err)
-	}
-	for _, key := range []string{"CurrentTerm", "LastVoteCand"} {
-		v, err := plain.Get([]byte(key + sumSuffix))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range v {
-			flipped := bytes.Clone(v)
-			flipped[i] ^= 4
-			if err := plain.Set([]byte(key+sumSuffix), flipped); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := g.Get([]byte(key)); !errors.Is(err, errDamaged) {
-				t.Errorf("%s, byte %d: %v", key, i, err)
-			}
-		}
 	}
 }

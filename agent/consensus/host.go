@@ -31,7 +31,9 @@ type Host struct {
 	observed chan raft.Observation // raft: another leader
 	observer *raft.Observer
 	caughtUp chan catchUp
-	failed   chan error // what stops the host
+	failed   chan error    // what stops the host
+	dead     chan struct{} // closed with it, and at the end
+	failOnce sync.Once
 
 	now    atomic.Pointer[leadership]
 	bgWork sync.WaitGroup // catch-ups under way
@@ -65,17 +67,17 @@ func Open(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, logger: newLogger(cfg.Logger),
 		notify: make(chan bool, 16), observed: make(chan raft.Observation, 16),
-		caughtUp: make(chan catchUp, 1), failed: make(chan error, 1),
+		caughtUp: make(chan catchUp, 1), failed: make(chan error, 1), dead: make(chan struct{}),
 		lease: lease{length: leaseOf(cfg.Timing.Heartbeat)},
 	}
-	h.adapter = &adapter{machine: cfg.Machine, fatal: func(err error) { h.failed <- err }}
+	h.adapter = &adapter{machine: cfg.Machine, fatal: h.fail}
 	h.clock = &Clock{Wall: cfg.Now, Elapsed: func() time.Duration { return time.Since(began) }, Newest: h.adapter.time.Load}
 	h.publish(Leadership{})
 	var err error
-	if h.store, err = openStore(&cfg, h.logger); err != nil {
+	if h.store, err = openStore(&cfg, h.logger, h.fail); err != nil {
 		return nil, err
 	}
-	h.transport = openTransport(&cfg, h.logger, h.lease.ack)
+	h.transport = openTransport(&cfg, h.logger, h.store.logs.FirstIndex, h.lease.ack)
 	if err := h.start(); err != nil {
 		// The first error is the one that tells.
 		_ = h.transport.Close()
@@ -86,6 +88,16 @@ func Open(cfg Config) (*Host, error) {
 		h.adapter.time.Load, h.store.trouble.why)
 	h.close = sync.OnceValue(h.shutdown)
 	return h, nil
+}
+
+// fail stops the host; the first reason counts, and nil is that it is stopping.
+func (h *Host) fail(err error) {
+	h.failOnce.Do(func() {
+		if err != nil {
+			h.failed <- err
+		}
+		close(h.dead)
+	})
 }
 
 // start creates the raft instance.
@@ -120,6 +132,9 @@ func (h *Host) start() error {
 		return model.Errorf(model.CodeInvalid, "cannot start from the data in %s: %w", h.cfg.Dir, err)
 	}
 	h.raft = r
+	if err := h.store.contiguous(r.AppliedIndex()); err != nil {
+		return errors.Join(model.Errorf(model.CodeInvalid, "cannot start from the data in %s: %w", h.cfg.Dir, err), r.Shutdown().Error())
+	}
 	h.observer = raft.NewObserver(h.observed, false, func(o *raft.Observation) bool {
 		_, ok := o.Data.(raft.LeaderObservation)
 		return ok
@@ -141,6 +156,9 @@ func (h *Host) Run(ctx context.Context) error {
 	wg.Go(h.batch.settle)
 	wg.Go(func() { h.watch(ctx) })
 	wg.Go(func() { h.pace(ctx) })
+	if h.store.space != nil {
+		wg.Go(func() { h.store.space.Run(ctx) })
+	}
 	var err error
 	select {
 	case <-ctx.Done():
@@ -161,6 +179,8 @@ func (h *Host) Close() error { return h.close() }
 
 func (h *Host) shutdown() error {
 	f := h.raft.Shutdown()
+	h.fail(nil)
+	h.store.trouble.stop()
 	h.transport.interrupt()
 	err := f.Error()
 	h.raft.DeregisterObserver(h.observer)
@@ -172,6 +192,9 @@ func (h *Host) shutdown() error {
 
 // Propose implements Proposer.
 func (h *Host) Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome, error) {
+	if err := h.refuse(cmds); err != nil {
+		return nil, err
+	}
 	return h.batch.propose(ctx, cmds)
 }
 
@@ -207,8 +230,8 @@ func (h *Host) watch(ctx context.Context) {
 			term := h.raft.CurrentTerm()
 			switch {
 			case ready == term:
+				h.batch.gate(nil) // first: who hears of it may propose at once
 				h.publish(Leadership{Self: true, Term: term, ID: h.cfg.ID, Addr: h.cfg.Addr})
-				h.batch.gate(nil)
 			case catching != term:
 				catching = term
 				h.deny(term)

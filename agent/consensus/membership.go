@@ -44,7 +44,7 @@ func (h *Host) Bootstrap(peers []Peer) (founded bool, err error) {
 	for _, p := range founders {
 		conf.Servers = append(conf.Servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Addr), Suffrage: raft.Voter})
 	}
-	err = h.raft.BootstrapCluster(conf).Error()
+	err = h.bootstrap(conf)
 	if errors.Is(err, raft.ErrCantBootstrap) {
 		return false, nil // it got a configuration meanwhile
 	}
@@ -56,6 +56,27 @@ func (h *Host) Bootstrap(peers []Peer) (founded bool, err error) {
 	// timeout.
 	h.transport.callElection(h.cfg.ID, h.cfg.Addr)
 	return true, nil
+}
+
+// bootstrap founds the cluster. It gives up when this server cannot go on, or its
+// disk is full: raft's future then does not come.
+func (h *Host) bootstrap(conf raft.Configuration) error {
+	done := make(chan error, 1)
+	f := h.raft.BootstrapCluster(conf)
+	go func() { done <- f.Error() }() // when it never comes, the process is ending
+	timer := time.NewTimer(membershipTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-h.dead:
+		return errShutdown
+	case <-timer.C:
+		if why := h.store.trouble.why(); why != nil {
+			return *why
+		}
+		return fmt.Errorf("no answer for %s", membershipTimeout)
+	}
 }
 
 // chooseFounders returns the servers of the cluster to found, lowest id first,

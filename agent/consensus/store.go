@@ -3,10 +3,10 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
@@ -15,6 +15,9 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/steppe-project/steppe/agent/consensus/guard"
+	"github.com/steppe-project/steppe/agent/consensus/space"
+	"github.com/steppe-project/steppe/internal/durable"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -32,84 +35,119 @@ type store struct {
 	snapshots raft.SnapshotStore
 	close     func() error
 	trouble   *trouble
+	space     *space.Space // nil in memory
 }
 
-// trouble is a log store that remembers why it last could not be written: raft
-// passes on the text only.
-type trouble struct {
-	raft.LogStore
-	last atomic.Pointer[error]
-}
-
-// StoreLogs implements raft.LogStore.
-func (s *trouble) StoreLogs(logs []*raft.Log) error {
-	err := s.LogStore.StoreLogs(logs)
-	if err != nil {
-		s.last.Store(&err)
-	}
-	return err
-}
-
-// why returns the last error of writing, nil if there never was one; another
-// pointer is another failure.
-func (s *trouble) why() *error { return s.last.Load() }
-
-// openStore opens or creates what cfg names.
-func openStore(cfg *Config, logger hclog.Logger) (store, error) {
+// openStore opens or creates what cfg names. fatal is told, and must not block,
+// when the disk fails so that nothing that is read can be trusted.
+func openStore(cfg *Config, logger hclog.Logger, fatal func(error)) (store, error) {
 	if cfg.Dir == "" {
 		mem := raft.NewInmemStore()
-		logs := &trouble{LogStore: mem}
-		return store{logs, mem, raft.NewInmemSnapshotStore(), func() error { return nil }, logs}, nil
+		logs := newTrouble(mem, fatal, nil)
+		return store{logs, mem, raft.NewInmemSnapshotStore(), func() error { return nil }, logs, nil}, nil
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	if err := durable.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return store{}, explainOpen(cfg.Dir, err)
 	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, retainSnapshots, logger)
+	room, err := space.Open(space.Config{Dir: cfg.Dir, Reserve: cfg.Reserve, Logger: cfg.Logger})
+	if err != nil {
+		return store{}, err
+	}
+	s, err := openDir(cfg.Dir, room, logger, fatal)
 	if err != nil {
 		return store{}, explainOpen(cfg.Dir, err)
 	}
-	kept, err := snaps.List()
+	return s, nil
+}
+
+// openDir opens or creates the store in dir.
+//
+//	raft ─► cache ─► trouble ─► guard.TailedLog ─► guard.Log ─► raft-boltdb
+//	     ─► steadyVotes ─► guard.TailedVotes ─► guard.Votes ─────┘
+func openDir(dir string, room *space.Space, logger hclog.Logger, fatal func(error)) (store, error) {
+	snaps, covered, err := openSnapshots(dir, room, logger, fatal)
 	if err != nil {
-		return store{}, explainOpen(cfg.Dir, err)
+		return store{}, err
 	}
-	covered := uint64(0)
-	if len(kept) > 0 {
-		covered = kept[0].Index
-	}
-	bolt, err := openLog(filepath.Join(cfg.Dir, logFile), covered)
+	bolt, err := openLog(filepath.Join(dir, logFile), covered)
 	if err != nil {
-		return store{}, explainOpen(cfg.Dir, err)
+		return store{}, err
 	}
-	logs := &trouble{LogStore: guardedLog{bolt}}
-	cache, err := raft.NewLogCache(logCacheEntries, logs)
+	t, err := guard.OpenTail(dir)
+	if err != nil {
+		return store{}, errors.Join(err, bolt.Close())
+	}
+	closeAll := func() error { return errors.Join(t.Close(), bolt.Close()) }
+	votes := guard.TailedVotes{StableStore: guard.Votes{StableStore: bolt}, Tail: t}
+	if err = t.Check(bolt, votes, covered); err == nil {
+		err = undoFounding(bolt, votes, covered)
+	}
+	logs := newTrouble(guard.TailedLog{LogStore: guard.Log{LogStore: bolt}, Tail: t}, fatal, room)
+	var cache *raft.LogCache
 	if err == nil {
-		return store{cache, guardedVotes{bolt}, snaps, bolt.Close, logs}, nil
+		cache, err = raft.NewLogCache(logCacheEntries, logs)
 	}
-	return store{}, errors.Join(explainOpen(cfg.Dir, err), bolt.Close())
+	if err != nil {
+		return store{}, errors.Join(err, closeAll())
+	}
+	return store{cache, steadyVotes{votes, logs}, snaps, closeAll, logs, room}, nil
+}
+
+// undoFounding forgets that founding a cluster had begun when it was not finished:
+// raft writes term 1 first, and refuses to found with a term. Term 1 without a
+// vote or an entry comes from nothing else: the first leader has term 2.
+func undoFounding(logs raft.LogStore, votes raft.StableStore, covered uint64) error {
+	last, err := logs.LastIndex()
+	if err != nil || last > 0 || covered > 0 || guard.StoredUint64(votes, guard.KeyTerm) != 1 || guard.StoredUint64(votes, guard.KeyVoteTerm) != 0 {
+		return err
+	}
+	return votes.SetUint64([]byte(guard.KeyTerm), 0)
 }
 
 // openLog opens the log file and reads all of it: what is damaged is found here,
-// and not by a crash later. covered is the index of the newest snapshot.
+// and not by a crash later. covered is the index of the newest snapshot. A file
+// gets its name when it is complete.
 func openLog(path string, covered uint64) (bolt *raftboltdb.BoltStore, err error) {
 	// The library trusts its pages, which are mapped into memory.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			bolt, err = nil, fmt.Errorf("%w: %v", errDamaged, p)
+			bolt, err = nil, fmt.Errorf("%w: %v", guard.ErrDamaged, p)
 		}
 	}()
-	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
-		// Reading comes first, through a read-only handle: a writable one walks
-		// the pages in a goroutine of its own, where a damaged one cannot be caught.
-		bolt, err := raftboltdb.New(logOptions(path, true))
-		if err != nil {
-			return nil, err
-		}
-		if err := errors.Join((guardedLog{bolt}).verify(covered), bolt.Close()); err != nil {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := createLog(path); err != nil {
 			return nil, err
 		}
 	}
+	// Reading comes first, through a read-only handle: a writable one walks
+	// the pages in a goroutine of its own, where a damaged one cannot be caught.
+	bolt, err = raftboltdb.New(logOptions(path, true))
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join((guard.Log{LogStore: bolt}).Verify(covered), bolt.Close()); err != nil {
+		return nil, err
+	}
 	return raftboltdb.New(logOptions(path, false))
+}
+
+func createLog(path string) error {
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	bolt, err := raftboltdb.New(logOptions(fresh, false))
+	if err != nil {
+		return err
+	}
+	if err := bolt.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 func logOptions(path string, readOnly bool) raftboltdb.Options {
@@ -136,9 +174,19 @@ func explainOpen(dir string, err error) error {
 	case errors.Is(err, syscall.ENOSPC):
 		hint = ": the disk is full"
 	case errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch):
-		err = fmt.Errorf("%w: %w", errDamaged, err)
+		err = fmt.Errorf("%w: %w", guard.ErrDamaged, err)
 	}
 	return model.Errorf(model.CodeInvalid, "cannot open the server's log in %s%s: %w", dir, hint, err)
+}
+
+// contiguous checks that the log goes on where the snapshot that was loaded ends:
+// raft would find out when it applies.
+func (s *store) contiguous(loaded uint64) error {
+	first, err := s.logs.FirstIndex()
+	if err == nil && first > loaded+1 {
+		err = fmt.Errorf("the newest snapshot that can be read ends at entry %d, the log begins at %d; entries between are missing: %w", loaded, first, guard.ErrDamaged)
+	}
+	return err
 }
 
 // solitude tells whether the stored configuration has id as its only voter, and

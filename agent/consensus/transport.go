@@ -26,6 +26,7 @@ type transport struct {
 	acked   func(id raft.ServerID, term uint64, sent time.Time)
 	streams *streams               // nil without a network
 	addrOf  func(id string) string // where gossip knows a server; may be nil
+	first   func() (uint64, error) // where the log begins
 
 	in   chan raft.RPC // what raft reads
 	own  chan raft.RPC // what the host says to it
@@ -34,9 +35,9 @@ type transport struct {
 	done chan struct{}
 }
 
-func newTransport(w wire, addrOf func(id string) string, acked func(raft.ServerID, uint64, time.Time)) *transport {
+func newTransport(w wire, addrOf func(id string) string, first func() (uint64, error), acked func(raft.ServerID, uint64, time.Time)) *transport {
 	t := &transport{
-		wire: w, acked: acked, addrOf: addrOf,
+		wire: w, acked: acked, addrOf: addrOf, first: first,
 		in: make(chan raft.RPC), own: make(chan raft.RPC), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go t.pump()
@@ -53,6 +54,9 @@ func (t *transport) pump() {
 			if err := t.twin(rpc); err != nil {
 				rpc.Respond(nil, err)
 				continue
+			}
+			if first, err := t.first(); err == nil { // else raft finds out
+				rpc = trim(rpc, first)
 			}
 		case rpc = <-t.own:
 		case <-t.stop:
@@ -205,10 +209,10 @@ func (b addrBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 }
 
 // openTransport makes the transport of a configuration.
-func openTransport(cfg *Config, logger hclog.Logger, acked func(raft.ServerID, uint64, time.Time)) *transport {
+func openTransport(cfg *Config, logger hclog.Logger, first func() (uint64, error), acked func(raft.ServerID, uint64, time.Time)) *transport {
 	if cfg.Streams == nil {
 		_, inmem := raft.NewInmemTransport(raft.ServerAddress(cfg.Addr))
-		return newTransport(inmem, nil, acked)
+		return newTransport(inmem, nil, first, acked)
 	}
 	st := &streams{StreamLayer: cfg.Streams, addr: cfg.Addr, dialed: make(map[*dialedConn]struct{})}
 	nc := &raft.NetworkTransportConfig{
@@ -217,7 +221,7 @@ func openTransport(cfg *Config, logger hclog.Logger, acked func(raft.ServerID, u
 	if cfg.AddrOf != nil {
 		nc.ServerAddressProvider = addrBook(cfg.AddrOf)
 	}
-	t := newTransport(raft.NewNetworkTransportWithConfig(nc), cfg.AddrOf, acked)
+	t := newTransport(raft.NewNetworkTransportWithConfig(nc), cfg.AddrOf, first, acked)
 	t.streams = st
 	return t
 }

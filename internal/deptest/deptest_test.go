@@ -42,7 +42,7 @@ var rules = []rule{
 	{pkgs: "api/...", only: []string{"model", "api"}, ban: []string{"github.com/hashicorp/go-memdb", "google.golang.org/grpc"}, why: "the public SDK speaks model over HTTP"},
 	{pkgs: "agent/config", only: []string{"-"}, why: "configuration is read by others, not the other way round"},
 	{pkgs: "agent/rpc/...", only: []string{"model", "agent/rpc"}, why: "transport carries messages and knows nobody who sends them"},
-	{pkgs: "agent/consensus", only: []string{"model", "fsm", "internal"}, why: "the raft host replicates bytes"},
+	{pkgs: "agent/consensus", only: []string{"model", "fsm", "internal", "agent/consensus/space", "agent/consensus/guard"}, why: "the raft host replicates bytes"},
 	{pkgs: "agent/gossip", only: []string{"model", "internal"}, why: "membership is a fact, not a decision"},
 	{pkgs: "agent/keyring", only: []string{"model"}, why: "keys are kept for whoever encrypts"},
 	{pkgs: "agent/loop", only: []string{"model", "fsm"}, why: "the runner knows components by their interface"},

@@ -3,6 +3,8 @@ package faults
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,7 +54,7 @@ func TestServerDiskFull(t *testing.T) {
 	t.Parallel()
 	s := NewSite(t, Loopback)
 	server := s.Agent("server", serverOnly)
-	server.smallDisk(t, "24m")
+	server.smallDisk(t, "48m")
 	client := s.Agent("client", clientOf(server))
 	server.Start()
 	client.Start()
@@ -61,11 +63,14 @@ func TestServerDiskFull(t *testing.T) {
 	server.AwaitRunning("before", 1)
 	tasks := s.Tasks()
 
+	server.Register(s.Script("stopped", model.JobTypeService, "raw_exec", 1, Forever))
+	server.AwaitRunning("stopped", 1)
 	filler := server.fill(t)
 	var accepted []string
 	var refusal error
 	for i := range 2000 {
-		job := s.Script(fmt.Sprintf("full-%d", i), model.JobTypeBatch, "raw_exec", 0, Forever)
+		job := s.Script(fmt.Sprintf("full-%d", i), model.JobTypeBatch, "raw_exec", 1, Forever)
+		job.Datacenters = []string{"nowhere"} // it waits: gc leaves it
 		job.Meta = map[string]string{"filling": strings.Repeat("x", 64<<10)}
 		if _, refusal = server.API.Jobs().Register(short(), job, nil); refusal != nil {
 			break
@@ -82,6 +87,7 @@ func TestServerDiskFull(t *testing.T) {
 	if _, _, err := server.API.Jobs().Get(short(), "before", staleRead); err != nil {
 		t.Errorf("a read while the disk is full: %v", err)
 	}
+	server.canAct(t)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +102,41 @@ func TestServerDiskFull(t *testing.T) {
 	s.Await("the server is back", Patience, func() error { return server.Nodes(1) })
 	s.checkKept(t, server, accepted, tasks)
 	server.AwaitGone("before", "after")
+}
+
+// canAct checks that an operator is told of a server's full disk and can act on it.
+func (a *Agent) canAct(t *testing.T) {
+	t.Helper()
+	answer, err := http.Get(a.URL() + "/v1/agent/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(answer.Body)
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if answer.StatusCode != http.StatusInternalServerError || !strings.Contains(string(text), "disk of the data directory is full") {
+		t.Errorf("health of a server with a full disk: %s: %s", answer.Status, text)
+	}
+	a.gauge(t, "steppe_disk_level 1")
+	saved := filepath.Join(t.TempDir(), "saved.snap")
+	for _, args := range [][]string{
+		{"job", "status", "before"},
+		{"job", "stop", "-purge", "-detach", "stopped"},
+		{"operator", "snapshot", "save", saved},
+		{"system", "gc"},
+	} {
+		if out, err := a.CLI(args...); err != nil {
+			t.Errorf("%v on a full disk: %v\n%s", args, err, out)
+		}
+	}
+	a.site.Await("the stopped job's task ended", Patience, func() error {
+		tasks, err := a.Running("stopped", 0)
+		if err == nil && len(tasks) > 0 {
+			err = fmt.Errorf("it runs on %v", tasks)
+		}
+		return err
+	})
 }
 
 // checkKept checks that all accepted jobs are there, and that tasks run on.

@@ -30,7 +30,10 @@ var mutants = []mutant{
 	{"a new leader does not wait for its log", "agent/consensus/host.go", "case catching != term:", "case catching != term && false:", tests("./agent/consensus")},
 	{"entry times go back", "agent/consensus/clock.go", "c.at, c.then = max(at, wall, newest), elapsed", "c.at, c.then = wall, elapsed", tests("./agent/consensus")},
 	{"outcomes go to the wrong callers", "agent/consensus/batch.go", "outcomes = outcomes[len(p.cmds):]", "outcomes = outcomes[len(outcomes)-len(p.cmds):]", tests("./agent/consensus")},
-	{"a flipped bit in the log is applied", "agent/consensus/guard.go", "l.Index != index || len(l.Extensions) > 0 && !bytes.Equal(l.Extensions, checksum(l))", "l.Index != index && !bytes.Equal(l.Extensions, checksum(l))", tests("./agent/consensus")},
+	{"a flipped bit in the log is applied", "agent/consensus/guard/guard.go", "l.Index != index || len(l.Extensions) > 0 && !bytes.Equal(l.Extensions, checksum(l))", "l.Index != index && !bytes.Equal(l.Extensions, checksum(l))", tests("./agent/consensus")},
+	{"the newest entries may be missing", "agent/consensus/guard/tail.go", "reached < v[tailLast] {", "reached+1000 < v[tailLast] {", tests("./agent/consensus/...")},
+	{"a failed fsync is passed over", "agent/consensus/trouble.go", "if !outOfSpace(err) && s.over", "if false && s.over",
+		[]string{"test", "./internal/crash", "-count=1", "-timeout=30m", "-crash.full", "-crash.only=server", "-crash.kinds=eio"}},
 	// Liveness.
 	{"a lease is not extended", "agent/server/liveness/liveness.go", "known && !old.IsZero() && until.After(old) {", "known && !old.IsZero() && until.Before(old) {", controlPlane},
 	{"time in which the leader stood still counts", "agent/server/liveness/liveness.go", "if l.due.IsZero() || now.Sub(l.due) < maxLate {", "if l.due.IsZero() || now.Sub(l.due) < maxLate*100000 {", controlPlane},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -15,6 +16,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/internal/durable"
 )
 
 const (
@@ -38,6 +40,7 @@ var (
 // DB is an open state file. Its methods may be called from any goroutine.
 type DB struct {
 	bolt     *bolt.DB
+	mark     *durable.Mark // the number of the last transaction
 	contents *Contents
 	queue    queue
 }
@@ -47,33 +50,57 @@ type DB struct {
 func Open(path string) (*DB, error) {
 	d := &DB{queue: newQueue(), contents: newContents()}
 	info, err := os.Stat(path)
-	fresh := errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0
-	if !fresh {
-		// Reading comes first, through a read-only handle: a writable one walks
-		// the pages in a goroutine of its own, where a damaged one cannot be caught.
-		if err := guard(func() error { return d.read(path) }); err != nil {
-			return nil, err
+	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
+		if err := create(path); err != nil {
+			return nil, fmt.Errorf("create client state file %s: %w", path, err)
 		}
 	}
+	// Reading comes first, through a read-only handle: a writable one walks
+	// the pages in a goroutine of its own, where a damaged one cannot be caught.
+	if err := guard(func() error { return d.read(path) }); err != nil {
+		return nil, err
+	}
 	err = guard(func() error {
-		d.bolt, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
-		})
+		d.bolt, err = bolt.Open(path, 0o600, boltOptions())
 		if err != nil {
 			return classify(path, err)
 		}
-		if !fresh {
-			return upgrade(d.bolt)
-		}
-		if err := create(d.bolt); err != nil {
-			return errors.Join(fmt.Errorf("create client state file %s: %w", path, err), d.bolt.Close())
-		}
-		return nil
+		return upgrade(d.bolt)
 	})
 	if err != nil {
 		return nil, err
 	}
+	if d.mark, err = openMark(path); err != nil {
+		return nil, errors.Join(err, d.bolt.Close())
+	}
 	return d, nil
+}
+
+// openMark opens what remembers how far the file went.
+func openMark(path string) (*durable.Mark, error) {
+	m, err := durable.OpenMark(path+".mark", "STEPPEc1", 1)
+	if err != nil {
+		return nil, fmt.Errorf("open client state file's mark: %w", err)
+	}
+	return m, nil
+}
+
+// checkMark compares the file with its mark.
+func checkMark(path string, b *bolt.DB) error {
+	m, err := openMark(path)
+	if err != nil {
+		return err
+	}
+	var have uint64
+	err = b.View(func(tx *bolt.Tx) error { have = uint64(tx.ID()); return nil })
+	if noted := m.Values()[0]; err == nil && have < noted {
+		err = fmt.Errorf("%w: it ends with transaction %d, there were %d", ErrCorrupt, have, noted)
+	}
+	return errors.Join(err, m.Close())
+}
+
+func boltOptions() *bolt.Options {
+	return &bolt.Options{Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bolt.FreelistMapType}
 }
 
 // read fills contents from the file.
@@ -83,6 +110,9 @@ func (d *DB) read(path string) (err error) {
 		return classify(path, err)
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	if err := checkMark(path, b); err != nil {
+		return err
+	}
 	return load(b, d.contents)
 }
 
@@ -117,8 +147,29 @@ func classify(path string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
 }
 
-// create lays out a new file.
-func create(b *bolt.DB) error {
+// create makes a new file, which gets its name when it is complete.
+func create(path string) error {
+	fresh := path + ".new"
+	for _, old := range []string{fresh, path + ".mark"} {
+		if err := os.Remove(old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	b, err := bolt.Open(fresh, 0o600, boltOptions())
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(layOut(b), b.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(path))
+}
+
+// layOut makes the tables.
+func layOut(b *bolt.DB) error {
 	filler := []byte("filler")
 	err := b.Update(func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{bucketMeta, bucketAllocs, bucketTasks, bucketDrivers} {
@@ -196,7 +247,7 @@ func load(b *bolt.DB, c *Contents) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
-		return tx.Bucket(bucketDrivers).ForEach(func(k, v []byte) error {
+		err = tx.Bucket(bucketDrivers).ForEach(func(k, v []byte) error {
 			v, err := unseal(k, v)
 			if err != nil {
 				return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -204,7 +255,24 @@ func load(b *bolt.DB, c *Contents) error {
 			c.Drivers[string(k)] = bytes.Clone(v)
 			return nil
 		})
+		if err != nil {
+			return err
+		}
+		count, err := readCensus(tx)
+		if err != nil {
+			return err
+		}
+		return count.check(c.count())
 	})
+}
+
+// count is the census of what was read.
+func (c *Contents) count() census {
+	tasks := 0
+	for _, records := range c.Tasks {
+		tasks += len(records)
+	}
+	return census{string(bucketAllocs): len(c.Allocs), string(bucketTasks): tasks, string(bucketDrivers): len(c.Drivers)}
 }
 
 func checkFormat(tx *bolt.Tx) (int, error) {
@@ -287,30 +355,42 @@ func firstError(ops []Op) error {
 	return nil
 }
 
-// Run commits until ctx ends, then commits what waits and closes the file.
+// Run commits until ctx ends, then commits what waits and closes the file. It ends
+// with an error when the disk fails otherwise than by being full: what of the file
+// is on disk is not known then, and the next start will see.
 func (d *DB) Run(ctx context.Context) error {
 	err := d.queue.run(ctx, d.commit)
-	return errors.Join(err, d.bolt.Close())
+	return errors.Join(err, d.bolt.Close(), d.mark.Close())
 }
 
 // commit applies writes in order, as one transaction.
 func (d *DB) commit(writes []*write) error {
 	return guard(func() error {
-		return d.bolt.Update(func(tx *bolt.Tx) error {
+		var id uint64
+		err := d.bolt.Update(func(tx *bolt.Tx) error {
+			id = uint64(tx.ID())
+			count, err := readCensus(tx)
+			if err != nil {
+				return err
+			}
 			for _, w := range writes {
 				for _, op := range w.ops {
-					if err := apply(tx, op); err != nil {
+					if err := apply(tx, op, count); err != nil {
 						return err
 					}
 				}
 			}
-			return nil
+			return count.write(tx)
 		})
+		if err != nil {
+			return err
+		}
+		return d.mark.Note(func(v []uint64) { v[0] = id }, false)
 	})
 }
 
-func apply(tx *bolt.Tx, op Op) error {
-	b := tx.Bucket(op.bucket)
+func apply(tx *bolt.Tx, op Op, count census) error {
+	b, table := tx.Bucket(op.bucket), string(op.bucket)
 	switch {
 	case op.prefix:
 		c := b.Cursor()
@@ -318,10 +398,17 @@ func apply(tx *bolt.Tx, op Op) error {
 			if err := c.Delete(); err != nil {
 				return err
 			}
+			count[table]--
 		}
 		return nil
 	case op.value == nil:
+		if b.Get(op.key) != nil {
+			count[table]--
+		}
 		return b.Delete(op.key)
+	}
+	if b.Get(op.key) == nil {
+		count[table]++
 	}
 	return b.Put(op.key, seal(op.key, op.value))
 }

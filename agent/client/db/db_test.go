@@ -5,15 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
@@ -174,6 +177,10 @@ func TestFlippedBits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mark, err := os.ReadFile(path + ".mark")
+	if err != nil {
+		t.Fatal(err)
+	}
 	dice := rand.New(rand.NewPCG(1, 1))
 	noticed := 0
 	var used []int // most of the file is free
@@ -182,11 +189,11 @@ func TestFlippedBits(t *testing.T) {
 			used = append(used, i)
 		}
 	}
-	for i := range 60 {
+	for i := range 300 {
 		b := bytes.Clone(good)
 		b[used[dice.IntN(len(used))]] ^= 1 << dice.IntN(8)
 		bad := filepath.Join(dir, "bad")
-		if err := os.WriteFile(bad, b, 0o600); err != nil {
+		if err := errors.Join(os.WriteFile(bad, b, 0o600), os.WriteFile(bad+".mark", mark, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		d, err := Open(bad)
@@ -208,7 +215,7 @@ func TestFlippedBits(t *testing.T) {
 		}
 	}
 	if noticed < 5 {
-		t.Errorf("only %d of 60 were noticed", noticed)
+		t.Errorf("only %d of 300 were noticed", noticed)
 	}
 }
 
@@ -243,7 +250,7 @@ func TestUpgrade(t *testing.T) {
 func TestFailingDisk(t *testing.T) {
 	q := newQueue()
 	ctx, cancel := context.WithCancel(context.Background())
-	broken := errors.New("no space left on device")
+	broken := &fs.PathError{Op: "write", Path: "client.db", Err: syscall.ENOSPC}
 	var mu sync.Mutex
 	fail, committed := true, 0
 	commit := func(writes []*write) error {
@@ -324,5 +331,56 @@ func BenchmarkWrite(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// TestFullDisk: on a full disk writes are refused with the reason, and taken again
+// when there is room; nothing acknowledged is lost.
+func TestFullDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount a small file system")
+	}
+	mnt := t.TempDir()
+	if err := unix.Mount("steppe-test", mnt, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("cannot mount: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(mnt, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	ballast, path := filepath.Join(mnt, "ballast"), filepath.Join(mnt, "client.db")
+	if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, closeDB := open(t, path)
+	acked := 0
+	put := func() error {
+		a := assigned(fmt.Sprint("alloc-", acked))
+		a.Job.Meta = map[string]string{"filling": string(bytes.Repeat([]byte("x"), 64<<10))}
+		err := d.Write(t.Context(), PutAlloc(a))
+		if err == nil {
+			acked++
+		}
+		return err
+	}
+	var err error
+	for err == nil && acked < 1000 {
+		err = put()
+	}
+	if !outOfSpace(err) {
+		t.Fatalf("on a full disk: %v", err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(); err != nil {
+		t.Fatalf("with room again: %v", err)
+	}
+	closeDB()
+	d, closeDB = open(t, path)
+	defer closeDB()
+	if have := len(d.Contents().Allocs); have != acked {
+		t.Errorf("%d allocations, %d were acknowledged", have, acked)
 	}
 }

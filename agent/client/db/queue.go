@@ -3,7 +3,10 @@ package db
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -67,6 +70,7 @@ func (q *queue) add(ctx context.Context, ops []Op, wait bool) (<-chan error, err
 		q.mu.Unlock()
 		switch {
 		case closed:
+			poke(q.room) // pass the word on
 			return nil, errClosed
 		case !full && wait:
 			poke(q.urgent)
@@ -95,7 +99,8 @@ func (q *queue) take() []*write {
 // run commits what is queued until ctx ends and then the rest.
 func (q *queue) run(ctx context.Context, commit func([]*write) error) error {
 	delay := lazyDelay
-	for ctx.Err() == nil {
+	var err error
+	for ctx.Err() == nil && (err == nil || outOfSpace(err)) {
 		select {
 		case <-q.urgent:
 		case <-q.lazy:
@@ -103,17 +108,38 @@ func (q *queue) run(ctx context.Context, commit func([]*write) error) error {
 		case <-ctx.Done():
 		}
 		delay = lazyDelay
-		if !q.flush(commit) {
+		if err = q.flush(commit); err != nil {
 			delay = retryDelay
 		}
 	}
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	if !q.flush(commit) {
-		return errors.New("client state could not be written at shutdown")
+	poke(q.room)
+	if err != nil && !outOfSpace(err) {
+		q.refuse()
+		return fmt.Errorf("client state cannot be written, and what of it is on disk is not known; mend the disk, then start this agent again: %w", err)
+	}
+	if err := q.flush(commit); err != nil {
+		return fmt.Errorf("client state could not be written at shutdown: %w", err)
 	}
 	return nil
+}
+
+// outOfSpace tells whether a write, not an fsync, failed for want of space: a state
+// that ends, in which the file is as it was.
+func outOfSpace(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path) && path.Op != "sync" && (errors.Is(path.Err, syscall.ENOSPC) || errors.Is(path.Err, syscall.EDQUOT))
+}
+
+// refuse answers those that still wait.
+func (q *queue) refuse() {
+	for _, w := range q.take() {
+		if w.done != nil {
+			w.done <- errClosed
+		}
+	}
 }
 
 // await waits for the delay, or until someone is in a hurry.
@@ -129,10 +155,10 @@ func (q *queue) await(ctx context.Context, delay time.Duration) {
 
 // flush commits what waits. Writes that nobody waits for are kept when the
 // commit fails: a full disk must not lose them.
-func (q *queue) flush(commit func([]*write) error) bool {
+func (q *queue) flush(commit func([]*write) error) error {
 	writes := q.take()
 	if len(writes) == 0 {
-		return true
+		return nil
 	}
 	err := commit(writes)
 	var keep []*write
@@ -149,5 +175,5 @@ func (q *queue) flush(commit func([]*write) error) bool {
 		q.mu.Unlock()
 		poke(q.lazy)
 	}
-	return err == nil
+	return err
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
+	"github.com/steppe-project/steppe/internal/durable"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -57,7 +58,7 @@ func Open(path string) (*Dir, error) {
 	if err != nil {
 		return nil, model.Errorf(model.CodeInvalid, "data directory %q: %w", path, err)
 	}
-	if err := os.MkdirAll(abs, dirMode); err != nil {
+	if err := durable.MkdirAll(abs, dirMode); err != nil {
 		return nil, explain("create data directory", abs, err)
 	}
 	d := &Dir{path: abs}
@@ -80,7 +81,7 @@ func (d *Dir) ID() string { return d.id }
 // Sub makes a directory below and returns its path.
 func (d *Dir) Sub(elem ...string) (string, error) {
 	p := filepath.Join(append([]string{d.path}, elem...)...)
-	if err := os.MkdirAll(p, dirMode); err != nil {
+	if err := durable.MkdirAll(p, dirMode); err != nil {
 		return "", explain("create directory", p, err)
 	}
 	return p, nil
@@ -178,41 +179,10 @@ func (d *Dir) Read(name string) (string, error) {
 // Write replaces a small file that only the owner may read so that a crash leaves the old or the new one.
 func (d *Dir) Write(name, text string) error {
 	p := filepath.Join(d.path, name)
-	if err := replace(p, text+"\n"); err != nil {
+	if err := durable.WriteFile(p, []byte(text+"\n"), fileMode); err != nil {
 		return explain("write", p, err)
 	}
 	return nil
-}
-
-func replace(path, text string) (err error) {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if cerr := dir.Close(); err == nil {
-			err = cerr
-		}
-	}()
-	return dir.Sync()
 }
 
 // explain gives words to a file system's refusal.

@@ -1,4 +1,19 @@
-package consensus
+// Package guard has a server notice what its disk did not keep: what flipped in the
+// log file, and what the file forgot.
+//
+// Contract and invariants:
+//
+//   - Log and Votes return what was written, or ErrDamaged.
+//   - TailedLog and TailedVotes note beside the file how far it went (Tail); what
+//     the file has less at the next start, Check names.
+//   - Files of versions that knew neither are read.
+//
+// Example:
+//
+//	tail, err := guard.OpenTail(dir)
+//	logs := guard.TailedLog{LogStore: guard.Log{LogStore: bolt}, Tail: tail}
+//	err = tail.Check(bolt, votes, covered)
+package guard
 
 import (
 	"bytes"
@@ -10,16 +25,16 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// errDamaged is the error of what was read and is not what was written. A server
+// ErrDamaged is the error of what was read and is not what was written. A server
 // must not go on with it: its state would differ from the others'.
-var errDamaged = errors.New("the server's log is damaged; restore this server from the others by starting it with an empty data directory, or a lone one from a snapshot")
+var ErrDamaged = errors.New("the server's log is damaged; restore this server from the others by starting it with an empty data directory, or a lone one from a snapshot")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// guardedLog gives every entry a checksum, which the file does not have: a bit
+// Log gives every entry a checksum, which the file does not have: a bit
 // that flips on disk is noticed when it is read, not applied. It stands in the
 // entry's Extensions, on disk only. Entries without one are of an earlier version.
-type guardedLog struct{ raft.LogStore }
+type Log struct{ raft.LogStore }
 
 // sumMark opens a checksum in Extensions; the digit is its kind.
 const sumMark = "c1"
@@ -35,10 +50,10 @@ func checksum(l *raft.Log) []byte {
 }
 
 // StoreLog implements raft.LogStore.
-func (g guardedLog) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Log{l}) }
+func (g Log) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Log{l}) }
 
 // StoreLogs implements raft.LogStore. The entries are raft's and stay as they are.
-func (g guardedLog) StoreLogs(logs []*raft.Log) error {
+func (g Log) StoreLogs(logs []*raft.Log) error {
 	copies := make([]raft.Log, len(logs))
 	guarded := make([]*raft.Log, len(logs))
 	for i, l := range logs {
@@ -50,20 +65,20 @@ func (g guardedLog) StoreLogs(logs []*raft.Log) error {
 }
 
 // GetLog implements raft.LogStore.
-func (g guardedLog) GetLog(index uint64, l *raft.Log) error {
+func (g Log) GetLog(index uint64, l *raft.Log) error {
 	if err := g.LogStore.GetLog(index, l); err != nil {
 		return err
 	}
 	if l.Index != index || len(l.Extensions) > 0 && !bytes.Equal(l.Extensions, checksum(l)) {
-		return fmt.Errorf("entry %d: %w", index, errDamaged)
+		return fmt.Errorf("entry %d: %w", index, ErrDamaged)
 	}
 	l.Extensions = nil
 	return nil
 }
 
-// verify reads the whole log. Entries that the newest snapshot, at covered, makes
+// Verify reads the whole log. Entries that the newest snapshot, at covered, makes
 // superfluous may be missing: a snapshot that was restored leaves a gap.
-func (g guardedLog) verify(covered uint64) error {
+func (g Log) Verify(covered uint64) error {
 	first, err := g.FirstIndex()
 	if err != nil {
 		return err
@@ -77,9 +92,9 @@ func (g guardedLog) verify(covered uint64) error {
 		switch err := g.GetLog(i, &l); {
 		case errors.Is(err, raft.ErrLogNotFound) && i <= covered:
 		case errors.Is(err, raft.ErrLogNotFound):
-			return fmt.Errorf("entry %d is missing: %w", i, errDamaged)
-		case err != nil && !errors.Is(err, errDamaged):
-			return fmt.Errorf("entry %d cannot be decoded (%w): %w", i, err, errDamaged)
+			return fmt.Errorf("entry %d is missing: %w", i, ErrDamaged)
+		case err != nil && !errors.Is(err, ErrDamaged):
+			return fmt.Errorf("entry %d cannot be decoded (%w): %w", i, err, ErrDamaged)
 		case err != nil:
 			return err
 		}
@@ -87,9 +102,9 @@ func (g guardedLog) verify(covered uint64) error {
 	return nil
 }
 
-// guardedVotes gives term and vote a checksum: with a wrong one a server may vote
+// Votes gives term and vote a checksum: with a wrong one a server may vote
 // twice. They stand beside the plain values, which an earlier version reads.
-type guardedVotes struct{ raft.StableStore }
+type Votes struct{ raft.StableStore }
 
 // sumSuffix names the value with its checksum.
 const sumSuffix = "+sum"
@@ -100,7 +115,7 @@ func voteSum(key, value []byte) []byte {
 }
 
 // Set implements raft.StableStore.
-func (g guardedVotes) Set(key, value []byte) error {
+func (g Votes) Set(key, value []byte) error {
 	if err := g.StableStore.Set(key, value); err != nil {
 		return err
 	}
@@ -108,31 +123,31 @@ func (g guardedVotes) Set(key, value []byte) error {
 }
 
 // SetUint64 implements raft.StableStore.
-func (g guardedVotes) SetUint64(key []byte, value uint64) error {
+func (g Votes) SetUint64(key []byte, value uint64) error {
 	return g.Set(key, binary.BigEndian.AppendUint64(nil, value))
 }
 
 // Get implements raft.StableStore.
-func (g guardedVotes) Get(key []byte) ([]byte, error) {
+func (g Votes) Get(key []byte) ([]byte, error) {
 	both, err := g.StableStore.Get(append(bytes.Clone(key), sumSuffix...))
 	if err != nil || len(both) == 0 {
 		return g.StableStore.Get(key) // not set, or by an earlier version
 	}
 	n := len(both) - crc32.Size
 	if n < 0 || !bytes.Equal(both[n:], voteSum(key, both[:n])) {
-		return nil, fmt.Errorf("%s: %w", key, errDamaged)
+		return nil, fmt.Errorf("%s: %w", key, ErrDamaged)
 	}
 	return both[:n], nil
 }
 
 // GetUint64 implements raft.StableStore.
-func (g guardedVotes) GetUint64(key []byte) (uint64, error) {
+func (g Votes) GetUint64(key []byte) (uint64, error) {
 	value, err := g.Get(key)
 	if err != nil {
 		return 0, err
 	}
 	if len(value) != 8 {
-		return 0, fmt.Errorf("%s: %w", key, errDamaged)
+		return 0, fmt.Errorf("%s: %w", key, ErrDamaged)
 	}
 	return binary.BigEndian.Uint64(value), nil
 }
