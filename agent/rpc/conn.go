@@ -71,7 +71,7 @@ func newConn(addr string, tunnel bool, dial func(context.Context) (net.Conn, err
 	if tunnel {
 		opts = append(opts, grpc.WithIdleTimeout(0), grpc.WithReadBufferSize(0))
 	} else {
-		opts = append(opts, grpc.WithIdleTimeout(clientIdle), grpc.WithSharedWriteBuffer(true),
+		opts = append(opts, grpc.WithIdleTimeout(clientIdle),
 			grpc.WithInitialWindowSize(flowWindow), grpc.WithInitialConnWindowSize(flowWindow),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}))
 	}

@@ -98,7 +98,6 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	return s.serve(ctx, lingering{ln, ctx}, []grpc.ServerOption{
 		grpc.ReadBufferSize(connBuffer),
 		grpc.WriteBufferSize(writeBuffer),
-		grpc.SharedWriteBuffer(true),
 		grpc.InitialWindowSize(flowWindow),
 		grpc.InitialConnWindowSize(flowWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),

@@ -36,7 +36,6 @@ type server struct {
 	bin             string
 	api             *api.Client
 	cmd             *exec.Cmd // nil while it does not run
-	spent           time.Duration
 }
 
 // cluster is three servers on loopback addresses.
