@@ -102,11 +102,16 @@ func (r *run) Run(ctx context.Context, o *base.IO, args []string) error {
 // untilSignal runs the agent until SIGINT or SIGTERM, which ends it, or has it
 // leave for good where the configuration says so. A second one does not wait.
 func untilSignal(ctx context.Context, a *agent.Agent, cfg *config.Config, logs *agent.Logs) error {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	early := ctx.Err() != nil // it came while the agent was being made
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	if early {
+		logs.Logger().Info("signal received before the start was over")
+		cancel()
+	}
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	for {

@@ -20,6 +20,9 @@ import (
 // Patience for things that take milliseconds on an idle machine.
 const Patience = 30 * time.Second
 
+// stacksBytes bounds what is shown of the goroutines of an agent that hangs.
+const stacksBytes = 512 << 10
+
 // Agent is one agent of a site, running or not.
 type Agent struct {
 	Name string
@@ -173,7 +176,9 @@ func (a *Agent) Signal(sig syscall.Signal) {
 			a.site.t.Errorf("%s ended with %v on %v", a.Name, err, sig)
 		}
 	case <-time.After(Patience):
-		a.site.t.Fatalf("%s did not end on %v", a.Name, sig)
+		_ = a.cmd.Process.Signal(syscall.SIGQUIT) // it tells what its goroutines do
+		time.Sleep(time.Second)
+		a.site.t.Fatalf("%s did not end on %v\n%s", a.Name, sig, a.Log(stacksBytes))
 	}
 	a.cmd = nil
 }

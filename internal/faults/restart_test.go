@@ -246,3 +246,25 @@ func TestDevLeavesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestEndedWhileStarting: SIGTERM at any moment of its start ends an agent.
+func TestEndedWhileStarting(t *testing.T) {
+	t.Parallel()
+	s, a := single(t)
+	a.Signal(syscall.SIGTERM)
+	for d := 20 * time.Millisecond; d <= 700*time.Millisecond; d += 40 * time.Millisecond {
+		a.Start()
+		time.Sleep(d)
+		if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-a.done: // how it ends depends on how far it was
+			a.cmd = nil
+		case <-time.After(Patience):
+			t.Fatalf("SIGTERM after %v did not end it\n%s", d, a.Log(6000))
+		}
+	}
+	a.Start()
+	s.Await("the agent is ready", Patience, func() error { return a.Nodes(1) })
+}

@@ -4,13 +4,16 @@ import (
 	"reflect"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 // Changed tells whether instances of a group have to be replaced to take a new
 // version of their job: their tasks would see the difference. Count, priority,
 // constraints, services, policies (restart, reschedule, update, migrate),
 // shutdown delays, kill timeouts, actions and scaling change under a running
-// instance; everything else does not.
+// instance; everything else does not. Nor does a policy for disconnection that
+// makes the servers count on a node to stop an instance sooner than it knows: one
+// that is cut off just then would never hear of it.
 func Changed(from, to *model.Job, group string) bool {
 	if from == nil || to == nil {
 		return true
@@ -22,7 +25,7 @@ func Changed(from, to *model.Job, group string) bool {
 	if a == nil || b == nil || len(a.Tasks) != len(b.Tasks) {
 		return true
 	}
-	if !equal(from.Meta, to.Meta) || !equal(essence(a), essence(b)) {
+	if !equal(from.Meta, to.Meta) || !equal(essence(a), essence(b)) || sooner(a, b) {
 		return true
 	}
 	for i := range a.Tasks {
@@ -31,6 +34,15 @@ func Changed(from, to *model.Job, group string) bool {
 		}
 	}
 	return false
+}
+
+// sooner tells whether the servers would take an instance for stopped by its node
+// before the node, knowing only from, has stopped it.
+func sooner(from, to *model.TaskGroup) bool {
+	if lease.StopAfter(to) == 0 {
+		return false // they do not count on it
+	}
+	return lease.StopAfter(from) == 0 || lease.GoneAfter(from) > lease.GoneAfter(to)
 }
 
 // Find returns a job's group by name, or nil.

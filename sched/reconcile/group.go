@@ -66,6 +66,9 @@ func (r *run) sort(out *Group, slots []slot, a *model.Allocation) {
 	i := a.Index()
 	wanted := i >= 0 && i < len(slots)
 	switch {
+	case a.ClientStatus == model.ClientLost && a.NextAllocation == "" && wanted && r.unsure(a):
+		// It was ended for another reason meanwhile, which its node cannot know.
+		slots[i].held = a
 	case a.ServerTerminal():
 		r.end(a, "")
 		if wanted && a.NextAllocation == "" && awaited(a) {
@@ -83,7 +86,7 @@ func (r *run) sort(out *Group, slots []slot, a *model.Allocation) {
 		if wanted && a.NextAllocation == "" {
 			slots[i].failed = a
 		}
-	case r.lost(a) != "" && wanted && r.goneAt(a).After(r.in.Now):
+	case wanted && r.unsure(a):
 		if older := slots[i].held; older != nil {
 			r.end(older, "")
 		}

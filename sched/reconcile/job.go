@@ -123,6 +123,12 @@ func (r *run) goneAt(a *model.Allocation) time.Time {
 	return time.Unix(n.StatusUpdatedAt, 0).Add(after)
 }
 
+// unsure tells whether an allocation may still run on a node that is down, which
+// will stop it.
+func (r *run) unsure(a *model.Allocation) bool {
+	return r.lost(a) != "" && r.goneAt(a).After(r.in.Now)
+}
+
 // current tells whether an allocation runs the job's present version.
 func (r *run) current(a *model.Allocation) bool {
 	return a.JobVersion == r.in.Job.Version && (a.Job == nil || a.Job.CreateIndex == r.in.Job.CreateIndex)

@@ -19,6 +19,22 @@ func testJob() *model.Job {
 	}
 }
 
+// TestFencePolicy: the servers count on a node to stop what was cut off with it no
+// sooner than the node knows.
+func TestFencePolicy(t *testing.T) {
+	job := func(after time.Duration) *model.Job {
+		return &model.Job{TaskGroups: []*model.TaskGroup{{Name: "g", StopAfterClientDisconnect: after}}}
+	}
+	for _, tc := range []struct {
+		from, to time.Duration
+		want     bool
+	}{{0, time.Minute, true}, {time.Minute, 30 * time.Second, true}, {30 * time.Second, time.Minute, false}, {time.Minute, 0, false}, {0, 0, false}} {
+		if got := Changed(job(tc.from), job(tc.to), "g"); got != tc.want {
+			t.Errorf("from %v to %v: replaced %v, want %v", tc.from, tc.to, got, tc.want)
+		}
+	}
+}
+
 func TestChanged(t *testing.T) {
 	task := func(j *model.Job) *model.Task { return j.TaskGroups[0].Tasks[0] }
 	for name, tc := range map[string]struct {
