@@ -107,6 +107,7 @@ func (l *Liveness) Observe(changes []state.Change) {
 		if changes[i].Table != state.TableNodes {
 			continue // a look at the brake's settings follows
 		}
+		before, _ := changes[i].Before.(*model.Node)
 		n, _ := changes[i].After.(*model.Node)
 		if n == nil {
 			l.brake.forget(changes[i].Key)
@@ -115,10 +116,16 @@ func (l *Liveness) Observe(changes []state.Change) {
 		}
 		if n == nil || n.Status == model.NodeStatusDown {
 			delete(l.leases, changes[i].Key)
-		} else if _, known := l.leases[n.ID]; !known {
+		} else if _, known := l.leases[n.ID]; !known || returned(before, n) {
 			l.leases[n.ID] = time.Time{}
 		}
 	}
+}
+
+// returned tells whether a node that was held has registered again: a sign of
+// life, even if the desk has not heard of it before the next step.
+func returned(before, after *model.Node) bool {
+	return before != nil && before.Status != model.NodeStatusReady && after.Status == model.NodeStatusReady
 }
 
 // Renew extends the leases of nodes that were heard of at a time.

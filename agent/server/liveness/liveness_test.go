@@ -364,3 +364,30 @@ func TestBrakeProperties(t *testing.T) {
 		}
 	})
 }
+
+// TestReturnBeforeRenewal: nodes that were held register again, and a step comes
+// before the first of their renewals. Nobody is given up, the last one included,
+// for whom the brake has just let go.
+func TestReturnBeforeRenewal(t *testing.T) {
+	s := newScene()
+	nodes := []string{"n1", "n2", "n3"}
+	register := func(id string) { s.apply(&fsm.RegisterNode{Node: &model.Node{ID: id, Status: model.NodeStatusReady}}) }
+	for _, id := range nodes {
+		register(id)
+	}
+	s.step()
+	for _, id := range nodes {
+		s.dead[id] = true
+	}
+	s.now = s.now.Add(DefaultTTL)
+	if out := s.step(); strings.Count(out, model.NodeStatusDisconnected) != len(nodes) {
+		t.Fatalf("not held:\n%s", out)
+	}
+	for _, id := range nodes {
+		s.now = s.now.Add(time.Second / 4)
+		register(id) // and gossip still thinks it dead
+		if out := s.step(); strings.Contains(out, model.NodeStatusDown) || strings.Contains(out, id+" ") {
+			t.Errorf("%s has registered again, and:\n%s", id, out)
+		}
+	}
+}
