@@ -105,13 +105,12 @@ func untilSignal(ctx context.Context, a *agent.Agent, cfg *config.Config, logs *
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	early := ctx.Err() != nil // it came while the agent was being made
+	if ctx.Err() != nil { // it came while the agent was being made, and nothing runs yet
+		logs.Logger().Info("signal received before the start was over")
+		return nil
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	if early {
-		logs.Logger().Info("signal received before the start was over")
-		cancel()
-	}
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	for {
