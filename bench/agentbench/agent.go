@@ -10,12 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/steppe-project/steppe/api"
+	"github.com/steppe-project/steppe/bench/proc"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -171,7 +171,7 @@ func (a *agent) usage() (usage, error) {
 		if err != nil || !os.SameFile(self, exe) {
 			continue
 		}
-		pss, cpu, err := cost(dir)
+		pss, cpu, err := proc.Cost(dir)
 		if err != nil {
 			continue // it has just ended
 		}
@@ -192,39 +192,6 @@ func (a *agent) usage() (usage, error) {
 		u.processes++
 	}
 	return u, nil
-}
-
-// tick is USER_HZ, which is 100 on every Linux architecture Go runs on.
-const tick = 10 * time.Millisecond
-
-// cost reads a process' PSS in MB and its CPU time.
-func cost(dir string) (pss float64, cpu time.Duration, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, "smaps_rollup"))
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) >= 2 && f[0] == "Pss:" {
-			kb, err := strconv.ParseFloat(f[1], 64)
-			if err != nil {
-				return 0, 0, err
-			}
-			pss = kb / 1024
-		}
-	}
-	if b, err = os.ReadFile(filepath.Join(dir, "stat")); err != nil {
-		return 0, 0, err
-	}
-	// Fields 14 and 15 of the whole line; the name in parentheses may hold spaces.
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	for _, x := range f[11:13] {
-		n, err := strconv.ParseInt(x, 10, 64)
-		if err != nil {
-			return 0, 0, err
-		}
-		cpu += time.Duration(n) * tick
-	}
-	return pss, cpu, nil
 }
 
 func copyFile(from, to string) error {

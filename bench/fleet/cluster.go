@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/api"
+	"github.com/steppe-project/steppe/bench/proc"
 )
 
 const (
@@ -26,8 +27,6 @@ const (
 	tailBytes = 3000
 	// servers of the cluster.
 	servers = 3
-	// tick is USER_HZ, which is 100 on every Linux architecture Go runs on.
-	tick = 10 * time.Millisecond
 )
 
 // server is one server, running or not.
@@ -170,46 +169,13 @@ func (c *cluster) usage() (mb float64, cpu time.Duration, err error) {
 		if s.cmd == nil {
 			continue
 		}
-		pss, spent, err := cost(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid)))
+		pss, spent, err := proc.Cost(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid)))
 		if err != nil {
 			return 0, 0, err
 		}
 		mb, cpu = mb+pss, cpu+spent
 	}
 	return mb, cpu, nil
-}
-
-// cost reads a process' PSS in MB and its processor time.
-func cost(dir string) (pss float64, cpu time.Duration, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, "smaps_rollup"))
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) >= 2 && f[0] == "Pss:" {
-			kb, err := strconv.ParseFloat(f[1], 64)
-			if err != nil {
-				return 0, 0, err
-			}
-			pss = kb / 1024
-		}
-	}
-	if b, err = os.ReadFile(filepath.Join(dir, "stat")); err != nil {
-		return 0, 0, err
-	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
-	if len(f) < 13 {
-		return 0, 0, fmt.Errorf("%s/stat has %d fields", dir, len(f))
-	}
-	for _, field := range f[11:13] { // utime, stime
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, 0, err
-		}
-		cpu += time.Duration(n) * tick
-	}
-	return pss, cpu, nil
 }
 
 // await polls until check returns nil.

@@ -176,11 +176,16 @@ func (a *Agent) Signal(sig syscall.Signal) {
 			a.site.t.Errorf("%s ended with %v on %v", a.Name, err, sig)
 		}
 	case <-time.After(Patience):
-		_ = a.cmd.Process.Signal(syscall.SIGQUIT) // it tells what its goroutines do
-		time.Sleep(time.Second)
-		a.site.t.Fatalf("%s did not end on %v\n%s", a.Name, sig, a.Log(stacksBytes))
+		a.site.t.Fatalf("%s did not end on %v\n%s", a.Name, sig, a.stacks())
 	}
 	a.cmd = nil
+}
+
+// stacks ends an agent that hangs, and is what its goroutines did.
+func (a *Agent) stacks() string {
+	_ = a.cmd.Process.Signal(syscall.SIGQUIT) // it may have ended just now
+	time.Sleep(time.Second)
+	return a.Log(stacksBytes)
 }
 
 // reap kills the agent, if it runs, and waits.
