@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 )
@@ -52,7 +53,19 @@ func run(ctx context.Context) (err error) {
 	flag.IntVar(&o.nodes, "nodes", 10_000, "how many nodes")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the leader is killed")
 	flag.DurationVar(&o.steady, "steady", time.Minute, "for how long the steady state is measured")
+	profile := flag.String("cpuprofile", "", "write the simulated nodes' processor profile to this `file`")
 	flag.Parse()
+	if *profile != "" {
+		out, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, out.Close()) }()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	c, err := startCluster(ctx, o.steppe)
 	if err != nil {
 		return err

@@ -32,10 +32,13 @@ import (
 )
 
 const (
-	// TTL is how long a lease lasts. Nodes renew three times in it, and a
+	// TTL is how long a lease lasts. Nodes renew three times in it (Interval), and a
 	// restarted agent is back long before, so its tasks stay; what a lost
 	// machine ran is elsewhere within ten seconds even if gossip stays silent.
 	TTL = 4 * time.Second
+	// manySessions of one server are renewed less often: of each renewal's cost most
+	// is waking up for it, and a server of thousands does little else.
+	manySessions = 1024
 	// MaxDrift is by which share a clock may run too fast or too slow. Quartz
 	// is a thousand times better, virtual machines under load are not always.
 	MaxDrift = 0.05
@@ -56,6 +59,15 @@ const Never = time.Duration(math.MaxInt64)
 
 // Margin is what a node counts less than the servers.
 func Margin(ttl time.Duration) time.Duration { return ttl / marginShare }
+
+// Interval is how often a node renews, by how many sessions its server has: a third
+// of the lease, half of it where they are many.
+func Interval(ttl time.Duration, sessions int) time.Duration {
+	if sessions > manySessions {
+		return ttl / 2
+	}
+	return ttl / 3
+}
 
 // Until is when a lease ends for the servers that was renewed at a time.
 func Until(received time.Time, ttl time.Duration) time.Time { return received.Add(ttl) }

@@ -130,3 +130,15 @@ func TestGroups(t *testing.T) {
 		t.Errorf("a time below the lease: %v", s)
 	}
 }
+
+// TestInterval: however many sessions there are, two renewals fall within a lease.
+func TestInterval(t *testing.T) {
+	for _, c := range []struct {
+		sessions int
+		want     time.Duration
+	}{{0, TTL / 3}, {1000, TTL / 3}, {5000, TTL / 2}} {
+		if got := Interval(TTL, c.sessions); got != c.want {
+			t.Errorf("%d sessions: every %v, want %v", c.sessions, got, c.want)
+		}
+	}
+}

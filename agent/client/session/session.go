@@ -25,6 +25,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/client/report"
@@ -54,13 +56,11 @@ const (
 	// is shorter where another server may have a way to the leader.
 	registerTimeout  = 15 * time.Second
 	registerPatience = 3 * time.Second
-	// renewals per lease.
-	renewals = 3
-	// A server that has said nothing for silence is asked whether it still runs,
-	// and has probeTimeout to answer, strikes times: one that is stopped, or cut
+	// A server that has said nothing for silence after a renewal was due is asked
+	// whether it still runs, and has probeTimeout to answer, strikes times: one that is stopped, or cut
 	// off, is left before the node can be taken down. One that is only busy, because
 	// a thousand nodes came at once, must not be left by all of them.
-	silence       = 2 * time.Second
+	silence       = 700 * time.Millisecond
 	probeTimeout  = time.Second
 	probeInterval = 500 * time.Millisecond
 	strikes       = 2
@@ -193,6 +193,7 @@ func (s *Session) once(ctx context.Context, addr string) (stood bool, err error)
 	}
 	defer stream.Close()
 	c := &connection{s: s, stream: stream, confirmed: time.Now()}
+	c.pace(lease.TTL, 0)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	run := func(f func(context.Context) error) {
@@ -210,12 +211,14 @@ func (s *Session) once(ctx context.Context, addr string) (stood bool, err error)
 		cancel(nil)
 		return false, err
 	}
-	s.cfg.Lease.begin(registered.LeaseTTL)
+	ttl := cmp.Or(registered.LeaseTTL, lease.TTL)
+	s.cfg.Lease.begin(ttl)
+	c.pace(ttl, registered.Every)
 	s.stand(addr, registered.Servers)
 	defer s.stand("", nil)
 	s.cfg.Reports.Reset()
-	run(c.receive)
-	run(func(ctx context.Context) error { return c.renew(ctx, registered.LeaseTTL) })
+	run(func(ctx context.Context) error { return c.receive(ctx, ttl) })
+	run(func(ctx context.Context) error { return c.renew(ctx, ttl) })
 	run(c.report)
 	run(func(ctx context.Context) error { return c.describe(ctx, changed) })
 	if s.cfg.Handlers != nil {
@@ -265,6 +268,7 @@ type connection struct {
 	s      *Session
 	stream *rpc.Stream[msg.NodeUp, msg.NodeDown]
 	sendMu sync.Mutex
+	every  atomic.Int64 // between two renewals, nanoseconds
 
 	mu        sync.Mutex
 	confirmed time.Time // last word of the server on the lease, to judge the server by
@@ -304,7 +308,7 @@ func (c *connection) register(ctx context.Context, cancel context.CancelCauseFun
 }
 
 // receive handles what the server sends.
-func (c *connection) receive(ctx context.Context) error {
+func (c *connection) receive(ctx context.Context, ttl time.Duration) error {
 	for {
 		m, err := c.stream.Recv()
 		if err != nil {
@@ -318,12 +322,23 @@ func (c *connection) receive(ctx context.Context) error {
 		case m.Renewed != nil:
 			c.confirm()
 			c.s.cfg.Lease.confirmed(m.Renewed.Seq)
+			if m.Renewed.Every > 0 {
+				c.pace(ttl, m.Renewed.Every)
+			}
 		case m.Reported != nil:
 			c.s.cfg.Confirmed(c.s.cfg.Reports.Acked(m.Reported.Seq))
 		case m.Registered != nil: // registered anew by its server
 			c.confirm()
 		}
 	}
+}
+
+// pace takes up how often to renew a lease of ttl.
+func (c *connection) pace(ttl, every time.Duration) {
+	if every <= 0 || every > ttl/2 {
+		every = lease.Interval(ttl, 0)
+	}
+	c.every.Store(int64(every))
 }
 
 func (c *connection) confirm() {
@@ -349,7 +364,7 @@ func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if c.sinceConfirmed() < silence || len(c.s.Servers()) < 2 {
+		if c.sinceConfirmed() < time.Duration(c.every.Load())+silence || len(c.s.Servers()) < 2 {
 			missed = 0
 			continue
 		}
@@ -367,10 +382,8 @@ func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
 // renew extends the lease, and gives up a server that cannot. The first renewal
 // goes out at once: registration extends no lease.
 func (c *connection) renew(ctx context.Context, ttl time.Duration) error {
-	if ttl <= 0 {
-		ttl = lease.TTL
-	}
-	tick := time.NewTicker(ttl / renewals)
+	every := time.Duration(c.every.Load())
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for seq := uint64(1); ; seq++ {
 		c.s.cfg.Lease.sent(seq) // before it is: the lease counts from here
@@ -382,7 +395,11 @@ func (c *connection) renew(ctx context.Context, ttl time.Duration) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if silent := c.sinceConfirmed(); silent > ttl+ttl/renewals && len(c.s.Servers()) > 1 {
+		if now := time.Duration(c.every.Load()); now != every {
+			every = now
+			tick.Reset(every)
+		}
+		if silent := c.sinceConfirmed(); silent > ttl+every && len(c.s.Servers()) > 1 {
 			return model.Errorf(model.CodeUnavailable, "the server has not confirmed the lease for %v", silent.Round(time.Millisecond))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,10 +22,12 @@ type server struct {
 	rpc  *rpc.Server
 
 	mu      sync.Mutex
-	refuse  error // registrations are refused with it
-	deaf    bool  // leases and reports are not confirmed
-	stopped bool  // its process is: registrations are not answered either
-	mute    bool  // registrations are not answered, though it runs
+	refuse  error         // registrations are refused with it
+	deaf    bool          // leases and reports are not confirmed
+	stopped bool          // its process is: registrations are not answered either
+	every   time.Duration // between renewals, as acknowledgements say
+	// first is set by the first server to be met, which does not answer.
+	first   *atomic.Pointer[server]
 	ups     []*msg.NodeUp
 	cut     context.CancelCauseFunc
 	servers []string
@@ -44,7 +47,11 @@ func (s *server) serve(ctx context.Context, st *rpc.Stream[msg.NodeDown, msg.Nod
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.mu.Lock()
-	refuse, servers, stopped := s.refuse, s.servers, s.stopped || s.mute
+	refuse, servers, stopped := s.refuse, s.servers, s.stopped
+	if s.first != nil {
+		s.first.CompareAndSwap(nil, s)
+		stopped = stopped || s.first.Load() == s
+	}
 	s.cut = cancel
 	s.ups = append(s.ups, first)
 	s.mu.Unlock()
@@ -80,14 +87,14 @@ func (s *server) listen(st *rpc.Stream[msg.NodeDown, msg.NodeUp]) error {
 		}
 		s.mu.Lock()
 		s.ups = append(s.ups, m)
-		deaf := s.deaf
+		deaf, every := s.deaf, s.every
 		s.mu.Unlock()
 		if deaf {
 			continue
 		}
 		switch {
 		case m.Renew != nil:
-			err = st.Send(&msg.NodeDown{Renewed: &msg.NodeRenewed{Seq: m.Renew.Seq}})
+			err = st.Send(&msg.NodeDown{Renewed: &msg.NodeRenewed{Seq: m.Renew.Seq, Every: every}})
 		case m.Report != nil:
 			err = st.Send(&msg.NodeDown{Reported: &msg.NodeReported{Seq: m.Report.Seq}})
 		}
@@ -334,10 +341,34 @@ func TestStopped(t *testing.T) {
 func TestSilentRegistration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newServer("a"), newServer("b")
-		a.mute = true
+		var met atomic.Pointer[server]
+		a.first, b.first = &met, &met
 		n := open(t, known{a, b})
 		time.Sleep(registerPatience + time.Second)
-		expect(t, "with the one that answers", n.Server() == "b")
+		expect(t, "met one and is with the other", met.Load() != nil && n.Server() != "" && n.Server() != met.Load().name)
+	})
+}
+
+// TestPace: renewals come as often as the server says, and a slower pace than two
+// a lease is not taken up.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newServer("a"), newServer("b")
+		for _, s := range []*server{a, b} {
+			s.every = 1500 * time.Millisecond // half of the lease
+		}
+		n := open(t, known{a, b})
+		time.Sleep(31 * time.Second)
+		renewals := a.count(isRenew) + b.count(isRenew)
+		expect(t, "renewed each second and a half", renewals >= 20 && renewals <= 22)
+		expect(t, "held throughout, by one server", !n.cfg.Lease.Over() && a.count(isRegister)+b.count(isRegister) == 1)
+		for _, s := range []*server{a, b} {
+			s.mu.Lock()
+			s.every = time.Minute
+			s.mu.Unlock()
+		}
+		time.Sleep(30 * time.Second)
+		expect(t, "renewed as by default", a.count(isRenew)+b.count(isRenew) >= renewals+28 && !n.cfg.Lease.Over())
 	})
 }
 

@@ -44,6 +44,7 @@ var (
 	NodeSession      = rpc.StreamMethod[NodeUp, NodeDown]{Name: "Node.Session", Inside: true}
 	NodeRegisterAt   = rpc.Method[NodeRegisterRequest, NodeWriteResponse]{Name: "Node.Register", Forward: rpc.Leader, Idempotent: true, Inside: true}
 	NodeUpdateAllocs = rpc.Method[NodeUpdateAllocsRequest, WriteMeta]{Name: "Node.UpdateAllocs", Forward: rpc.Leader, Idempotent: true, Inside: true}
+	NodeReportAt     = rpc.Method[NodeReportRequest, NodeReportResponse]{Name: "Node.Report", Forward: rpc.Leader, Idempotent: true, Inside: true}
 	NodeRenewAt      = rpc.Method[NodeRenewRequest, NodeRenewResponse]{Name: "Node.Renew", Forward: rpc.Leader, Idempotent: true, Inside: true}
 	HasNode          = rpc.Method[HasNodeRequest, BoolResponse]{Name: "Node.HasTunnel", Inside: true}
 )

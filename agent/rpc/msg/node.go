@@ -45,7 +45,8 @@ type NodeDown struct {
 type NodeRegistered struct {
 	Index    uint64
 	LeaseTTL time.Duration
-	Servers  []string // RPC addresses of all servers
+	Servers  []string      // RPC addresses of all servers
+	Every    time.Duration // how often to renew; 0 = a third of LeaseTTL
 }
 
 // NodeAssign says what should run. Full replaces everything known; a delta
@@ -64,7 +65,10 @@ type AssignedAlloc struct {
 }
 
 // NodeRenewed acknowledges a lease renewal that the servers have recorded.
-type NodeRenewed struct{ Seq uint64 }
+type NodeRenewed struct {
+	Seq   uint64
+	Every time.Duration // how often to renew from now on; 0 = as before
+}
 
 // NodeReported acknowledges reports.
 type NodeReported struct{ Seq uint64 }
@@ -82,6 +86,26 @@ type NodeUpdateAllocsRequest struct {
 	NodeID   string
 	SecretID string
 	Updates  []*model.AllocUpdate
+}
+
+// NodeReportRequest is the reports of many nodes of one server.
+type NodeReportRequest struct {
+	WriteOptions
+	Nodes []*NodeUpdateAllocsRequest
+}
+
+// NodeReportResponse answers it: the refused, by their place in Nodes. All others
+// are committed.
+type NodeReportResponse struct {
+	WriteMeta
+	Refused []*NodeReportRefused
+}
+
+// NodeReportRefused is why the report of one node was not taken.
+type NodeReportRefused struct {
+	Place   int
+	Code    string // model.Code
+	Message string
 }
 
 // NodeRenewRequest is a batch of leases that a server saw renewed, sent to the leader.

@@ -393,10 +393,13 @@ func (z *NodeDown) MarshalMsg(b []byte) (o []byte, err error) {
 	if z.Renewed == nil {
 		o = msgp.AppendNil(o)
 	} else {
-		// map header, size 1
+		// map header, size 2
 		// string "Seq"
-		o = append(o, 0x81, 0xa3, 0x53, 0x65, 0x71)
+		o = append(o, 0x82, 0xa3, 0x53, 0x65, 0x71)
 		o = msgp.AppendUint64(o, z.Renewed.Seq)
+		// string "Every"
+		o = append(o, 0xa5, 0x45, 0x76, 0x65, 0x72, 0x79)
+		o = msgp.AppendDuration(o, z.Renewed.Every)
 	}
 	// string "Reported"
 	o = append(o, 0xa8, 0x52, 0x65, 0x70, 0x6f, 0x72, 0x74, 0x65, 0x64)
@@ -494,6 +497,12 @@ func (z *NodeDown) UnmarshalMsg(bts []byte) (o []byte, err error) {
 							err = msgp.WrapError(err, "Renewed", "Seq")
 							return
 						}
+					case "Every":
+						z.Renewed.Every, bts, err = msgp.ReadDurationBytes(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Renewed", "Every")
+							return
+						}
 					default:
 						bts, err = msgp.Skip(bts)
 						if err != nil {
@@ -573,7 +582,7 @@ func (z *NodeDown) Msgsize() (s int) {
 	if z.Renewed == nil {
 		s += msgp.NilSize
 	} else {
-		s += 1 + 4 + msgp.Uint64Size
+		s += 1 + 4 + msgp.Uint64Size + 6 + msgp.DurationSize
 	}
 	s += 9
 	if z.Reported == nil {
@@ -752,9 +761,9 @@ func (z *NodeRegisterRequest) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *NodeRegistered) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 3
+	// map header, size 4
 	// string "Index"
-	o = append(o, 0x83, 0xa5, 0x49, 0x6e, 0x64, 0x65, 0x78)
+	o = append(o, 0x84, 0xa5, 0x49, 0x6e, 0x64, 0x65, 0x78)
 	o = msgp.AppendUint64(o, z.Index)
 	// string "LeaseTTL"
 	o = append(o, 0xa8, 0x4c, 0x65, 0x61, 0x73, 0x65, 0x54, 0x54, 0x4c)
@@ -765,6 +774,9 @@ func (z *NodeRegistered) MarshalMsg(b []byte) (o []byte, err error) {
 	for za0001 := range z.Servers {
 		o = msgp.AppendString(o, z.Servers[za0001])
 	}
+	// string "Every"
+	o = append(o, 0xa5, 0x45, 0x76, 0x65, 0x72, 0x79)
+	o = msgp.AppendDuration(o, z.Every)
 	return
 }
 
@@ -817,6 +829,12 @@ func (z *NodeRegistered) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "Every":
+			z.Every, bts, err = msgp.ReadDurationBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Every")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -835,6 +853,7 @@ func (z *NodeRegistered) Msgsize() (s int) {
 	for za0001 := range z.Servers {
 		s += msgp.StringPrefixSize + len(z.Servers[za0001])
 	}
+	s += 6 + msgp.DurationSize
 	return
 }
 
@@ -1070,10 +1089,13 @@ func (z *NodeRenewResponse) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z NodeRenewed) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 1
+	// map header, size 2
 	// string "Seq"
-	o = append(o, 0x81, 0xa3, 0x53, 0x65, 0x71)
+	o = append(o, 0x82, 0xa3, 0x53, 0x65, 0x71)
 	o = msgp.AppendUint64(o, z.Seq)
+	// string "Every"
+	o = append(o, 0xa5, 0x45, 0x76, 0x65, 0x72, 0x79)
+	o = msgp.AppendDuration(o, z.Every)
 	return
 }
 
@@ -1101,6 +1123,12 @@ func (z *NodeRenewed) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Seq")
 				return
 			}
+		case "Every":
+			z.Every, bts, err = msgp.ReadDurationBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Every")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -1115,7 +1143,7 @@ func (z *NodeRenewed) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z NodeRenewed) Msgsize() (s int) {
-	s = 1 + 4 + msgp.Uint64Size
+	s = 1 + 4 + msgp.Uint64Size + 6 + msgp.DurationSize
 	return
 }
 
@@ -1217,6 +1245,330 @@ func (z *NodeReport) Msgsize() (s int) {
 			s += msgp.NilSize
 		} else {
 			s += z.Updates[za0001].Msgsize()
+		}
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z NodeReportRefused) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 3
+	// string "Place"
+	o = append(o, 0x83, 0xa5, 0x50, 0x6c, 0x61, 0x63, 0x65)
+	o = msgp.AppendInt(o, z.Place)
+	// string "Code"
+	o = append(o, 0xa4, 0x43, 0x6f, 0x64, 0x65)
+	o = msgp.AppendString(o, z.Code)
+	// string "Message"
+	o = append(o, 0xa7, 0x4d, 0x65, 0x73, 0x73, 0x61, 0x67, 0x65)
+	o = msgp.AppendString(o, z.Message)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *NodeReportRefused) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Place":
+			z.Place, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Place")
+				return
+			}
+		case "Code":
+			z.Code, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Code")
+				return
+			}
+		case "Message":
+			z.Message, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Message")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z NodeReportRefused) Msgsize() (s int) {
+	s = 1 + 6 + msgp.IntSize + 5 + msgp.StringPrefixSize + len(z.Code) + 8 + msgp.StringPrefixSize + len(z.Message)
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *NodeReportRequest) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 2
+	// string "WriteOptions"
+	o = append(o, 0x82, 0xac, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4f, 0x70, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+	o, err = z.WriteOptions.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "WriteOptions")
+		return
+	}
+	// string "Nodes"
+	o = append(o, 0xa5, 0x4e, 0x6f, 0x64, 0x65, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Nodes)))
+	for za0001 := range z.Nodes {
+		if z.Nodes[za0001] == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Nodes[za0001].MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Nodes", za0001)
+				return
+			}
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *NodeReportRequest) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "WriteOptions":
+			bts, err = z.WriteOptions.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "WriteOptions")
+				return
+			}
+		case "Nodes":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Nodes")
+				return
+			}
+			if cap(z.Nodes) >= int(zb0002) {
+				z.Nodes = (z.Nodes)[:zb0002]
+			} else {
+				z.Nodes = make([]*NodeUpdateAllocsRequest, zb0002)
+			}
+			for za0001 := range z.Nodes {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.Nodes[za0001] = nil
+				} else {
+					if z.Nodes[za0001] == nil {
+						z.Nodes[za0001] = new(NodeUpdateAllocsRequest)
+					}
+					bts, err = z.Nodes[za0001].UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Nodes", za0001)
+						return
+					}
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *NodeReportRequest) Msgsize() (s int) {
+	s = 1 + 13 + z.WriteOptions.Msgsize() + 6 + msgp.ArrayHeaderSize
+	for za0001 := range z.Nodes {
+		if z.Nodes[za0001] == nil {
+			s += msgp.NilSize
+		} else {
+			s += z.Nodes[za0001].Msgsize()
+		}
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *NodeReportResponse) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 2
+	// string "WriteMeta"
+	o = append(o, 0x82, 0xa9, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4d, 0x65, 0x74, 0x61)
+	o, err = z.WriteMeta.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "WriteMeta")
+		return
+	}
+	// string "Refused"
+	o = append(o, 0xa7, 0x52, 0x65, 0x66, 0x75, 0x73, 0x65, 0x64)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Refused)))
+	for za0001 := range z.Refused {
+		if z.Refused[za0001] == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			// map header, size 3
+			// string "Place"
+			o = append(o, 0x83, 0xa5, 0x50, 0x6c, 0x61, 0x63, 0x65)
+			o = msgp.AppendInt(o, z.Refused[za0001].Place)
+			// string "Code"
+			o = append(o, 0xa4, 0x43, 0x6f, 0x64, 0x65)
+			o = msgp.AppendString(o, z.Refused[za0001].Code)
+			// string "Message"
+			o = append(o, 0xa7, 0x4d, 0x65, 0x73, 0x73, 0x61, 0x67, 0x65)
+			o = msgp.AppendString(o, z.Refused[za0001].Message)
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *NodeReportResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "WriteMeta":
+			bts, err = z.WriteMeta.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "WriteMeta")
+				return
+			}
+		case "Refused":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Refused")
+				return
+			}
+			if cap(z.Refused) >= int(zb0002) {
+				z.Refused = (z.Refused)[:zb0002]
+			} else {
+				z.Refused = make([]*NodeReportRefused, zb0002)
+			}
+			for za0001 := range z.Refused {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.Refused[za0001] = nil
+				} else {
+					if z.Refused[za0001] == nil {
+						z.Refused[za0001] = new(NodeReportRefused)
+					}
+					var zb0003 uint32
+					zb0003, bts, err = msgp.ReadMapHeaderBytes(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Refused", za0001)
+						return
+					}
+					for zb0003 > 0 {
+						zb0003--
+						field, bts, err = msgp.ReadMapKeyZC(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Refused", za0001)
+							return
+						}
+						switch msgp.UnsafeString(field) {
+						case "Place":
+							z.Refused[za0001].Place, bts, err = msgp.ReadIntBytes(bts)
+							if err != nil {
+								err = msgp.WrapError(err, "Refused", za0001, "Place")
+								return
+							}
+						case "Code":
+							z.Refused[za0001].Code, bts, err = msgp.ReadStringBytes(bts)
+							if err != nil {
+								err = msgp.WrapError(err, "Refused", za0001, "Code")
+								return
+							}
+						case "Message":
+							z.Refused[za0001].Message, bts, err = msgp.ReadStringBytes(bts)
+							if err != nil {
+								err = msgp.WrapError(err, "Refused", za0001, "Message")
+								return
+							}
+						default:
+							bts, err = msgp.Skip(bts)
+							if err != nil {
+								err = msgp.WrapError(err, "Refused", za0001)
+								return
+							}
+						}
+					}
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *NodeReportResponse) Msgsize() (s int) {
+	s = 1 + 10 + z.WriteMeta.Msgsize() + 8 + msgp.ArrayHeaderSize
+	for za0001 := range z.Refused {
+		if z.Refused[za0001] == nil {
+			s += msgp.NilSize
+		} else {
+			s += 1 + 6 + msgp.IntSize + 5 + msgp.StringPrefixSize + len(z.Refused[za0001].Code) + 8 + msgp.StringPrefixSize + len(z.Refused[za0001].Message)
 		}
 	}
 	return

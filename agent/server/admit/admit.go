@@ -56,6 +56,7 @@ func (d *Desk) Register(srv *rpc.Server) {
 	handle(d, srv, msg.AllocStop, d.allocStop)
 	handle(d, srv, msg.NodeRegisterAt, d.nodeRegister)
 	handle(d, srv, msg.NodeUpdateAllocs, d.nodeUpdateAllocs)
+	handle(d, srv, msg.NodeReportAt, d.nodeReport)
 	handle(d, srv, msg.NodeEligibility, d.nodeEligibility)
 	handle(d, srv, msg.NodePurge, d.nodePurge)
 	handle(d, srv, msg.NodeEvaluate, d.nodeEvaluate)

@@ -3,6 +3,7 @@ package admit
 import (
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -316,6 +317,52 @@ func TestReports(t *testing.T) {
 	}
 	if n := snap.Count("evals") - before; n != 1 {
 		t.Errorf("%d evaluations for the failures, want 1", n)
+	}
+}
+
+// TestReportOfMany: each node's reports are taken or refused for themselves.
+func TestReportOfMany(t *testing.T) {
+	s := newStage()
+	s.register(t, &msg.JobRegisterRequest{Job: web()})
+	var nodes []*model.Node
+	var placements []*model.Placement
+	for i := range 3 {
+		n := goodNode()
+		if _, err := msg.NodeRegisterAt.Call(t.Context(), s.call, &msg.NodeRegisterRequest{Node: n}); err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, n)
+		placements = append(placements, &model.Placement{ID: string(rune('a' + i)), Index: i, NodeID: n.ID})
+	}
+	s.Must(&fsm.ApplyPlan{Plan: &model.Plan{
+		EvalID: "e", Namespace: model.DefaultNamespace, JobID: "web",
+		Groups: []*model.PlanGroup{{TaskGroup: "g", Resources: &model.AllocatedResources{}, Placements: placements}},
+	}})
+	said := func(n *model.Node, secret, id string) *msg.NodeUpdateAllocsRequest {
+		return &msg.NodeUpdateAllocsRequest{NodeID: n.ID, SecretID: secret, Updates: []*model.AllocUpdate{{ID: id, ClientStatus: model.ClientRunning}}}
+	}
+	resp, err := msg.NodeReportAt.Call(t.Context(), s.call, &msg.NodeReportRequest{Nodes: []*msg.NodeUpdateAllocsRequest{
+		said(nodes[0], nodes[0].SecretID, "a"),
+		said(nodes[1], nodes[0].SecretID, "b"), // not its secret
+		said(nodes[2], nodes[2].SecretID, "c"),
+		said(nodes[0], nodes[0].SecretID, "c"), // not its allocation
+		said(goodNode(), nodes[0].SecretID, "a"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := map[int]string{}
+	for _, r := range resp.Refused {
+		refused[r.Place] = r.Code
+	}
+	want := map[int]string{1: string(model.CodeDenied), 4: string(model.CodeNotFound)}
+	if !maps.Equal(refused, want) || resp.Index != s.Store.Snapshot().Index() {
+		t.Errorf("refused %v, want %v; index %d of %d", refused, want, resp.Index, s.Store.Snapshot().Index())
+	}
+	for id, want := range map[string]string{"a": model.ClientRunning, "b": model.ClientPending, "c": model.ClientRunning} {
+		if got := s.Store.Snapshot().Alloc(id).ClientStatus; got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
 	}
 }
 

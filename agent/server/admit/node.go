@@ -132,10 +132,69 @@ func nodeDigest(n *model.Node) ([32]byte, error) {
 	return state.Digest(b), nil
 }
 
-// nodeUpdateAllocs takes a node's reports on its allocations. A failed one that
-// is to be replaced brings an evaluation with it.
+// nodeUpdateAllocs takes a node's reports on its allocations.
 func (d *Desk) nodeUpdateAllocs(ctx context.Context, r *msg.NodeUpdateAllocsRequest) (*msg.WriteMeta, error) {
 	snap := d.cfg.Store.Snapshot()
+	body, err := d.updateAllocs(snap, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(body.Updates) == 0 {
+		return &msg.WriteMeta{Index: snap.Index()}, nil
+	}
+	out, err := d.propose(ctx, "", body)
+	if err != nil {
+		return nil, err
+	}
+	return &msg.WriteMeta{Index: out.Index}, nil
+}
+
+// nodeReport takes the reports of many nodes, each for itself.
+func (d *Desk) nodeReport(ctx context.Context, r *msg.NodeReportRequest) (*msg.NodeReportResponse, error) {
+	snap := d.cfg.Store.Snapshot()
+	resp := &msg.NodeReportResponse{WriteMeta: msg.WriteMeta{Index: snap.Index()}}
+	refuse := func(place int, err error) {
+		resp.Refused = append(resp.Refused, &msg.NodeReportRefused{Place: place, Code: string(model.CodeOf(err)), Message: err.Error()})
+	}
+	var cmds []fsm.Command
+	var places []int
+	for i, one := range r.Nodes {
+		if one == nil {
+			continue
+		}
+		body, err := d.updateAllocs(snap, one)
+		if err == nil && len(body.Updates) == 0 {
+			continue
+		}
+		var cmd fsm.Command
+		if err == nil {
+			cmd, err = fsm.NewCommand(body)
+		}
+		if err != nil {
+			refuse(i, err)
+			continue
+		}
+		cmds, places = append(cmds, cmd), append(places, i)
+	}
+	if len(cmds) == 0 {
+		return resp, nil
+	}
+	outcomes, err := d.cfg.Proposer.Propose(ctx, cmds...)
+	if err != nil {
+		return nil, err
+	}
+	for i, o := range outcomes {
+		resp.Index = max(resp.Index, o.Index)
+		if o.Err != nil {
+			refuse(places[i], o.Err)
+		}
+	}
+	return resp, nil
+}
+
+// updateAllocs is the command for a node's reports, without updates when nothing is
+// to be recorded. A failed allocation that is to be replaced brings an evaluation.
+func (d *Desk) updateAllocs(snap *state.Snapshot, r *msg.NodeUpdateAllocsRequest) (*fsm.UpdateAllocs, error) {
 	node := snap.Node(r.NodeID)
 	if node == nil {
 		return nil, model.Errorf(model.CodeNotFound, "node %s is not registered", r.NodeID)
@@ -143,8 +202,7 @@ func (d *Desk) nodeUpdateAllocs(ctx context.Context, r *msg.NodeUpdateAllocsRequ
 	if !sameSecret(node.SecretID, r.SecretID) {
 		return nil, deniedNode(r.NodeID)
 	}
-	updates := make([]*model.AllocUpdate, 0, len(r.Updates))
-	var evals []*model.Evaluation
+	cmd := &fsm.UpdateAllocs{NodeID: r.NodeID, Updates: make([]*model.AllocUpdate, 0, len(r.Updates))}
 	asked := map[[2]string]bool{}
 	for _, up := range r.Updates {
 		if up == nil {
@@ -154,21 +212,14 @@ func (d *Desk) nodeUpdateAllocs(ctx context.Context, r *msg.NodeUpdateAllocsRequ
 		if a == nil || a.NodeID != r.NodeID {
 			continue // collected, or never its own: nothing to record
 		}
-		updates = append(updates, up)
+		cmd.Updates = append(cmd.Updates, up)
 		job := snap.Job(a.Namespace, a.JobID)
 		if key := [2]string{a.Namespace, a.JobID}; !asked[key] && callsForReplacement(a, up, job) {
 			asked[key] = true
-			evals = append(evals, d.eval(job, model.TriggerRetryFailed, 0, ""))
+			cmd.Evals = append(cmd.Evals, d.eval(job, model.TriggerRetryFailed, 0, ""))
 		}
 	}
-	if len(updates) == 0 {
-		return &msg.WriteMeta{Index: snap.Index()}, nil
-	}
-	out, err := d.propose(ctx, "", &fsm.UpdateAllocs{NodeID: r.NodeID, Updates: updates, Evals: evals})
-	if err != nil {
-		return nil, err
-	}
-	return &msg.WriteMeta{Index: out.Index}, nil
+	return cmd, nil
 }
 
 // callsForReplacement tells whether a report is news of a failure that the job's

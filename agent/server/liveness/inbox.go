@@ -26,6 +26,7 @@ type Desk struct {
 	mu      sync.Mutex
 	givenUp map[string]bool      // by the last step; perhaps not committed yet
 	heard   map[string]time.Time // newest sign of life since the last step, of nodes in the state
+	arrived int                  // registrations since the last step
 }
 
 // Reader is the part of consensus.Proposer that the desk needs: proof that this
@@ -80,13 +81,14 @@ func (d *Desk) Seen(nodeID string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.heard[nodeID] = d.now()
+	d.arrived++
 }
 
 // Reset implements loop.Component. Renewals of an earlier term say nothing now.
 func (d *Desk) Reset(snap *state.Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.givenUp = nil
+	d.givenUp, d.arrived = nil, 0
 	clear(d.heard)
 	d.Liveness.Reset(snap)
 }
@@ -101,6 +103,10 @@ func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Ti
 	}
 	clear(d.heard)
 	mine := d.now()
+	if d.arrived > 0 {
+		d.Arrived(mine, d.arrived)
+		d.arrived = 0
+	}
 	d.ahead = now.Sub(mine)
 	cmds, wake := d.Liveness.Step(mine, snap)
 	if !wake.IsZero() {

@@ -12,6 +12,8 @@
 //   - A node is declared down only after a whole TTL without renewal, and then
 //     only if gossip agrees or another TTL passes: a slow stream alone, or a lost
 //     rumour alone, takes nothing down in TTL.
+//   - While nodes register in crowds, one that gossip does not miss has half a minute
+//     more: it waits for its turn (crowd.go).
 //   - When leadership begins every node has a full TTL, because nobody listened
 //     meanwhile. Nobody registers again for that.
 //   - A time in which this server itself stood still counts for nobody.
@@ -72,6 +74,7 @@ type Liveness struct {
 	due     time.Time            // when the next step was to be; zero: no idea
 	decided map[string]bool      // taken down by the last step
 	brake   brake
+	crowd   crowd
 	ahead   time.Duration // of the cluster's clock, which stamps the state, before ours
 }
 
@@ -92,7 +95,7 @@ func (l *Liveness) Reads() []state.Table {
 func (l *Liveness) Reset(snap *state.Snapshot) {
 	clear(l.leases)
 	l.due = time.Time{}
-	l.brake = newBrake()
+	l.brake, l.crowd = newBrake(), crowd{}
 	for n := range snap.Nodes(state.Range{}) {
 		l.brake.note(n)
 		if n.Status != model.NodeStatusDown {
@@ -139,6 +142,9 @@ func (l *Liveness) Renew(at time.Time, ids ...string) {
 	}
 }
 
+// Arrived notes that n nodes registered, as those do that moved to another server.
+func (l *Liveness) Arrived(at time.Time, n int) { l.crowd.note(at, n, len(l.leases), l.ttl) }
+
 // Step implements loop.Component.
 func (l *Liveness) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
 	l.forgive(now)
@@ -162,6 +168,7 @@ func (l *Liveness) forgive(now time.Time) {
 func (l *Liveness) judge(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
 	var c census
 	var wake time.Time
+	silent := l.ttl + l.crowd.patience(now) // after the lease, without the word of gossip
 	for id, until := range l.leases {
 		if until.IsZero() {
 			until = now.Add(l.ttl)
@@ -170,7 +177,7 @@ func (l *Liveness) judge(now time.Time, snap *state.Snapshot) ([]fsm.Command, ti
 		c.count(until.Sub(now), l.ttl)
 		switch {
 		case until.After(now):
-		case !until.Add(l.ttl).After(now), l.members.Dead(id):
+		case !until.Add(silent).After(now), l.members.Dead(id):
 			c.gone = append(c.gone, id)
 			continue
 		default:

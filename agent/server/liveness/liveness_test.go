@@ -202,6 +202,12 @@ func TestScenarios(t *testing.T) {
 				s.place(names[0], names[1])
 			case "renew":
 				s.l.Renew(s.now, names...)
+			case "arrive": // so many nodes register
+				n, err := strconv.Atoi(names[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.l.Arrived(s.now, n)
 			case "gossip-dead":
 				for _, n := range names {
 					s.dead[n] = true

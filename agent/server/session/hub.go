@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 const (
@@ -55,6 +56,10 @@ type Hub struct {
 	renewMu sync.Mutex
 	renewed map[string]*session // leases to extend with the next call
 	due     chan struct{}       // signalled when renewed is no longer empty
+
+	reportMu  sync.Mutex
+	reporting []*session    // with something to report, oldest first
+	reportDue chan struct{} // signalled when reporting is not empty
 }
 
 // New makes a hub without sessions.
@@ -62,6 +67,7 @@ func New(cfg Config) *Hub {
 	_, sub := cfg.Store.Subscribe(state.TableAllocs)
 	return &Hub{
 		cfg: cfg, sub: sub, sessions: make(map[string]*session), renewed: make(map[string]*session), due: make(chan struct{}, 1),
+		reportDue: make(chan struct{}, 1),
 	}
 }
 
@@ -75,13 +81,16 @@ func (h *Hub) Len() int {
 	return len(h.sessions)
 }
 
-// Run distributes changes and gathers renewals until ctx ends; then it ends all
+// Run distributes changes and gathers renewals and reports until ctx ends; then it ends all
 // sessions.
 func (h *Hub) Run(ctx context.Context) error {
 	defer h.close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.distribute(ctx) })
 	g.Go(func() error { return h.renewals(ctx) })
+	for range reporters {
+		g.Go(func() error { return h.tellReports(ctx) })
+	}
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -296,10 +305,14 @@ func (h *Hub) sendRenewals(ctx context.Context, ids []string, batch map[string]*
 			s.registerAgain()
 		}
 	}
+	every := h.every()
 	for id, seq := range seqs {
-		batch[id].ackRenewal(seq)
+		batch[id].ackRenewal(seq, every)
 	}
 }
+
+// every is how often nodes are to renew.
+func (h *Hub) every() time.Duration { return lease.Interval(h.cfg.LeaseTTL, h.Len()) }
 
 // renewAgain keeps a renewal for the next call, unless the session has ended.
 func (h *Hub) renewAgain(s *session) {

@@ -3,75 +3,10 @@ package session
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
 )
-
-// report takes in a node's statuses and has them told to the leader.
-func (s *session) report(r *msg.NodeReport) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, up := range r.Updates {
-		if up != nil {
-			s.reports[up.ID] = up
-		}
-	}
-	if len(s.reports) > maxReports {
-		return model.Errorf(model.CodeInvalid, "reports on more than %d allocations at once", maxReports)
-	}
-	s.reportSeq = max(s.reportSeq, r.Seq)
-	if !s.reporting {
-		s.reporting = true
-		s.work.Add(1)
-		go func() {
-			defer s.work.Done()
-			s.tell()
-		}()
-	}
-	return nil
-}
-
-// tell reports to the leader until nothing is left to report. What arrives
-// meanwhile is merged into the next call.
-func (s *session) tell() {
-	for {
-		s.mu.Lock()
-		if len(s.reports) == 0 {
-			s.reporting = false
-			seq := s.reportSeq
-			s.reportSeq = 0
-			s.mu.Unlock()
-			if seq != 0 {
-				s.ack(msg.NodeDown{Reported: &msg.NodeReported{Seq: seq}}) // an empty report
-			}
-			return
-		}
-		updates := slices.SortedFunc(maps.Values(s.reports), func(a, b *model.AllocUpdate) int {
-			return strings.Compare(a.ID, b.ID)
-		})
-		clear(s.reports)
-		seq := s.reportSeq
-		s.reportSeq = 0
-		node := s.node
-		s.mu.Unlock()
-		err := s.insist(func(ctx context.Context) error {
-			_, err := msg.NodeUpdateAllocs.Call(ctx, s.hub.cfg.Caller, &msg.NodeUpdateAllocsRequest{
-				NodeID: node.ID, SecretID: node.SecretID, Updates: updates,
-			})
-			return err
-		})
-		if err != nil {
-			s.end(err)
-			return
-		}
-		s.ack(msg.NodeDown{Reported: &msg.NodeReported{Seq: seq}})
-	}
-}
 
 // insist repeats a call to the leader while there is hope: as long as the
 // session lasts and the error says that the cluster is just not able to.
@@ -79,15 +14,8 @@ func (s *session) insist(call func(context.Context) error) error {
 	pause := retryMin
 	for {
 		err := call(s.ctx)
-		if err == nil || s.ctx.Err() != nil {
+		if err == nil || s.ctx.Err() != nil || !passing(err) {
 			return err
-		}
-		switch model.CodeOf(err) {
-		case model.CodeUnavailable, model.CodeNotLeader:
-		default:
-			if !errors.Is(err, context.DeadlineExceeded) {
-				return err
-			}
 		}
 		select {
 		case <-time.After(pause):
@@ -98,21 +26,25 @@ func (s *session) insist(call func(context.Context) error) error {
 	}
 }
 
+// passing tells whether a call to the leader failed only because the cluster is not
+// able to just now.
+func passing(err error) bool {
+	switch model.CodeOf(err) {
+	case model.CodeUnavailable, model.CodeNotLeader:
+		return true
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
 // registerAgain tells the leader anew what the node says of itself: its
 // description changed, or the leader does not think it alive. It gets a full
 // set then, because others may have given it up meanwhile.
 func (s *session) registerAgain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.registering || s.ctx.Err() != nil {
-		return
+	if !s.registering {
+		s.registering = s.begin(s.reregister)
 	}
-	s.registering = true
-	s.work.Add(1)
-	go func() {
-		defer s.work.Done()
-		s.reregister()
-	}()
 }
 
 // reregister registers until the leader has the newest description.

@@ -30,9 +30,8 @@ const (
 // stream is the server's end of a node's stream.
 type stream = rpc.Stream[msg.NodeDown, msg.NodeUp]
 
-// session is one connected node. Besides the handler's goroutine, which
-// receives, one sends while there is something to send, and one reports while
-// there is something to report: an idle node costs one goroutine.
+// session is one connected node. Besides the handler's goroutine, which waits for
+// the end, one receives, and one sends while there is something to send.
 type session struct {
 	hub    *Hub
 	id     string // the node's
@@ -44,6 +43,7 @@ type session struct {
 	renewSeq atomic.Uint64
 
 	mu       sync.Mutex
+	over     bool        // the handler waits for work: no more may begin
 	node     *model.Node // as last described; replaced, never written
 	sending  bool
 	deltas   map[string]delta
@@ -52,7 +52,7 @@ type session struct {
 	acks     []msg.NodeDown
 	ackRenew *msg.NodeRenewed
 
-	reporting bool
+	reporting bool // queued, or being told
 	reports   map[string]*model.AllocUpdate
 	reportSeq uint64
 
@@ -85,10 +85,9 @@ func (h *Hub) serve(ctx context.Context, st *stream) error {
 		deltas: make(map[string]delta), reports: make(map[string]*model.AllocUpdate),
 	}
 	s.ctx, s.end = context.WithCancelCause(ctx)
-	defer s.work.Wait()
-	defer s.end(nil)
+	defer s.finish()
 	s.acks = append(s.acks, msg.NodeDown{Registered: &msg.NodeRegistered{
-		Index: index, LeaseTTL: h.cfg.LeaseTTL, Servers: h.cfg.Servers(),
+		Index: index, LeaseTTL: h.cfg.LeaseTTL, Servers: h.cfg.Servers(), Every: h.every(),
 	}})
 	if err := h.join(s); err != nil {
 		return err
@@ -108,42 +107,48 @@ func (h *Hub) registerNode(ctx context.Context, node *model.Node) (uint64, error
 	return resp.Index, nil
 }
 
-// receive handles the node's messages until its stream ends or the session does.
-func (s *session) receive() error {
-	type received struct {
-		up  *msg.NodeUp
-		err error
+// begin runs work beside the handler, which waits for it; false when the session
+// is over. s.mu is held.
+func (s *session) begin(work func()) bool {
+	if s.over || s.ctx.Err() != nil {
+		return false
 	}
+	s.work.Add(1)
+	go func() {
+		defer s.work.Done()
+		work()
+	}()
+	return true
+}
+
+// finish ends the session and waits for its work.
+func (s *session) finish() {
+	s.end(nil)
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.work.Wait()
+}
+
+// receive has the node's messages handled until its stream ends or the session
+// does, and returns why.
+func (s *session) receive() error {
 	// Recv is sure to end only when the handler has returned, and the session may
 	// end before; so the hub waits for this one.
-	in := make(chan received)
 	go func() {
 		defer s.hub.receivers.Done()
-		for {
+		for s.ctx.Err() == nil {
 			up, err := s.stream.Recv()
-			select {
-			case in <- received{up, err}:
-			case <-s.ctx.Done():
-				return
+			if err == nil && s.ctx.Err() == nil {
+				err = s.handle(up)
 			}
 			if err != nil {
-				return
+				s.end(err)
 			}
 		}
 	}()
-	for {
-		select {
-		case r := <-in:
-			if r.err != nil {
-				return r.err
-			}
-			if err := s.handle(r.up); err != nil {
-				return err
-			}
-		case <-s.ctx.Done():
-			return context.Cause(s.ctx)
-		}
-	}
+	<-s.ctx.Done()
+	return context.Cause(s.ctx)
 }
 
 func (s *session) handle(up *msg.NodeUp) error {
@@ -192,13 +197,13 @@ func (s *session) wantFull() {
 	s.kick()
 }
 
-func (s *session) ackRenewal(seq uint64) {
+func (s *session) ackRenewal(seq uint64, every time.Duration) {
 	if seq == 0 {
 		return // the renewal that registration is
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ackRenew = &msg.NodeRenewed{Seq: seq}
+	s.ackRenew = &msg.NodeRenewed{Seq: seq, Every: every}
 	s.kick()
 }
 
@@ -211,15 +216,9 @@ func (s *session) ack(down msg.NodeDown) {
 
 // kick starts sending; s.mu is held.
 func (s *session) kick() {
-	if s.sending || s.ctx.Err() != nil {
-		return
+	if !s.sending {
+		s.sending = s.begin(s.send)
 	}
-	s.sending = true
-	s.work.Add(1)
-	go func() {
-		defer s.work.Done()
-		s.send()
-	}()
 }
 
 // send sends until the outbox is empty.

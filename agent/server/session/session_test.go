@@ -29,6 +29,9 @@ type stage struct {
 	reports  [][]*model.AllocUpdate
 	gate     chan struct{} // when set, reports wait for it
 	register int
+	old      bool     // the leader is of a version that takes no gathered reports
+	refused  string   // the node whose reports the leader does not take
+	calls    []string // that reported, with how many nodes
 }
 
 func newStage(t *testing.T) *stage {
@@ -52,6 +55,23 @@ func newStage(t *testing.T) *stage {
 		s.unknown = nil
 		return resp, nil
 	})
+	rpc.Handle(srv, msg.NodeReportAt, func(_ context.Context, r *msg.NodeReportRequest) (*msg.NodeReportResponse, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.calls = append(s.calls, fmt.Sprint("many ", len(r.Nodes)))
+		if s.old {
+			return nil, model.Errorf(model.CodeNotFound, "unknown call")
+		}
+		resp := &msg.NodeReportResponse{}
+		for i, one := range r.Nodes {
+			if one.NodeID == s.refused {
+				resp.Refused = append(resp.Refused, &msg.NodeReportRefused{Place: i, Code: string(model.CodeDenied), Message: "not yours"})
+				continue
+			}
+			s.Must(&fsm.UpdateAllocs{NodeID: one.NodeID, Updates: one.Updates})
+		}
+		return resp, nil
+	})
 	rpc.Handle(srv, msg.NodeUpdateAllocs, func(ctx context.Context, r *msg.NodeUpdateAllocsRequest) (*msg.WriteMeta, error) {
 		s.mu.Lock()
 		gate := s.gate
@@ -65,7 +85,12 @@ func newStage(t *testing.T) *stage {
 		}
 		s.mu.Lock()
 		s.reports = append(s.reports, r.Updates)
+		s.calls = append(s.calls, "one")
+		refused := s.refused == r.NodeID
 		s.mu.Unlock()
+		if refused {
+			return nil, model.Errorf(model.CodeDenied, "not yours")
+		}
 		s.Must(&fsm.UpdateAllocs{NodeID: r.NodeID, Updates: r.Updates})
 		return &msg.WriteMeta{}, nil
 	})
@@ -257,6 +282,71 @@ func TestReportsMerge(t *testing.T) {
 	}
 	if got := s.Store.Snapshot().Alloc("a").ClientStatus; got != model.ClientComplete {
 		t.Errorf("status %s", got)
+	}
+}
+
+// TestReportsGather: what many nodes report while the leader is busy goes to it in
+// one call; the one that it refuses loses its session, no other does. A leader of an
+// earlier version is told one by one.
+func TestReportsGather(t *testing.T) {
+	const nodes = 40
+	for _, old := range []bool{false, true} {
+		s := newStage(t)
+		s.old, s.refused = old, "n7"
+		gate := make(chan struct{})
+		s.gate = gate
+		var peers []*peer
+		for i := range nodes {
+			name := fmt.Sprintf("n%d", i)
+			peers = append(peers, s.open(name))
+			s.place(name, "a"+name)
+		}
+		for i, p := range peers { // the first calls wait at the gate
+			name := fmt.Sprintf("n%d", i)
+			p.send(&msg.NodeUp{Report: &msg.NodeReport{Seq: 1, Updates: []*model.AllocUpdate{{ID: "a" + name, ClientStatus: model.ClientRunning}}}})
+			p.send(&msg.NodeUp{Renew: &msg.NodeRenew{Seq: 1}})
+		}
+		var told [nodes]bool
+		for i, p := range peers { // a renewal is handled after the report before it
+			for i != 7 {
+				d := p.recv()
+				told[i] = told[i] || d.Reported != nil
+				if d.Renewed != nil && d.Renewed.Seq == 1 {
+					break
+				}
+			}
+		}
+		close(gate)
+		for i, p := range peers {
+			for i != 7 && !told[i] {
+				told[i] = p.recv().Reported != nil
+			}
+		}
+		for {
+			if _, err := peers[7].st.Recv(); err != nil {
+				if model.CodeOf(err) != model.CodeDenied {
+					t.Errorf("old=%v: the refused node's session ended with %v", old, err)
+				}
+				break
+			}
+		}
+		s.mu.Lock()
+		if !old && len(s.calls) > 8 || old && len(s.calls) < nodes {
+			t.Errorf("old=%v: %d nodes reported in %d calls: %v", old, nodes, len(s.calls), s.calls)
+		}
+		s.mu.Unlock()
+		for i := range nodes {
+			want := model.ClientRunning
+			if i == 7 {
+				want = model.ClientPending
+			}
+			if got := s.Store.Snapshot().Alloc(fmt.Sprintf("an%d", i)).ClientStatus; got != want {
+				t.Errorf("old=%v: node %d: %s, want %s", old, i, got, want)
+			}
+		}
+		if got := s.hub.Len(); got != nodes-1 {
+			t.Errorf("old=%v: %d sessions, want %d", old, got, nodes-1)
+		}
 	}
 }
 
