@@ -34,8 +34,9 @@ type result struct {
 type batcher struct {
 	apply func(data []byte) raft.ApplyFuture
 	now   func() time.Time
-	last  func() int64  // time of the last entry applied
-	disk  func() *error // why the log last could not be written
+	last  func() int64    // time of the last entry applied
+	disk  func() *error   // why the log last could not be written
+	ended <-chan struct{} // closed when raft has ended
 
 	mu       sync.Mutex
 	open     error // nil while proposals are taken
@@ -56,9 +57,9 @@ type flight struct {
 	disk      *error // batcher.disk at the time
 }
 
-func newBatcher(apply func([]byte) raft.ApplyFuture, now func() time.Time, last func() int64, disk func() *error) *batcher {
+func newBatcher(apply func([]byte) raft.ApplyFuture, now func() time.Time, last func() int64, disk func() *error, ended <-chan struct{}) *batcher {
 	return &batcher{
-		apply: apply, now: now, last: last, disk: disk, open: errNotLeader,
+		apply: apply, now: now, last: last, disk: disk, ended: ended, open: errNotLeader,
 		wake:  make(chan struct{}, 1),
 		slots: make(chan struct{}, maxEntriesInFlight), flight: make(chan flight, maxEntriesInFlight),
 	}
@@ -278,7 +279,7 @@ func (b *batcher) send(batch []*proposal) bool {
 // settle hands outcomes to the callers until gather ends.
 func (b *batcher) settle() {
 	for f := range b.flight {
-		err := f.future.Error()
+		err := awaitOr(f.future, b.ended)
 		<-b.slots
 		var outcomes []fsm.Outcome
 		if err == nil {

@@ -24,7 +24,7 @@ import (
 // exceeds them.
 func TestPartsKeepOrderAndLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := newBatcher(nil, time.Now, func() int64 { return 0 }, func() *error { return nil })
+		b := newBatcher(nil, time.Now, func() int64 { return 0 }, func() *error { return nil }, nil)
 		b.gate(nil)
 		var want []string
 		for range rapid.IntRange(1, 20).Draw(t, "proposals") {
@@ -70,7 +70,7 @@ func TestPartsKeepOrderAndLimits(t *testing.T) {
 // and hold up nobody else.
 func TestApart(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := newBatcher(nil, time.Now, func() int64 { return 0 }, func() *error { return nil })
+		b := newBatcher(nil, time.Now, func() int64 { return 0 }, func() *error { return nil }, nil)
 		b.gate(nil)
 		want := map[string][]string{}
 		n := rapid.IntRange(1, 3*maxApart).Draw(t, "proposals")
@@ -147,7 +147,7 @@ func (r *fakeRaft) apply(data []byte) raft.ApplyFuture {
 // inBubble runs a batcher on a fake raft in a synctest bubble.
 func inBubble(t *testing.T, r *fakeRaft, disk func() *error, f func(t *testing.T, b *batcher)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBatcher(r.apply, time.Now, func() int64 { return 0 }, disk)
+		b := newBatcher(r.apply, time.Now, func() int64 { return 0 }, disk, nil)
 		b.gate(nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
@@ -224,7 +224,7 @@ func TestApplyFailures(t *testing.T) {
 }
 
 func TestClosedGateRefusesWhatWaits(t *testing.T) {
-	b := newBatcher(nil, time.Now, func() int64 { return 0 }, noDisk)
+	b := newBatcher(nil, time.Now, func() int64 { return 0 }, noDisk, nil)
 	if _, err := b.propose(t.Context(), []fsm.Command{command("x")}); model.CodeOf(err) != model.CodeNotLeader {
 		t.Errorf("before leading: %v", err)
 	}
@@ -242,7 +242,7 @@ func TestClosedGateRefusesWhatWaits(t *testing.T) {
 }
 
 func TestFullQueue(t *testing.T) {
-	b := newBatcher(nil, time.Now, func() int64 { return 0 }, noDisk)
+	b := newBatcher(nil, time.Now, func() int64 { return 0 }, noDisk, nil)
 	b.gate(nil)
 	var err error
 	n := 0

@@ -33,6 +33,7 @@ type Host struct {
 	caughtUp chan catchUp
 	failed   chan error    // what stops the host
 	dead     chan struct{} // closed with it, and at the end
+	ended    chan struct{} // closed when raft has ended
 	failOnce sync.Once
 
 	now    atomic.Pointer[leadership]
@@ -67,7 +68,7 @@ func Open(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, logger: newLogger(cfg.Logger),
 		notify: make(chan bool, 16), observed: make(chan raft.Observation, 16),
-		caughtUp: make(chan catchUp, 1), failed: make(chan error, 1), dead: make(chan struct{}),
+		caughtUp: make(chan catchUp, 1), failed: make(chan error, 1), dead: make(chan struct{}), ended: make(chan struct{}),
 		lease: lease{length: leaseOf(cfg.Timing.Heartbeat)},
 	}
 	h.adapter = &adapter{machine: cfg.Machine, fatal: h.fail}
@@ -85,7 +86,7 @@ func Open(cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h.batch = newBatcher(func(data []byte) raft.ApplyFuture { return h.raft.Apply(data, 0) }, h.clock.Now,
-		h.adapter.time.Load, h.store.trouble.why)
+		h.adapter.time.Load, h.store.trouble.why, h.ended)
 	h.close = sync.OnceValue(h.shutdown)
 	return h, nil
 }
@@ -183,6 +184,7 @@ func (h *Host) shutdown() error {
 	h.store.trouble.stop()
 	h.transport.interrupt()
 	err := f.Error()
+	close(h.ended)
 	h.raft.DeregisterObserver(h.observer)
 	if cerr := h.store.close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("close log: %w", cerr))
@@ -270,7 +272,7 @@ func (h *Host) deny(term uint64) {
 // catchUp waits until everything earlier terms committed is applied.
 func (h *Host) catchUp(ctx context.Context, term uint64) {
 	defer h.bgWork.Done()
-	err := h.raft.Barrier(barrierTimeout).Error()
+	err := h.await(h.raft.Barrier(barrierTimeout))
 	if err == nil && h.raft.CurrentTerm() != term {
 		err = raft.ErrLeadershipLost
 	}

@@ -154,7 +154,7 @@ func (h *Host) AddServer(ctx context.Context, id, addr string, voter bool) error
 	} else {
 		f = h.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, timeoutOf(ctx))
 	}
-	return explainChange("add server "+id, f.Error())
+	return explainChange("add server "+id, h.await(f))
 }
 
 // RemoveServer removes a member; one that is none is CodeNotFound. Only the
@@ -164,7 +164,7 @@ func (h *Host) RemoveServer(ctx context.Context, id string) error {
 	if !slices.ContainsFunc(servers, func(s Server) bool { return s.ID == id }) {
 		return model.Errorf(model.CodeNotFound, "no server with id %q in the raft configuration", id)
 	}
-	return explainChange("remove server "+id, h.raft.RemoveServer(raft.ServerID(id), 0, timeoutOf(ctx)).Error())
+	return explainChange("remove server "+id, h.await(h.raft.RemoveServer(raft.ServerID(id), 0, timeoutOf(ctx))))
 }
 
 // TransferLeadership gives the leadership to the voter id, or to the most
@@ -185,7 +185,7 @@ func (h *Host) TransferLeadership(ctx context.Context, id string) error {
 		}
 		f = h.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(servers[i].Addr))
 	}
-	if err := f.Error(); err != nil {
+	if err := h.await(f); err != nil {
 		return explainChange("transfer leadership", err)
 	}
 	for {
