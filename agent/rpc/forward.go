@@ -59,9 +59,10 @@ func follow[T any](
 		backoff = min(2*backoff, forwardBackoffMax)
 		select {
 		case <-changed:
+			wait.Stop()
 			// Still pace: who changed twice in a row may change again.
-			<-wait.C
 			backoff = forwardBackoffMin
+			time.Sleep(backoff/2 + rand.N(backoff/2))
 		case <-wait.C:
 		case <-ctx.Done():
 			wait.Stop()
