@@ -51,6 +51,7 @@ var ServerFaults = []Fault{
 	{"the leader hears nobody", (*Injector).deaf},
 	{"two servers do not see each other", (*Injector).bridge},
 	{"loss", (*Injector).loss},
+	{"delay", (*Injector).delay},
 	{"clock step", (*Injector).clock},
 	{"hand over", (*Injector).handOver},
 }
@@ -200,6 +201,21 @@ func (i *Injector) loss(d time.Duration) {
 	}
 	time.Sleep(2 * d)
 	i.clear()
+}
+
+// delay has a server's packets, or those of all, take up to a seventh of a second
+// longer each way: below what an election waits for.
+func (i *Injector) delay(d time.Duration) {
+	by := time.Duration(5+i.r.IntN(100)) * time.Millisecond
+	slow := []*faults.Agent{i.server()}
+	if i.r.IntN(2) == 0 {
+		slow, by = i.c.Servers, by/2
+	}
+	i.say("delay of %v at %d servers", by, len(slow))
+	for _, a := range slow {
+		defer i.c.Site.Delay(a, by, by/3)()
+	}
+	time.Sleep(2 * d)
 }
 
 func (i *Injector) clear() {

@@ -184,22 +184,22 @@ func (s *Site) dial(ctx context.Context, network, address string) (net.Conn, err
 
 // inSpace calls open on a thread that is in another network namespace: a socket
 // stays in the one it was made in.
-func inSpace(path string, open func() (net.Conn, error)) (c net.Conn, err error) {
+func inSpace[T any](path string, open func() (T, error)) (c T, err error) {
 	there, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	defer there.Close()
 	runtime.LockOSThread()
 	back, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		runtime.UnlockOSThread()
-		return nil, err
+		return c, err
 	}
 	defer back.Close()
 	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
 		runtime.UnlockOSThread()
-		return nil, fmt.Errorf("enter %s: %w", path, err)
+		return c, fmt.Errorf("enter %s: %w", path, err)
 	}
 	c, err = open()
 	if backErr := unix.Setns(int(back.Fd()), unix.CLONE_NEWNET); backErr != nil {
