@@ -74,8 +74,9 @@ type Timing struct {
 	Probe        time.Duration
 	ProbeTimeout time.Duration
 	// Suspicion times log10(members) times Probe is how long a suspect has to
-	// object when others agree, SuspicionMax times that when nobody does.
-	// Defaults 3 and 3 [4 and 2].
+	// object when others agree, SuspicionMax times that when nobody does; with a
+	// Suspicion of 2 nobody else is asked. A false word of gossip alone takes no node
+	// down: its lease must be over, too. Defaults 2 and 3 [4 and 2].
 	Suspicion    int
 	SuspicionMax int
 	// Gossip is how often news is passed on. Default 100 ms [300 ms].
@@ -90,7 +91,7 @@ type Timing struct {
 // The defaults.
 var (
 	lanTiming = Timing{
-		Probe: 500 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond, Suspicion: 3, SuspicionMax: 3,
+		Probe: 500 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond, Suspicion: 2, SuspicionMax: 3,
 		Gossip: 100 * time.Millisecond, PushPull: 20 * time.Second, Rejoin: 10 * time.Second,
 	}
 	wanTiming = Timing{

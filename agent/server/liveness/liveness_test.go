@@ -294,7 +294,7 @@ func TestNoConfirmationOnceGivenUp(t *testing.T) {
 	s.apply(&fsm.RegisterNode{Node: &model.Node{ID: "n1", Status: model.NodeStatusReady}})
 	d := NewDesk(s.l, s.store, s, func() time.Time { return s.now })
 	d.Step(s.now, s.store.Snapshot())
-	s.now = s.now.Add(DefaultTTL)
+	s.now = s.now.Add(s.l.ttl)
 	s.dead["n1"] = true
 	cmds, _ := d.Step(s.now, s.store.Snapshot())
 	if len(cmds) != 1 {
@@ -385,7 +385,7 @@ func TestReturnBeforeRenewal(t *testing.T) {
 	for _, id := range nodes {
 		s.dead[id] = true
 	}
-	s.now = s.now.Add(DefaultTTL)
+	s.now = s.now.Add(s.l.ttl)
 	if out := s.step(); strings.Count(out, model.NodeStatusDisconnected) != len(nodes) {
 		t.Fatalf("not held:\n%s", out)
 	}
