@@ -27,7 +27,7 @@ import (
 // Tree lists every command by name.
 func Tree() []*base.Command {
 	list := []*base.Command{
-		agent.Agent, completion,
+		agent.Agent, agent.Recover, completion,
 		job.Run, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init,
 		alloc.Status, alloc.Logs, alloc.Stop, alloc.Restart, alloc.Signal, alloc.FS,
 		node.Status, node.Eligibility,

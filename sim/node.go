@@ -8,26 +8,18 @@ import (
 
 	"github.com/steppe-project/steppe/agent/client/alloc"
 	"github.com/steppe-project/steppe/agent/client/report"
+	clisession "github.com/steppe-project/steppe/agent/client/session"
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/lease"
 	"github.com/steppe-project/steppe/sim/disk"
 )
 
 const (
-	// pauseMin and pauseMax pace a node's attempts to find a server.
-	pauseMin = 20 * time.Millisecond
-	pauseMax = 2 * time.Second
-	// registerTimeout is how long it waits for the answer to a registration.
-	registerTimeout  = 15 * time.Second
-	registerPatience = 3 * time.Second
-	// As in production's session.
-	distrust      = 10 * time.Second
-	silence       = 2 * time.Second
-	probeTimeout  = time.Second
-	probeInterval = 500 * time.Millisecond
-	strikes       = 2
+	// dialTimeout is what it takes to notice that a server cannot be reached.
+	dialTimeout = port.DialTimeout
 	// keepEnded is how long an ended allocation stays on its node.
 	keepEnded = 20 * time.Second
 )
@@ -55,8 +47,7 @@ type node struct {
 	reports      *report.Queue
 	session      *session
 	seq          uint64 // of renewals
-	pause        time.Duration
-	left         map[string]time.Time // servers that it gave up
+	rota         clisession.Rota
 	unheardSince time.Time
 	starts       uint64
 }
@@ -89,7 +80,7 @@ func (n *node) startAgent() {
 	n.takeUpLease()
 	n.runners, n.strays = map[string]*runner{}, map[string][]*proc{}
 	n.reports = report.NewAt(func() time.Time { return n.w.Now })
-	n.pause, n.session, n.left = 0, nil, map[string]time.Time{}
+	n.rota, n.session = clisession.Rota{}, nil
 	ids := slices.Sorted(maps.Keys(n.disk.Allocs))
 	for _, id := range ids {
 		n.newRunner(n.disk.Allocs[id])
@@ -137,30 +128,32 @@ func (n *node) reboot() {
 	n.procs = map[string]*proc{}
 }
 
-// connect finds a server and opens a session.
+// connect tries the next server.
 func (n *node) connect() {
 	if n.session != nil {
 		return
 	}
-	var up []*server
+	all := make([]string, 0, len(n.w.servers))
 	for _, s := range n.w.servers {
-		if s.life != nil && n.w.Linked(s.name, n.name) {
-			up = append(up, s)
-		}
+		all = append(all, s.name)
 	}
-	n.pause = min(max(2*n.pause, pauseMin), pauseMax)
-	again := n.pause + n.w.Between(0, n.pause/2)
-	if len(up) == 0 {
-		n.life.After(again, n.connect)
+	addr := n.rota.Next(n.w.Now, nil, all, n.w.Rand.IntN)
+	s := n.w.servers[slices.Index(all, addr)]
+	switch {
+	case !n.w.Linked(s.name, n.name):
+		n.life.After(dialTimeout, func() { n.failed(addr, false) })
+		return
+	case s.life == nil:
+		n.life.After(n.w.Delay(), func() { n.failed(addr, false) })
 		return
 	}
-	ss := n.w.dial(n, n.choose(up))
+	ss := n.w.dial(n, s)
 	n.session = ss
 	n.w.Tracef("%s dials %s", n.name, ss.s.name)
 	ss.register(n.desc)
-	limit := registerTimeout
+	limit := clisession.RegisterTimeout
 	if len(n.w.servers) > 1 {
-		limit = registerPatience
+		limit = clisession.RegisterPatience
 	}
 	n.life.After(limit, func() {
 		if n.session == ss && !ss.welcome {
@@ -170,26 +163,25 @@ func (n *node) connect() {
 	n.probe(ss)
 }
 
-// choose picks a server as production does: none that was left lately, if possible.
-func (n *node) choose(up []*server) *server {
-	better := slices.DeleteFunc(slices.Clone(up), func(s *server) bool {
-		return !n.left[s.name].IsZero() && n.w.Now.Sub(n.left[s.name]) < distrust
-	})
-	if len(better) > 0 {
-		return better[n.w.Rand.IntN(len(better))]
+// failed has the next server tried when it is time.
+func (n *node) failed(addr string, stood bool) {
+	all := make([]string, 0, len(n.w.servers))
+	for _, s := range n.w.servers {
+		all = append(all, s.name)
 	}
-	return slices.MinFunc(up, func(a, b *server) int { return n.left[a.name].Compare(n.left[b.name]) })
+	pause := n.rota.Ended(n.w.Now, addr, stood, all)
+	n.life.After(pause+n.w.Between(0, pause/2), n.connect)
 }
 
 // probe asks a silent server whether it still runs, as production does.
 func (n *node) probe(ss *session) {
-	n.life.After(probeInterval, func() {
+	n.life.After(clisession.ProbeInterval, func() {
 		if n.session != ss {
 			return
 		}
-		silent := n.w.Now.Sub(ss.confirmed) >= silence
+		silent := n.w.Now.Sub(ss.confirmed) >= lease.Interval(leaseTTL, 0)+clisession.Silence
 		if silent && len(n.w.servers) > 1 && (ss.srv.Over() || ss.srv.Paused() || !n.w.Linked(n.name, ss.s.name)) {
-			n.life.After(strikes*probeTimeout, func() {
+			n.life.After(clisession.Strikes*clisession.ProbeTimeout, func() {
 				if n.session == ss {
 					n.w.Tracef("%s: %s does not answer any more", n.name, ss.s.name)
 					ss.hangUp()
@@ -203,9 +195,8 @@ func (n *node) probe(ss *session) {
 
 // disconnected looks for another server.
 func (n *node) disconnected(ss *session) {
-	n.left[ss.s.name] = n.w.Now
 	if n.life != nil {
-		n.life.After(n.pause+n.w.Between(0, pauseMin), n.connect)
+		n.failed(ss.s.name, ss.welcome)
 	}
 }
 
@@ -214,7 +205,7 @@ func (n *node) welcomed(ss *session) {
 	if n.session != ss {
 		return
 	}
-	ss.confirmed, ss.welcome, n.pause = n.w.Now, true, 0
+	ss.confirmed, ss.welcome = n.w.Now, true
 	n.w.Tracef("%s is with %s", n.name, ss.s.name)
 	n.reports.Reset()
 	n.sendReports()
@@ -225,12 +216,12 @@ func (n *node) welcomed(ss *session) {
 
 // keepLease renews, and gives up a server that does not confirm.
 func (n *node) keepLease(ss *session) {
-	n.life.After(leaseTTL/3, func() {
+	n.life.After(lease.Interval(leaseTTL, 0), func() {
 		if n.session != ss {
 			return
 		}
 		n.renew(ss)
-		if n.w.Now.Sub(ss.confirmed) > leaseTTL+leaseTTL/3 {
+		if n.w.Now.Sub(ss.confirmed) > leaseTTL+lease.Interval(leaseTTL, 0) {
 			n.w.Tracef("%s gives up %s", n.name, ss.s.name)
 			ss.hangUp()
 			return

@@ -72,6 +72,9 @@ func (s *Site) Agent(name, conf string) *Agent {
 	return a
 }
 
+// Conf is the file of the agent's configuration.
+func (a *Agent) Conf() string { return a.conf }
+
 // Configure replaces the agent's configuration; the next start reads it.
 func (a *Agent) Configure(conf string) {
 	a.site.t.Helper()

@@ -8,7 +8,8 @@
 // Contract and invariants:
 //
 //   - Losing the servers changes nothing on the node. A session that breaks is
-//     opened again, with the next server, after a pause that grows with failures
+//     opened again, with the next server; after a round of all there is a pause
+//     that grows (Rota)
 //     and has some chance in it.
 //   - In a new session every unconfirmed report is sent again; the servers answer
 //     with the full assignment.
@@ -44,26 +45,26 @@ import (
 )
 
 const (
-	// pauseMin and pauseMax pace attempts to open a session. The longest, with its
+	// PauseMin and PauseMax pace attempts to open a session. The longest, with its
 	// jitter, is shorter than a lease: when servers come back after an hour, every
 	// node must be with them before they miss it.
-	pauseMin = 20 * time.Millisecond
-	pauseMax = 2 * time.Second
+	PauseMin = 20 * time.Millisecond
+	PauseMax = 1200 * time.Millisecond
 	// distrust is how long a server that was left is not tried again while there
 	// are others.
 	distrust = 10 * time.Second
-	// registerTimeout bounds the wait for a registration: an election may be on. It
+	// RegisterTimeout bounds the wait for a registration: an election may be on. It
 	// is shorter where another server may have a way to the leader.
-	registerTimeout  = 15 * time.Second
-	registerPatience = 3 * time.Second
-	// A server that has said nothing for silence after a renewal was due is asked
-	// whether it still runs, and has probeTimeout to answer, strikes times: one that is stopped, or cut
-	// off, is left before the node can be taken down. One that is only busy, because
+	RegisterTimeout  = 15 * time.Second
+	RegisterPatience = 3 * time.Second
+	// A server that has said nothing for Silence after a renewal was due is asked
+	// whether it still runs, and has ProbeTimeout to answer, Strikes times: one that
+	// is stopped, or cut off, is left before the node can be taken down. One that is only busy, because
 	// a thousand nodes came at once, must not be left by all of them.
-	silence       = 700 * time.Millisecond
-	probeTimeout  = time.Second
-	probeInterval = 500 * time.Millisecond
-	strikes       = 2
+	Silence       = 700 * time.Millisecond
+	ProbeTimeout  = time.Second
+	ProbeInterval = 500 * time.Millisecond
+	Strikes       = 2
 	// tunnelPause paces reopening of the tunnel within a session.
 	tunnelPause = 500 * time.Millisecond
 )
@@ -135,40 +136,22 @@ func (s *Session) Servers() []string {
 
 // Run keeps a session open until ctx ends.
 func (s *Session) Run(ctx context.Context) error {
-	pause, left := time.Duration(0), map[string]time.Time{}
+	var rota Rota
 	for ctx.Err() == nil {
-		addr := s.choose(left)
+		addr := rota.Next(time.Now(), s.cfg.Servers.Addrs(), s.Servers(), rand.IntN)
 		if addr == "" {
-			rest(ctx, pauseMin+jitter(pauseMin))
+			rest(ctx, PauseMin+jitter(PauseMin))
 			continue
 		}
 		stood, err := s.once(ctx, addr)
 		if ctx.Err() != nil {
 			return nil
 		}
-		left[addr] = time.Now()
-		if stood {
-			pause = 0
-		}
-		pause = min(max(2*pause, pauseMin), pauseMax)
+		pause := rota.Ended(time.Now(), addr, stood, s.Servers())
 		s.cfg.Logger.Warn("session with server ended", "server", addr, "error", err, "again_in", pause)
 		rest(ctx, pause+jitter(pause))
 	}
 	return nil
-}
-
-// choose picks a server by chance, but none that was left lately while there are
-// others; left holds when, by address.
-func (s *Session) choose(left map[string]time.Time) string {
-	all := s.Servers()
-	if len(all) == 0 {
-		return ""
-	}
-	better := slices.DeleteFunc(slices.Clone(all), func(addr string) bool { return time.Since(left[addr]) < distrust })
-	if len(better) > 0 {
-		return better[rand.IntN(len(better))]
-	}
-	return slices.MinFunc(all, func(a, b string) int { return left[a].Compare(left[b]) })
 }
 
 func jitter(d time.Duration) time.Duration { return time.Duration(rand.Int64N(int64(d)/2 + 1)) }
@@ -282,9 +265,9 @@ func (c *connection) send(m *msg.NodeUp) error {
 
 // register sends the first message and waits for its answer.
 func (c *connection) register(ctx context.Context, cancel context.CancelCauseFunc, node *model.Node) (*msg.NodeRegistered, error) {
-	limit := registerTimeout
+	limit := RegisterTimeout
 	if len(c.s.Servers()) > 1 {
-		limit = registerPatience
+		limit = RegisterPatience
 	}
 	timer := time.AfterFunc(limit, func() {
 		cancel(model.Errorf(model.CodeUnavailable, "no answer to the registration within %v", limit))
@@ -356,7 +339,7 @@ func (c *connection) sinceConfirmed() time.Duration {
 // probe asks a silent server whether it still runs, and gives up one that does
 // not answer, if there are others.
 func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
-	tick := time.NewTicker(probeInterval)
+	tick := time.NewTicker(ProbeInterval)
 	defer tick.Stop()
 	for missed := 0; ; {
 		select {
@@ -364,16 +347,16 @@ func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if c.sinceConfirmed() < time.Duration(c.every.Load())+silence || len(c.s.Servers()) < 2 {
+		if c.sinceConfirmed() < time.Duration(c.every.Load())+Silence || len(c.s.Servers()) < 2 {
 			missed = 0
 			continue
 		}
-		asked, cancel := context.WithTimeout(ctx, probeTimeout)
+		asked, cancel := context.WithTimeout(ctx, ProbeTimeout)
 		_, err := rpc.Ping.Call(asked, caller, &rpc.Nothing{})
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			missed = 0
-		} else if missed++; missed == strikes {
+		} else if missed++; missed == Strikes {
 			return model.Errorf(model.CodeUnavailable, "the server does not answer any more: %w", err)
 		}
 	}

@@ -344,7 +344,7 @@ func TestSilentRegistration(t *testing.T) {
 		var met atomic.Pointer[server]
 		a.first, b.first = &met, &met
 		n := open(t, known{a, b})
-		time.Sleep(registerPatience + time.Second)
+		time.Sleep(RegisterPatience + time.Second)
 		expect(t, "met one and is with the other", met.Load() != nil && n.Server() != "" && n.Server() != met.Load().name)
 	})
 }
@@ -389,7 +389,7 @@ func TestRefused(t *testing.T) {
 		s.mu.Lock()
 		s.refuse = nil
 		s.mu.Unlock()
-		time.Sleep(2 * pauseMax)
+		time.Sleep(2 * PauseMax)
 		expect(t, "registered in the end", n.Server() == "a")
 	})
 }
