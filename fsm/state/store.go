@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // seedIndex is the index of the rows that exist from the start. It is not 0
@@ -23,12 +24,14 @@ type Store struct {
 	feed    feed
 	watches watches
 	indexes indexWaiters
+
+	understands feature.Level // states beyond it are not loaded
 }
 
 // New returns a store with the rows that always exist: the namespace default,
 // the node pools default and all, and the default configurations.
 func New() *Store {
-	s := &Store{tallies: make(map[jobRef]*tally)}
+	s := &Store{tallies: make(map[jobRef]*tally), understands: feature.Newest}
 	s.feed.init()
 	s.watches.init()
 	s.current.Store(&Snapshot{})
@@ -60,6 +63,10 @@ func seedRows() []any {
 		},
 	}
 }
+
+// Understand makes the store that of a binary that understands so much. Call it
+// before anything else.
+func (s *Store) Understand(level feature.Level) { s.understands = level }
 
 // Snapshot returns the current state.
 func (s *Store) Snapshot() *Snapshot { return s.current.Load() }
