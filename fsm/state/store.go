@@ -10,9 +10,9 @@ import (
 	"github.com/steppe-project/steppe/model/feature"
 )
 
-// seedIndex is the index of the rows that exist from the start. It is not 0
+// SeedIndex is the index of the rows that exist from the start. It is not 0
 // because a blocking query takes 0 for "do not wait".
-const seedIndex = 1
+const SeedIndex = 1
 
 // Store holds the current state. One goroutine at a time may write (Begin);
 // readers take snapshots, watches and subscriptions at any time.
@@ -35,7 +35,7 @@ func New() *Store {
 	s.feed.init()
 	s.watches.init()
 	s.current.Store(&Snapshot{})
-	x := s.begin(&Snapshot{index: seedIndex})
+	x := s.begin(&Snapshot{index: SeedIndex})
 	for _, row := range seedRows() {
 		x.Put(row)
 	}
@@ -49,17 +49,17 @@ func New() *Store {
 // seedRows are the rows of an empty cluster.
 func seedRows() []any {
 	return []any{
-		&model.Namespace{Name: model.DefaultNamespace, Description: "Default shared namespace", CreateIndex: seedIndex, ModifyIndex: seedIndex},
-		&model.NodePool{Name: model.DefaultNodePool, Description: "Default node pool.", CreateIndex: seedIndex, ModifyIndex: seedIndex},
-		&model.NodePool{Name: model.AllNodePool, Description: "Node pool with all nodes in the cluster.", CreateIndex: seedIndex, ModifyIndex: seedIndex},
+		&model.Namespace{Name: model.DefaultNamespace, Description: "Default shared namespace", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
+		&model.NodePool{Name: model.DefaultNodePool, Description: "Default node pool.", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
+		&model.NodePool{Name: model.AllNodePool, Description: "Node pool with all nodes in the cluster.", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
 		&model.SchedulerConfiguration{
 			SchedulerAlgorithm: model.AlgorithmBinpack,
 			PreemptionConfig:   model.PreemptionConfig{SystemSchedulerEnabled: true},
-			CreateIndex:        seedIndex, ModifyIndex: seedIndex,
+			CreateIndex:        SeedIndex, ModifyIndex: SeedIndex,
 		},
 		&model.AutopilotConfiguration{
 			CleanupDeadServers: true, LastContactThreshold: 200 * time.Millisecond, MaxTrailingLogs: 250,
-			ServerStabilizationTime: 10 * time.Second, CreateIndex: seedIndex, ModifyIndex: seedIndex,
+			ServerStabilizationTime: 10 * time.Second, CreateIndex: SeedIndex, ModifyIndex: SeedIndex,
 		},
 	}
 }
