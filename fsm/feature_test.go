@@ -2,6 +2,7 @@ package fsm_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -29,6 +30,11 @@ func TestBaseLevelLeavesNoTrace(t *testing.T) {
 		if bytes.Contains(b.Bytes(), []byte(word)) {
 			t.Errorf("the snapshot says %q", word)
 		}
+	}
+	// The digest of the empty state is what servers that know no levels compute. What
+	// changes it comes with a level.
+	if got, want := state.New().Snapshot().Hash(), "ef89595c0d7736fc5e94f4b23a52a2ac49263cb043145b2c27d2e93d30147df0"; fmt.Sprintf("%x", got) != want {
+		t.Errorf("the empty state's digest is %x, it was %s", got, want)
 	}
 	if got := m.snap().FeatureLevel(); got != feature.Base {
 		t.Errorf("level %d", got)

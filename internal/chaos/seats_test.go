@@ -134,7 +134,11 @@ func TestZonesAndMigration(t *testing.T) {
 	if err := ws.w.CheckKept(next[0]); err != nil {
 		t.Error(err)
 	}
+	first[0].Start()
 	c.SameState()
+	if err := c.vote(next...); err != nil { // it is back, and old
+		t.Error(err)
+	}
 }
 
 // TestFeatureLevels: beside a server that understands less, nothing new comes into the

@@ -206,7 +206,7 @@ func (d delegate) FetchServerStats(ctx context.Context, servers map[raft.ServerI
 				st, err = d.cfg.Stats(ctx, KnownServer{ID: string(id), Name: s.Name, Addr: string(s.Address)})
 			}
 			if err != nil {
-				return // without stats it counts as unhealthy
+				return // those of before count until gossip knows more; a server without any is unhealthy
 			}
 			d.noteDisk(string(id), st.Disk)
 			mu.Lock()

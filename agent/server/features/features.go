@@ -19,6 +19,7 @@ package features
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -94,15 +95,8 @@ func (d *Desk) Tend(ctx context.Context) {
 
 // say logs what holds an activation up, once.
 func (d *Desk) say(what string, args ...any) {
-	var b strings.Builder
-	slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}})).Info(what, args...)
-	if b.String() != d.said {
-		d.said = b.String()
+	if text := fmt.Sprint(append([]any{what}, args...)...); text != d.said {
+		d.said = text
 		d.cfg.Logger.Info(what, args...)
 	}
 }
