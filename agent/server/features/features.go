@@ -36,6 +36,10 @@ import (
 // proposeTimeout bounds an activation: it is tried again.
 const proposeTimeout = 5 * time.Second
 
+// maxGap is between two looks; after a longer one this server did not lead
+// meanwhile, and what was so before does not count.
+const maxGap = 15 * time.Second
+
 // Config is what Desk needs. All fields are required.
 type Config struct {
 	// Understands is the newest level of this binary.
@@ -54,6 +58,7 @@ type Desk struct {
 	cfg   Config
 	wants feature.Level // what could be activated, since when without a break
 	since time.Time
+	last  time.Time // look
 	said  string // why it is not, as the log has it
 }
 
@@ -78,11 +83,13 @@ func (d *Desk) Tend(ctx context.Context) {
 	if level > now && len(held) > 0 {
 		d.say("a feature level can be activated by hand: steppe operator feature activate", "level", int(level), "held_by", strings.Join(held, ", "))
 	}
+	gap := time.Since(d.last)
+	d.last = time.Now()
 	if level <= now || len(held) > 0 || !d.cfg.Healthy() {
 		d.wants = 0
 		return
 	}
-	if d.wants != level {
+	if d.wants != level || gap > maxGap {
 		d.wants, d.since = level, time.Now()
 	}
 	if time.Since(d.since) < snap.AutopilotConfig().ServerStabilizationTime {
