@@ -51,7 +51,8 @@ type Agent struct {
 
 	leave      chan struct{} // closed when the agent is to leave for good
 	leaving    atomic.Bool
-	announced  atomic.Bool
+	announced  gossip.Meta // watchMembers only
+	outdated   atomic.Pointer[string]
 	foundFault string
 	started    time.Time
 }

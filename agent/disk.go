@@ -1,21 +1,13 @@
 package agent
 
 import (
-	"fmt"
 	"strconv"
 
-	"github.com/dustin/go-humanize"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/steppe-project/steppe/agent/consensus"
 	"github.com/steppe-project/steppe/agent/consensus/space"
 )
-
-// diskText says in words what a server's disk lacks.
-func diskText(st space.Status) string {
-	return fmt.Sprintf("%s, %s free, %s needed before new work is taken", st.Level,
-		humanize.IBytes(uint64(max(st.FreeBytes, 0))), humanize.IBytes(uint64(max(st.NeededBytes, 0))))
-}
 
 // diskStats are the disk's figures in /v1/agent/self.
 func diskStats(st space.Status) map[string]string {

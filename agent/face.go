@@ -28,13 +28,17 @@ func (f *face) Self() map[string]any {
 		"Ports":   map[string]int{"HTTP": a.cfg.Ports.HTTP, "RPC": a.cfg.Ports.RPC, "Serf": a.cfg.Ports.Serf, "WAN": a.cfg.Ports.WAN},
 		"Version": map[string]string{"Version": version.Number, "Revision": version.Commit, "VersionPrerelease": ""},
 		"ACL":     map[string]bool{"Enabled": false}, "UI": map[string]bool{"Enabled": a.cfg.UI.Enabled},
-		"Server": map[string]any{"Enabled": a.cfg.Server.Enabled, "BootstrapExpect": a.cfg.Server.BootstrapExpect},
+		"Server": map[string]any{"Enabled": a.cfg.Server.Enabled, "BootstrapExpect": a.cfg.Server.BootstrapExpect,
+			"NonVotingServer": a.cfg.Server.NonVoting, "RedundancyZone": a.cfg.Server.RedundancyZone, "UpgradeVersion": a.cfg.Server.UpgradeVersion},
 		"Client": map[string]any{"Enabled": a.cfg.Client.Enabled, "NodePool": a.cfg.Client.NodePool, "Meta": a.cfg.Client.MetaMap},
 	}
 	stats := map[string]map[string]string{"nomad": {"server": strconv.FormatBool(a.srv != nil), "version": version.Short()}}
 	if a.srv != nil {
 		raft := a.srv.host.RaftStats()
 		stats["raft"], stats["disk"] = raft, diskStats(a.srv.host.Space())
+		stats["feature"] = map[string]string{
+			"active": strconv.Itoa(int(a.srv.store.Snapshot().FeatureLevel())), "understood": strconv.Itoa(int(understood())),
+		}
 		stats["nomad"]["leader"] = strconv.FormatBool(a.srv.host.Leadership().Self)
 		stats["nomad"]["leader_addr"] = a.srv.host.Leadership().Addr
 	}
@@ -68,8 +72,11 @@ func (f *face) Health() map[string]httpapi.Health {
 		if a.srv.host.Leadership().Addr == "" {
 			h = httpapi.Health{Message: "no leader is known"}
 		}
+		if why := a.outdatedText(); why != "" {
+			h = httpapi.Health{Message: why}
+		}
 		if st := a.srv.host.Space(); st.Level != space.Ample {
-			h = httpapi.Health{Message: "the disk of the data directory is full: " + diskText(st)}
+			h = httpapi.Health{Message: "the disk of the data directory is full: " + st.Text()}
 		}
 		out["server"] = h
 	}

@@ -22,6 +22,11 @@ func (a *Agent) meta() gossip.Meta {
 	if a.srv != nil {
 		m.Server, m.RPCAddr, m.Expect = true, a.ends.rpc.advertise, a.cfg.Server.BootstrapExpect
 		m.Bootstrapped = a.srv.host.Bootstrapped()
+		m.NonVoter, m.Zone, m.Upgrade = a.cfg.Server.NonVoting, a.cfg.Server.RedundancyZone, a.cfg.Server.UpgradeVersion
+		m.Holds, m.Level = a.cfg.Server.FeatureActivation == config.FeatureManual, int(understood())
+		if m.Bootstrapped {
+			m.Active = int(a.srv.store.Snapshot().FeatureLevel())
+		}
 		if a.wan != nil {
 			m.WANAddr = a.wan.Addr()
 		}
@@ -65,14 +70,18 @@ func (a *Agent) rpcAddrOf(id string) string {
 	return ""
 }
 
-// announceBootstrapped tells the others once that this server belongs to a cluster.
-func (a *Agent) announceBootstrapped() {
-	if a.announced.CompareAndSwap(false, true) {
-		if err := a.gossip.SetMeta(a.meta()); err != nil {
-			a.log.Warn("gossip did not take the server's new state", "error", err)
-			a.announced.Store(false)
-		}
+// announce tells the others when this server belongs to a cluster now, or the
+// cluster's feature level is another one.
+func (a *Agent) announce() {
+	m := a.meta()
+	if m == a.announced {
+		return
 	}
+	if err := a.gossip.SetMeta(m); err != nil {
+		a.log.Warn("gossip did not take the server's new state", "error", err)
+		return
+	}
+	a.announced = m
 }
 
 // joinAddrs are the configured addresses of other agents, with gossip's port, and

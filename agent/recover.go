@@ -36,7 +36,7 @@ func Recover(cfg *config.Config, logs *Logs, write bool) (r *consensus.Recovery,
 		return nil, "", "", err
 	}
 	r, err = consensus.Recover(consensus.Config{
-		ID: dir.ID(), Addr: ends.rpc.advertise, Dir: raft, Machine: fsm.New(state.New()), Logger: logs.Logger(),
+		ID: dir.ID(), Addr: ends.rpc.advertise, Dir: raft, Machine: fsm.NewAt(state.New(), understood()), Logger: logs.Logger(),
 	}, write)
 	return r, dir.ID(), ends.rpc.advertise, err
 }

@@ -67,7 +67,7 @@ func (a *Agent) newServer() error {
 	}
 	s.host, err = consensus.Open(consensus.Config{
 		ID: a.id, Addr: a.ends.rpc.advertise, Dir: dir, Streams: s.listener.Raft(), AddrOf: a.rpcAddrOf,
-		Reserve: int64(a.cfg.Server.DiskReserveMB) << 20, Machine: fsm.New(s.store), CheckState: checkState, Now: wallClock(), Logger: a.log,
+		Reserve: int64(a.cfg.Server.DiskReserveMB) << 20, Machine: fsm.NewAt(s.store, understood()), CheckState: checkState, Now: wallClock(), Logger: a.log,
 	})
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (a *Agent) newServer() error {
 
 // checkState loads a state into nowhere: a snapshot that cannot be loaded is
 // refused before anything is replaced.
-func checkState(r io.Reader) error { return fsm.New(state.New()).Restore(r) }
+func checkState(r io.Reader) error { return fsm.NewAt(state.New(), understood()).Restore(r) }
 
 func (a *Agent) serverConfig() server.Config {
 	s := a.cfg.Server
@@ -107,7 +107,8 @@ func (a *Agent) serverConfig() server.Config {
 	}
 	return server.Config{
 		ID: a.id, Addr: a.ends.rpc.advertise, Region: a.cfg.Region, Schedulers: schedulers,
-		LeaseTTL: config.Duration(s.MinHeartbeatTTL) + config.Duration(s.HeartbeatGrace),
+		LeaseTTL:    config.Duration(s.MinHeartbeatTTL) + config.Duration(s.HeartbeatGrace),
+		Understands: understood(), Initial: initialSettings(a.cfg),
 		GC: gc.Config{
 			Interval: config.Duration(s.JobGCInterval), Eval: config.Duration(s.EvalGCThreshold),
 			BatchEval: config.Duration(s.BatchEvalGCThreshold), Job: config.Duration(s.JobGCThreshold),
@@ -136,7 +137,7 @@ const bootstrapRetry = 2 * time.Second
 func (a *Agent) watchMembers(ctx context.Context) error {
 	sub := a.gossip.Subscribe()
 	defer sub.Close()
-	a.found()
+	a.meet()
 	for {
 		wait, cancel := context.WithTimeout(ctx, bootstrapRetry)
 		events, err := sub.Next(wait)
@@ -152,14 +153,20 @@ func (a *Agent) watchMembers(ctx context.Context) error {
 				a.srv.server.Nudge()
 			}
 		}
-		a.found()
+		a.meet()
 	}
+}
+
+// meet does what there is to do when the members may have changed.
+func (a *Agent) meet() {
+	a.found()
+	a.announce()
+	a.checkOutdated()
 }
 
 // found founds the cluster when it is time.
 func (a *Agent) found() {
 	if a.srv.host.Bootstrapped() {
-		a.announceBootstrapped()
 		return
 	}
 	if a.cfg.Server.BootstrapExpect == 0 {
@@ -178,8 +185,5 @@ func (a *Agent) found() {
 			a.foundFault = text
 			a.log.Error("the cluster cannot be founded", "error", err)
 		}
-	}
-	if a.srv.host.Bootstrapped() {
-		a.announceBootstrapped()
 	}
 }

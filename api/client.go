@@ -215,6 +215,16 @@ func (c *Client) values(q *Query) url.Values {
 // Do sends one request. path is escaped already; body may be nil. The caller
 // closes the answer's body. A status of 400 or above is an error.
 func (c *Client) Do(ctx context.Context, method, path string, q *Query, body io.Reader) (*http.Response, error) {
+	resp, err := c.send(ctx, method, path, q, body)
+	if err == nil && resp.StatusCode >= http.StatusBadRequest {
+		defer resp.Body.Close()
+		return nil, answerError(resp)
+	}
+	return resp, err
+}
+
+// send is Do without a look at the status.
+func (c *Client) send(ctx context.Context, method, path string, q *Query, body io.Reader) (*http.Response, error) {
 	v := c.values(q)
 	path, inPath, _ := strings.Cut(path, "?")
 	if extra, err := url.ParseQuery(inPath); err == nil {
@@ -246,10 +256,6 @@ func (c *Client) Do(ctx context.Context, method, path string, q *Query, body io.
 			err = cause.Err // without the method and the URL
 		}
 		return nil, model.Errorf(model.CodeUnavailable, "no agent answers at %s: %w", c.cfg.Address, explainTLS(err))
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		defer resp.Body.Close()
-		return nil, answerError(resp)
 	}
 	return resp, nil
 }

@@ -384,35 +384,6 @@ func (c Cluster) ReleaseBrake(ctx context.Context) error {
 	return err
 }
 
-// AutopilotConfiguration is how autopilot looks after the servers. Durations are
-// texts such as "200ms".
-type AutopilotConfiguration struct {
-	CleanupDeadServers      bool
-	LastContactThreshold    string
-	MaxTrailingLogs         uint64
-	MinQuorum               uint
-	ServerStabilizationTime string
-	CreateIndex             uint64
-	ModifyIndex             uint64
-}
-
-const autopilotPath = "/v1/operator/autopilot/configuration"
-
-// AutopilotConfig reads the autopilot configuration.
-func (c Cluster) AutopilotConfig(ctx context.Context) (*AutopilotConfiguration, error) {
-	var out AutopilotConfiguration
-	_, err := c.c.Get(ctx, autopilotPath, nil, &out)
-	return &out, err
-}
-
-// SetAutopilotConfig sets it, if its ModifyIndex is still conf's; it tells
-// whether it did.
-func (c Cluster) SetAutopilotConfig(ctx context.Context, conf *AutopilotConfiguration) (bool, error) {
-	var updated bool
-	_, err := c.c.Put(ctx, autopilotPath, params("cas", strconv.FormatUint(conf.ModifyIndex, 10)), conf, &updated)
-	return updated, err
-}
-
 // StateHash is the digest of one server's state at an index. Servers that have
 // applied the same log have the same.
 type StateHash struct {
@@ -426,27 +397,6 @@ type StateHash struct {
 func (c Cluster) StateHash(ctx context.Context) (*StateHash, error) {
 	var out StateHash
 	_, err := c.c.Get(ctx, "/v1/operator/state-hash", nil, &out)
-	return &out, err
-}
-
-// AutopilotHealth is the health of the servers as the leader sees it.
-type AutopilotHealth struct {
-	Healthy          bool
-	FailureTolerance int
-	Servers          []ServerHealth
-}
-
-// ServerHealth is one server's part of AutopilotHealth.
-type ServerHealth struct {
-	ID, Name, Address, SerfStatus, Version, LastContact string
-	Leader, Healthy, Voter                              bool
-	LastIndex                                           uint64
-}
-
-// AutopilotHealth reads the health of the servers.
-func (c Cluster) AutopilotHealth(ctx context.Context) (*AutopilotHealth, error) {
-	var out AutopilotHealth
-	_, err := c.c.Get(ctx, "/v1/operator/autopilot/health", nil, &out)
 	return &out, err
 }
 

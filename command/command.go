@@ -35,7 +35,7 @@ func Tree() []*base.Command {
 		server.Members, server.Join, server.Leave, server.ForceLeave,
 		operator.RaftList, operator.RaftRemove, operator.RaftTransfer, operator.SnapshotSave, operator.SnapshotRestore,
 		operator.SnapshotInspect, operator.SchedulerGet, operator.SchedulerSet, operator.BrakeStatus, operator.BrakeRelease, operator.AutopilotGet, operator.AutopilotSet,
-		operator.AutopilotHealth, operator.API, operator.KeyGenerate, operator.KeyList, operator.KeyInstall, operator.KeyUse, operator.KeyRemove,
+		operator.AutopilotHealth, operator.FeatureList, operator.FeatureActivate, operator.API, operator.KeyGenerate, operator.KeyList, operator.KeyInstall, operator.KeyUse, operator.KeyRemove,
 		system.GC, system.Monitor, system.EventStream, system.Version, system.Status,
 		short("run", job.Run), short("stop", job.Stop), short("validate", job.Validate), short("init", job.Init),
 		short("logs", alloc.Logs),

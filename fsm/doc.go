@@ -8,7 +8,8 @@
 // applied the same log have the same state: state.Snapshot.Hash agrees.
 //
 // Invariants. Kinds and the formats of entries and snapshots are never reused;
-// what a newer version wrote is a FatalError, never skipped. Observed status
+// what a newer version wrote is a FatalError, never skipped. What came with a
+// feature level is refused before the cluster has reached it. Observed status
 // only moves forward. Rows are re-checked for existence only: whether a plan
 // fits is the planner's business.
 //

@@ -40,6 +40,7 @@ const (
 	KindClusterMetadata  Kind = 52
 	KindSigningKey       Kind = 53
 	KindDeleteSigningKey Kind = 54
+	KindFeatureLevel     Kind = 55
 
 	KindUpsertNodePool  Kind = 60
 	KindDeleteNodePool  Kind = 61
@@ -77,6 +78,7 @@ func (c *DeregisterJob) apart() string   { return "job " + c.Namespace + " " + c
 func (c *ScaleJob) apart() string        { return "job " + c.Namespace + " " + c.ID }
 func (c *SchedulerConfig) apart() string { return "scheduler" }
 func (c *AutopilotConfig) apart() string { return "autopilot" }
+func (c *FeatureLevel) apart() string    { return "feature" }
 
 // Body is a command's content: one of this package's command structs.
 type Body interface {

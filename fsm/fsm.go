@@ -2,23 +2,31 @@ package fsm
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/tinylib/msgp/msgp"
 )
 
 // FSM applies log entries to a store. Apply and Restore must be called by one
 // goroutine at a time, in the order of the log.
 type FSM struct {
-	store *state.Store
+	store       *state.Store
+	understands feature.Level
 }
 
 // New returns the state machine that writes store.
-func New(store *state.Store) *FSM { return &FSM{store: store} }
+func New(store *state.Store) *FSM { return NewAt(store, feature.Newest) }
+
+// NewAt returns the state machine of a binary that understands less than this one
+// may: for tests of servers of different versions.
+func NewAt(store *state.Store, understands feature.Level) *FSM {
+	store.Understand(understands)
+	return &FSM{store: store, understands: understands}
+}
 
 // Store returns the store that the state machine writes, for reading.
 func (f *FSM) Store() *state.Store { return f.store }
@@ -73,6 +81,7 @@ var kinds = map[Kind]kind{
 	KindClusterMetadata:  {func() command { return new(ClusterMetadata) }, func() result { return new(model.ClusterMetadata) }},
 	KindSigningKey:       {func() command { return new(SigningKey) }, nil},
 	KindDeleteSigningKey: {func() command { return new(DeleteSigningKey) }, nil},
+	KindFeatureLevel:     {func() command { return new(FeatureLevel) }, nil},
 	KindUpsertNodePool:   {func() command { return new(UpsertNodePool) }, nil},
 	KindDeleteNodePool:   {func() command { return new(DeleteNodePool) }, nil},
 	KindUpsertNamespace:  {func() command { return new(UpsertNamespace) }, nil},
@@ -82,13 +91,12 @@ var kinds = map[Kind]kind{
 
 // Apply applies an entry: each command is one transaction, all or nothing, and
 // all of them become visible together. The outcomes are in the commands' order.
-// When this version does not know one of the commands, nothing is applied and
-// every outcome is a FatalError.
+// When this version does not know one of the commands, or the feature level that
+// one activates, nothing is applied and every outcome is a FatalError.
 func (f *FSM) Apply(e Entry) []Outcome {
 	out := make([]Outcome, len(e.Commands))
 	for i := range e.Commands {
-		if _, ok := kinds[e.Commands[i].Kind]; !ok {
-			err := &FatalError{fmt.Sprintf("log entry %d has a command of kind %d, which a newer version of steppe wrote: upgrade this server", e.Index, e.Commands[i].Kind)}
+		if err := f.beyond(e.Index, &e.Commands[i]); err != nil {
 			for j := range out {
 				out[j] = Outcome{Index: e.Index, Err: err}
 			}
@@ -116,6 +124,9 @@ func (x *tx) run(c *Command) Outcome {
 	out.Err = x.Do(func() error {
 		cmd := kinds[c.Kind].command()
 		err := decodeBody(cmd, c.Body)
+		if err == nil {
+			err = x.gate(c.Kind, cmd)
+		}
 		if err == nil {
 			res, err = cmd.apply(x)
 		}

@@ -303,6 +303,9 @@ func rowsOf(s *state.Snapshot) map[row]any {
 	if c := s.ClusterMetadata(); c != nil {
 		rows[row{state.TableConfig, state.KeyCluster}] = c
 	}
+	if f := s.Feature(); f != nil {
+		rows[row{state.TableConfig, state.KeyFeature}] = f
+	}
 	for k := range s.SigningKeys() {
 		rows[row{state.TableConfig, state.KeySigningKey + k.KeyID}] = k
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
@@ -215,7 +216,11 @@ func (l line) configCommand() fsm.Body {
 	case "scheduler":
 		return &fsm.SchedulerConfig{Config: &model.SchedulerConfiguration{SchedulerAlgorithm: l.subject}, CAS: l.get("cas", "") != "", Index: uint64(l.number("cas", 0))}
 	case "autopilot":
-		return &fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{MaxTrailingLogs: uint64(l.number("logs", 1))}, CAS: l.get("cas", "") != "", Index: uint64(l.number("cas", 0))}
+		return &fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{
+			MaxTrailingLogs: uint64(l.number("logs", 1)), EnableRedundancyZones: l.get("zones", "") != "", EnableCustomUpgrades: l.get("custom", "") != "",
+		}, CAS: l.get("cas", "") != "", Index: uint64(l.number("cas", 0))}
+	case "feature":
+		return &fsm.FeatureLevel{Level: feature.Level(l.number("level", 0))}
 	case "cluster":
 		return &fsm.ClusterMetadata{Metadata: &model.ClusterMetadata{ClusterID: l.subject}}
 	case "key":
@@ -337,6 +342,9 @@ func (s *scenario) show(what string) string {
 		}
 		for k := range snap.SigningKeys() {
 			fmt.Fprintf(&b, "key %s %s\n", k.KeyID, k.State)
+		}
+		if f := snap.Feature(); f != nil {
+			fmt.Fprintf(&b, "feature level %d at=%d create=%d modify=%d\n", f.Level, f.ActivatedAt, f.CreateIndex, f.ModifyIndex)
 		}
 		for n := range snap.Namespaces(state.Range{}) {
 			fmt.Fprintf(&b, "namespace %s\n", n.Name)

@@ -130,11 +130,19 @@ type Server struct {
 	// RetryJoinWAN are addresses of servers of other regions, host or host:port with
 	// the WAN port, tried until each has answered. One server of each region is
 	// enough: its region mates are told. Default none.
-	RetryJoinWAN   []string `hcl:"retry_join_wan,optional"`
-	RaftProtocol   int      `hcl:"raft_protocol,optional"` // 3, the only one
-	NonVoting      bool     `hcl:"non_voting_server,optional"`
-	RedundancyZone string   `hcl:"redundancy_zone,optional"`
-	UpgradeVersion string   `hcl:"upgrade_version,optional"`
+	RetryJoinWAN []string `hcl:"retry_join_wan,optional"`
+	RaftProtocol int      `hcl:"raft_protocol,optional"` // 3, the only one
+	// NonVoting servers follow and answer, and never vote. Default false.
+	NonVoting bool `hcl:"non_voting_server,optional"`
+	// RedundancyZone is the zone that this server shares a vote with others of,
+	// while autopilot's EnableRedundancyZones is on. Default none.
+	RedundancyZone string `hcl:"redundancy_zone,optional"`
+	// UpgradeVersion counts for migrations instead of the binary's version while
+	// autopilot's EnableCustomUpgrades is on. Default none.
+	UpgradeVersion string `hcl:"upgrade_version,optional"`
+	// FeatureActivation is "automatic", or "manual": while this server lives,
+	// feature levels are activated by hand only. Default automatic.
+	FeatureActivation string `hcl:"feature_activation,optional"`
 	// HeartbeatGrace is added to a node's lease before it is declared lost.
 	// Default 0s; at most 1h.
 	HeartbeatGrace string `hcl:"heartbeat_grace,optional"`
@@ -298,13 +306,17 @@ type Limits struct {
 	RPCMaxConns         *int   `hcl:"rpc_max_conns_per_client,optional"`
 }
 
-// Autopilot is the autopilot configuration a new cluster starts with.
+// Autopilot is the autopilot configuration that a cluster starts with: it counts
+// until somebody sets another one.
 type Autopilot struct {
 	CleanupDeadServers      *bool  `hcl:"cleanup_dead_servers,optional"`
 	LastContactThreshold    string `hcl:"last_contact_threshold,optional"`
 	MaxTrailingLogs         int    `hcl:"max_trailing_logs,optional"`
 	MinQuorum               int    `hcl:"min_quorum,optional"`
 	ServerStabilizationTime string `hcl:"server_stabilization_time,optional"`
+	EnableRedundancyZones   bool   `hcl:"enable_redundancy_zones,optional"`
+	DisableUpgradeMigration bool   `hcl:"disable_upgrade_migration,optional"`
+	EnableCustomUpgrades    bool   `hcl:"enable_custom_upgrades,optional"`
 }
 
 // UI steers the web console.

@@ -128,3 +128,26 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// What decides whether a server votes is checked when it starts, not when it joins.
+func TestSeats(t *testing.T) {
+	for attrs, want := range map[string]string{
+		`redundancy_zone = "eu-west_1.a"`: "",
+		`upgrade_version = "2.0.0-rc1"`:   "",
+		`non_voting_server = true`:        "",
+		`feature_activation = "manual"`:   "",
+		`redundancy_zone = "zone a"`:      "server.redundancy_zone: \"zone a\" is not a name of a zone",
+		`upgrade_version = "next"`:        "server.upgrade_version: \"next\" is not a version such as 1.2.3",
+		`feature_activation = "never"`:    "server.feature_activation: \"never\" is not automatic or manual",
+		`non_voting_server = true
+		 bootstrap_expect = 1`: "server.non_voting_server: a server that founds a cluster alone",
+	} {
+		c, err := load(t, map[string]string{"a.hcl": "data_dir = \"/var/lib/steppe\"\nserver {\nenabled = true\n" + attrs + "\n}\nautopilot { enable_redundancy_zones = true }"})
+		if err == nil {
+			_, err = c.Validate()
+		}
+		if want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", attrs, err, want)
+		}
+	}
+}

@@ -26,8 +26,9 @@ func Default() *Config {
 			NodeGCThreshold: "24h", JobGCInterval: "5m", JobGCThreshold: "4h", EvalGCThreshold: "1h",
 			BatchEvalGCThreshold: "24h", DeploymentGC: "1h", EventBufferSize: 100, JobTrackedVersions: 6,
 			JobMaxPriority: 100, JobDefaultPriority: 50, DiskReserveMB: 64,
-			ServerJoin:       &ServerJoin{},
-			DefaultScheduler: &Scheduler{Algorithm: "binpack", Preemption: &Preemption{}},
+			ServerJoin:        &ServerJoin{},
+			FeatureActivation: FeatureAutomatic,
+			DefaultScheduler:  &Scheduler{Algorithm: "binpack", Preemption: &Preemption{}},
 		},
 		Client: &Client{
 			NodePool: "default", MaxKillTimeout: "30s", MinDynamicPort: 20000, MaxDynamicPort: 32000,

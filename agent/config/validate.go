@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -199,9 +200,7 @@ func (k *checker) server() (warnings []string) {
 	if p := s.DefaultScheduler.Preemption; p != nil && (p.Batch || p.System || p.Service || p.Sysbatch) {
 		k.bad("server.default_scheduler_config.preemption_config", "preemption is not supported by this version")
 	}
-	if s.NonVoting || s.RedundancyZone != "" || s.UpgradeVersion != "" {
-		k.bad("server.non_voting_server", "non-voting servers, redundancy zones and upgrade versions are not supported by this version")
-	}
+	k.seats()
 	if s.DiskReserveMB < 1 || s.DiskReserveMB > maxDiskReserveMB {
 		k.bad("server.disk_reserve_mb", "%d is not between 1 and %d", s.DiskReserveMB, maxDiskReserveMB)
 	}
@@ -209,6 +208,38 @@ func (k *checker) server() (warnings []string) {
 		k.bad("server.job_max_priority", "other priorities than 100 (greatest) and 50 (default) are not supported by this version")
 	}
 	return warnings
+}
+
+// Ways to activate feature levels.
+const (
+	FeatureAutomatic = "automatic"
+	FeatureManual    = "manual"
+)
+
+// maxZone bounds a zone's name and an upgrade version: they are told to all agents
+// in every message about the server.
+const maxZone = 64
+
+// seats checks what decides whether the server votes.
+func (k *checker) seats() {
+	s := k.c.Server
+	if s.NonVoting && s.BootstrapExpect == 1 {
+		k.bad("server.non_voting_server", "a server that founds a cluster alone (bootstrap_expect = 1) votes: remove one of the two")
+	}
+	if z := s.RedundancyZone; z != "" && (len(z) > maxZone || !isName(z, "-_.")) {
+		k.bad("server.redundancy_zone", "%q is not a name of a zone: up to %d letters, digits, '-', '_' and '.', the first a letter or digit", z, maxZone)
+	}
+	if v := s.UpgradeVersion; v != "" {
+		if _, err := version.NewVersion(v); err != nil || len(v) > maxZone {
+			k.bad("server.upgrade_version", "%q is not a version such as 1.2.3", v)
+		}
+	}
+	if f := s.FeatureActivation; f != FeatureAutomatic && f != FeatureManual {
+		k.bad("server.feature_activation", "%q is not %s or %s", f, FeatureAutomatic, FeatureManual)
+	}
+	if a := k.c.Autopilot; a.MaxTrailingLogs < 0 || a.MinQuorum < 0 {
+		k.bad("autopilot", "max_trailing_logs and min_quorum must not be negative")
+	}
 }
 
 func (k *checker) client() {

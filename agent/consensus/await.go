@@ -42,22 +42,22 @@ type bounded struct {
 // Error implements raft.Future.
 func (b bounded) Error() error { return b.host.await(b.IndexFuture) }
 
-// AddNonvoter implements autopilot.Raft.
-func (p pilotRaft) AddNonvoter(id raft.ServerID, addr raft.ServerAddress, prev uint64, timeout time.Duration) raft.IndexFuture {
-	return bounded{p.Raft.AddNonvoter(id, addr, prev, timeout), p.host}
+// AddNonvoter is raft's, and ends with it at the latest.
+func (s Steering) AddNonvoter(id raft.ServerID, addr raft.ServerAddress, prev uint64, timeout time.Duration) raft.IndexFuture {
+	return bounded{s.Raft.AddNonvoter(id, addr, prev, timeout), s.host}
 }
 
-// AddVoter implements autopilot.Raft.
-func (p pilotRaft) AddVoter(id raft.ServerID, addr raft.ServerAddress, prev uint64, timeout time.Duration) raft.IndexFuture {
-	return bounded{p.Raft.AddVoter(id, addr, prev, timeout), p.host}
+// AddVoter is raft's, and ends with it at the latest.
+func (s Steering) AddVoter(id raft.ServerID, addr raft.ServerAddress, prev uint64, timeout time.Duration) raft.IndexFuture {
+	return bounded{s.Raft.AddVoter(id, addr, prev, timeout), s.host}
 }
 
-// DemoteVoter implements autopilot.Raft.
-func (p pilotRaft) DemoteVoter(id raft.ServerID, prev uint64, timeout time.Duration) raft.IndexFuture {
-	return bounded{p.Raft.DemoteVoter(id, prev, timeout), p.host}
+// DemoteVoter is raft's, and ends with it at the latest.
+func (s Steering) DemoteVoter(id raft.ServerID, prev uint64, timeout time.Duration) raft.IndexFuture {
+	return bounded{s.Raft.DemoteVoter(id, prev, timeout), s.host}
 }
 
-// RemoveServer implements autopilot.Raft.
-func (p pilotRaft) RemoveServer(id raft.ServerID, prev uint64, timeout time.Duration) raft.IndexFuture {
-	return bounded{p.Raft.RemoveServer(id, prev, timeout), p.host}
+// RemoveServer is raft's, and ends with it at the latest.
+func (s Steering) RemoveServer(id raft.ServerID, prev uint64, timeout time.Duration) raft.IndexFuture {
+	return bounded{s.Raft.RemoveServer(id, prev, timeout), s.host}
 }

@@ -279,38 +279,13 @@ func TestServersComeAndGo(t *testing.T) {
 	leader := waitLeader(t, members...)
 	ctx := testCtx(t)
 	extra := start(t, &member{id: "s9", dir: filepath.Join(t.TempDir(), "s9")})
-	known := func() []KnownServer {
-		out := []KnownServer{{ID: "s9", Addr: extra.addr, Status: "alive"}}
-		for _, m := range members {
-			out = append(out, KnownServer{ID: m.id, Addr: m.addr, Status: "alive"})
-		}
-		return out
+	if err := leader.AddServer(ctx, "s9", extra.addr, true); err != nil {
+		t.Fatal(err)
 	}
-	pilot := NewAutopilot(leader.Host, AutopilotConfig{
-		Settings: func() model.AutopilotConfiguration {
-			return model.AutopilotConfiguration{CleanupDeadServers: true, LastContactThreshold: time.Second, MaxTrailingLogs: 250}
-		},
-		Servers: known,
-		Stats: func(_ context.Context, s KnownServer) (Stats, error) {
-			for _, m := range append(slices.Clone(members), extra) {
-				if m.id == s.ID {
-					return m.Stats(), nil
-				}
-			}
-			return Stats{}, errors.New("no such server")
-		},
-		Forget: func(string) {},
-	})
-	pctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() { pilot.Run(pctx); close(done) }()
 	waitFor(t, "the fourth voter", func() bool {
-		servers, _ := leader.Servers()
+		servers, _ := extra.Servers()
 		return len(servers) == 4 && !slices.ContainsFunc(servers, func(s Server) bool { return !s.Voter })
 	})
-	waitFor(t, "health", func() bool { h := pilot.Health(); return h.Healthy && len(h.Servers) == 4 })
-	cancel()
-	<-done
 	if err := leader.RemoveServer(ctx, "s9"); err != nil {
 		t.Fatal(err)
 	}
@@ -320,17 +295,6 @@ func TestServersComeAndGo(t *testing.T) {
 	// The same address under another id: it came back empty.
 	if err := leader.AddServer(ctx, "s10", members[0].addr, true); members[0] != leader && err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestDeadVotersWorthRemoving(t *testing.T) {
-	for _, tt := range []struct {
-		voters, dead int
-		want         bool
-	}{{1, 0, false}, {3, 0, false}, {3, 1, false}, {4, 1, true}, {5, 1, false}, {5, 2, true}, {6, 1, true}, {7, 2, true}} {
-		if got := worthRemoving(tt.voters, tt.dead); got != tt.want {
-			t.Errorf("%d voters, %d dead: %v", tt.voters, tt.dead, got)
-		}
 	}
 }
 

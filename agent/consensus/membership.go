@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"github.com/steppe-project/steppe/agent/consensus/space"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -216,6 +218,24 @@ func (h *Host) Leave(ctx context.Context) error {
 	return err
 }
 
+// Steering is raft as autopilot changes its servers. Its transfers of leadership
+// void the lease.
+type Steering struct {
+	*raft.Raft
+	host *Host
+	// Log is where the raft libraries' words go.
+	Log hclog.Logger
+}
+
+// Steering returns it.
+func (h *Host) Steering() Steering { return Steering{h.raft, h, h.logger} }
+
+// LeadershipTransferToServer hands over to a voter.
+func (s Steering) LeadershipTransferToServer(id raft.ServerID, addr raft.ServerAddress) raft.Future {
+	s.host.lease.forbid(s.CurrentTerm())
+	return s.Raft.LeadershipTransferToServer(id, addr)
+}
+
 // Stats is a server's place in the log.
 type Stats struct {
 	// State is "Leader", "Follower", "Candidate" or "Shutdown".
@@ -232,6 +252,8 @@ type Stats struct {
 	LastContact time.Duration
 	// Snapshot is the index of the last snapshot.
 	Snapshot uint64
+	// Disk says what ails its disk, "" when nothing does.
+	Disk string
 }
 
 // Stats returns this server's place in the log.
@@ -240,6 +262,9 @@ func (h *Host) Stats() Stats {
 	s := Stats{
 		State: raw["state"], Term: h.raft.CurrentTerm(), LastIndex: h.raft.LastIndex(), LastTerm: parseUint(raw["last_log_term"]),
 		CommitIndex: h.raft.CommitIndex(), AppliedIndex: h.adapter.applied.Load(), Snapshot: parseUint(raw["last_snapshot_index"]),
+	}
+	if st := h.Space(); st.Level != space.Ample {
+		s.Disk = st.Text()
 	}
 	if s.State != raft.Leader.String() {
 		s.LastContact = -1

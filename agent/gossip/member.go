@@ -32,6 +32,17 @@ type Meta struct {
 	Bootstrapped bool
 	// NonVoter is true for a server that shall not vote.
 	NonVoter bool
+	// Zone is the server's redundancy zone, Upgrade the version that its operator
+	// gave it for migrations; empty without.
+	Zone    string
+	Upgrade string
+	// Level is the newest feature level that the server understands, 0 from agents
+	// that know no levels; Active is that of its state, 0 while it is not known.
+	Level  int
+	Active int
+	// Holds is true for a server whose operator wants feature levels to be
+	// activated by hand.
+	Holds bool
 }
 
 // federates tells what a member lacks to be one of the WAN pool.

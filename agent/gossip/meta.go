@@ -22,7 +22,7 @@ const metaVersion = 1
 // metaFields is the number of fields this version writes, metaNeeded that of the
 // first version.
 const (
-	metaFields = 10
+	metaFields = 14
 	metaNeeded = 9
 )
 
@@ -32,6 +32,7 @@ const (
 	flagClient
 	flagBootstrapped
 	flagNonVoter
+	flagHolds
 )
 
 // Encode returns the wire form. CodeInvalid when the names are too long.
@@ -41,9 +42,11 @@ func (m Meta) Encode() ([]byte, error) {
 	b = msgp.AppendInt(b, m.flags())
 	b = msgp.AppendInt(b, m.Protocol)
 	b = msgp.AppendInt(b, m.Expect)
-	for _, s := range []string{m.Name, m.Region, m.Datacenter, m.RPCAddr, m.HTTPAddr, m.Build, m.WANAddr} {
+	for _, s := range []string{m.Name, m.Region, m.Datacenter, m.RPCAddr, m.HTTPAddr, m.Build, m.WANAddr, m.Zone, m.Upgrade} {
 		b = msgp.AppendString(b, s)
 	}
+	b = msgp.AppendInt(b, m.Level)
+	b = msgp.AppendInt(b, m.Active)
 	if len(b) > MaxMetaBytes {
 		return nil, model.Errorf(model.CodeInvalid,
 			"name, region, datacenter and addresses of the agent are too long to be told to the others (%d bytes, %d are allowed)", len(b), MaxMetaBytes)
@@ -53,7 +56,9 @@ func (m Meta) Encode() ([]byte, error) {
 
 func (m Meta) flags() int {
 	flags := 0
-	for bit, set := range map[int]bool{flagServer: m.Server, flagClient: m.Client, flagBootstrapped: m.Bootstrapped, flagNonVoter: m.NonVoter} {
+	for bit, set := range map[int]bool{
+		flagServer: m.Server, flagClient: m.Client, flagBootstrapped: m.Bootstrapped, flagNonVoter: m.NonVoter, flagHolds: m.Holds,
+	} {
 		if set {
 			flags |= bit
 		}
@@ -83,9 +88,14 @@ func DecodeMeta(b []byte) (Meta, error) {
 			return m, fmt.Errorf("meta: %w", err)
 		}
 	}
-	texts := []*string{&m.Name, &m.Region, &m.Datacenter, &m.RPCAddr, &m.HTTPAddr, &m.Build, &m.WANAddr}
+	texts := []*string{&m.Name, &m.Region, &m.Datacenter, &m.RPCAddr, &m.HTTPAddr, &m.Build, &m.WANAddr, &m.Zone, &m.Upgrade}
 	for _, p := range texts[:min(int(n)-3, len(texts))] { // three numbers were before
 		if *p, b, err = msgp.ReadStringBytes(b); err != nil {
+			return m, fmt.Errorf("meta: %w", err)
+		}
+	}
+	for _, p := range []*int{&m.Level, &m.Active}[:max(min(int(n)-3-len(texts), 2), 0)] {
+		if *p, b, err = msgp.ReadIntBytes(b); err != nil {
 			return m, fmt.Errorf("meta: %w", err)
 		}
 	}
@@ -95,6 +105,6 @@ func DecodeMeta(b []byte) (Meta, error) {
 		}
 	}
 	m.Server, m.Client = flags&flagServer != 0, flags&flagClient != 0
-	m.Bootstrapped, m.NonVoter = flags&flagBootstrapped != 0, flags&flagNonVoter != 0
+	m.Bootstrapped, m.NonVoter, m.Holds = flags&flagBootstrapped != 0, flags&flagNonVoter != 0, flags&flagHolds != 0
 	return m, nil
 }

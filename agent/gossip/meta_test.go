@@ -19,6 +19,8 @@ func TestMetaRoundTrip(t *testing.T) {
 			RPCAddr: text.Draw(t, "rpc"), HTTPAddr: text.Draw(t, "http"), Build: text.Draw(t, "build"),
 			Server: rapid.Bool().Draw(t, "s"), Client: rapid.Bool().Draw(t, "c"),
 			Bootstrapped: rapid.Bool().Draw(t, "b"), NonVoter: rapid.Bool().Draw(t, "n"),
+			WANAddr: text.Draw(t, "wan"), Zone: text.Draw(t, "zone"), Upgrade: text.Draw(t, "upgrade"),
+			Level: rapid.IntRange(0, 200).Draw(t, "l"), Active: rapid.IntRange(0, 200).Draw(t, "a"), Holds: rapid.Bool().Draw(t, "h"),
 			Protocol: rapid.IntRange(0, 1000).Draw(t, "p"), Expect: rapid.IntRange(0, 9).Draw(t, "e"),
 		}
 		b, err := m.Encode()
@@ -42,6 +44,14 @@ func TestMetaOfOtherVersions(t *testing.T) {
 	b, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)
+	}
+	// What earlier versions wrote ends before.
+	for fields, cut := range map[int]int{10: 4, 9: 5} { // an empty text or a small number is one byte
+		earlier := append([]byte{metaVersion}, msgp.AppendArrayHeader(nil, uint32(fields))...)
+		earlier = append(earlier, b[2:len(b)-cut]...)
+		if got, err := DecodeMeta(earlier); err != nil || got != m {
+			t.Errorf("with %d fields: %+v %v", fields, got, err)
+		}
 	}
 	// A later version appends a field.
 	later := append([]byte{metaVersion}, msgp.AppendArrayHeader(nil, metaFields+1)...)

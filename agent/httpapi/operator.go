@@ -30,6 +30,8 @@ func (s *Server) operatorRoutes() []Route {
 		put("/v1/operator/brake/release", "Give up at once what the brake holds.", s.releaseBrake),
 		get("/v1/operator/autopilot/configuration", "Read or set the autopilot configuration.", s.autopilotConfig).
 			with(http.MethodPut, s.setAutopilotConfig),
+		get("/v1/operator/feature", "Read the cluster's feature level, and what each server understands.", s.features),
+		put("/v1/operator/feature/activate", "Activate a feature level that all servers understand.", s.activateFeature),
 		get("/v1/operator/autopilot/health", "Read autopilot's view of the servers.", s.autopilotHealth),
 		stream("/v1/operator/snapshot", "Save the state, or restore it.", s.saveSnapshot).with(http.MethodPut, s.restoreSnapshot),
 		put("/v1/system/gc", "Collect what is over at once.", s.systemGC),
@@ -152,100 +154,6 @@ func (s *Server) setSchedulerConfig(q *request) (any, error) {
 	}
 	q.index(out.Index)
 	return casReply{out.Updated || !cas, out.Index}, nil
-}
-
-// autopilotBody is the API's form: durations as text.
-type autopilotBody struct {
-	CleanupDeadServers      bool
-	LastContactThreshold    string
-	MaxTrailingLogs         uint64
-	MinQuorum               uint
-	ServerStabilizationTime string
-	EnableRedundancyZones   bool
-	DisableUpgradeMigration bool
-	EnableCustomUpgrades    bool
-	CreateIndex             uint64
-	ModifyIndex             uint64
-}
-
-func (s *Server) autopilotConfig(q *request) (any, error) {
-	out, err := msg.AutopilotGet.Call(q.r.Context(), q.servers(), q.status())
-	if err != nil {
-		return nil, err
-	}
-	q.meta(out.QueryMeta)
-	c := out.Config
-	return autopilotBody{
-		CleanupDeadServers: c.CleanupDeadServers, LastContactThreshold: c.LastContactThreshold.String(),
-		MaxTrailingLogs: c.MaxTrailingLogs, MinQuorum: c.MinQuorum, ServerStabilizationTime: c.ServerStabilizationTime.String(),
-		EnableRedundancyZones: c.EnableRedundancyZones, DisableUpgradeMigration: c.DisableUpgradeMigration,
-		EnableCustomUpgrades: c.EnableCustomUpgrades, CreateIndex: c.CreateIndex, ModifyIndex: c.ModifyIndex,
-	}, nil
-}
-
-func (s *Server) setAutopilotConfig(q *request) (any, error) {
-	var b autopilotBody
-	if err := q.body(&b, false); err != nil {
-		return nil, err
-	}
-	cas, index, err := q.cas()
-	if err != nil {
-		return nil, err
-	}
-	conf := model.AutopilotConfiguration{
-		CleanupDeadServers: b.CleanupDeadServers, MaxTrailingLogs: b.MaxTrailingLogs, MinQuorum: b.MinQuorum,
-		EnableRedundancyZones: b.EnableRedundancyZones, DisableUpgradeMigration: b.DisableUpgradeMigration,
-		EnableCustomUpgrades: b.EnableCustomUpgrades, ModifyIndex: index,
-	}
-	for text, into := range map[string]*time.Duration{b.LastContactThreshold: &conf.LastContactThreshold, b.ServerStabilizationTime: &conf.ServerStabilizationTime} {
-		if text == "" {
-			continue
-		}
-		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 {
-			return nil, bad("%q is not a duration such as 200ms", text)
-		}
-		*into = d
-	}
-	out, err := msg.AutopilotSet.Call(q.r.Context(), q.servers(), &msg.AutopilotConfigRequest{WriteOptions: q.writeOptions(), Config: conf, CAS: cas})
-	if err != nil {
-		return nil, err
-	}
-	q.index(out.Index)
-	return out.Updated || !cas, nil
-}
-
-func (s *Server) autopilotHealth(q *request) (any, error) {
-	out, err := msg.AutopilotHealth.Call(q.r.Context(), q.servers(), q.status())
-	if err != nil {
-		return nil, err
-	}
-	q.meta(out.QueryMeta)
-	type server struct {
-		ID, Name, Address, SerfStatus, Version string
-		Leader                                 bool
-		LastContact                            string
-		LastTerm, LastIndex                    uint64
-		Healthy, Voter                         bool
-		StableSince                            time.Time
-	}
-	servers := []server{}
-	for _, h := range out.Servers {
-		servers = append(servers, server{
-			h.ID, h.Name, h.Address, h.SerfStatus, h.Version, h.Leader, time.Duration(h.LastContact).String(),
-			h.LastTerm, h.LastIndex, h.Healthy, h.Voter, time.Unix(0, h.StableSince).UTC(),
-		})
-	}
-	reply := struct {
-		Healthy          bool
-		FailureTolerance int
-		Servers          []server
-	}{out.Healthy, out.FailureTolerance, servers}
-	if !out.Healthy {
-		q.w.Header().Set("Content-Type", "application/json")
-		q.w.WriteHeader(http.StatusTooManyRequests)
-	}
-	return reply, nil
 }
 
 // saveSnapshot spools the archive first: clients want its digest as a header, and

@@ -25,6 +25,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // patience is how long anything may take before a test fails.
@@ -41,6 +42,7 @@ type cluster struct {
 	rpc    *rpc.Server
 	call   rpc.Caller
 	region *region
+	dir    string
 	stop   func() // ends it as a crash does: nobody is told
 }
 
@@ -72,6 +74,24 @@ func (r *region) fail(id string, gone bool) {
 		m.Status = gossip.StatusFailed
 	}
 	r.members[id] = m
+}
+
+// leave has a member count as left: what autopilot asks for.
+func (r *region) leave(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.members[id]
+	m.Status = gossip.StatusLeft
+	r.members[id] = m
+}
+
+// tell has gossip know more of a server.
+func (c *cluster) tell(change func(*gossip.Meta)) {
+	c.region.mu.Lock()
+	defer c.region.mu.Unlock()
+	m := c.region.members[c.id]
+	change(&m.Meta)
+	c.region.members[c.id] = m
 }
 
 // router sends calls where they belong.
@@ -131,6 +151,18 @@ func leader(all []*cluster) *cluster {
 // launch runs one server of a region.
 func launch(t testing.TB, r *region, cfg server.Config) *cluster {
 	t.Helper()
+	return launchIn(t, r, cfg, t.TempDir())
+}
+
+// launchIn is launch on a directory; with cfg.ID it is the server's that was there.
+func launchIn(t testing.TB, r *region, cfg server.Config, dir string) *cluster {
+	t.Helper()
+	if cfg.ID == "" {
+		cfg.ID = ident.New()
+	}
+	if cfg.Understands == 0 {
+		cfg.Understands = feature.Newest
+	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
@@ -139,10 +171,10 @@ func launch(t testing.TB, r *region, cfg server.Config) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, id: ident.New(), addr: ln.Addr().String(), store: state.New(), region: r}
+	c := &cluster{t: t, id: cfg.ID, addr: ln.Addr().String(), store: state.New(), region: r, dir: dir}
 	listener := port.NewListener(port.ListenerConfig{Listener: ln, Security: port.Plaintext(), Logger: log})
 	c.host, err = consensus.Open(consensus.Config{
-		ID: c.id, Addr: c.addr, Dir: t.TempDir(), Streams: listener.Raft(), Machine: fsm.New(c.store), Logger: log,
+		ID: c.id, Addr: c.addr, Dir: dir, Streams: listener.Raft(), Machine: fsm.NewAt(c.store, cfg.Understands), Logger: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -151,9 +183,9 @@ func launch(t testing.TB, r *region, cfg server.Config) *cluster {
 	tunnels := rpc.NewTunnels(rpc.TunnelsConfig{Authorize: server.AuthorizeTunnel(c.store), Logger: log})
 	c.rpc = rpc.NewServer(rpc.Config{Router: router{c}, Pool: pool, Tunnels: tunnels, Logger: log})
 	c.call = c.rpc.Caller()
-	cfg.ID, cfg.Addr = c.id, c.addr
+	cfg.Addr = c.addr
 	srv, err := server.New(cfg, server.Deps{
-		Store: c.store, Host: c.host, RPC: c.rpc, Tunnels: tunnels, Pool: pool, Members: r.list, Logger: log,
+		Store: c.store, Host: c.host, RPC: c.rpc, Tunnels: tunnels, Pool: pool, Members: r.list, Forget: r.leave, Logger: log,
 		Metrics: prometheus.NewPedanticRegistry(),
 	})
 	if err != nil {

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/agent/consensus"
+	"github.com/steppe-project/steppe/agent/consensus/pilot"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // clock makes a loop.Clock of a function.
@@ -50,41 +52,71 @@ func (d *deadMembers) Dead(nodeID string) bool {
 }
 
 // autopilotConfig tells autopilot where to look.
-func (s *Server) autopilotConfig() consensus.AutopilotConfig {
+func (s *Server) autopilotConfig() pilot.Config {
 	forget := s.deps.Forget
 	if forget == nil {
 		forget = func(string) {}
 	}
-	return consensus.AutopilotConfig{
+	return pilot.Config{
+		ID:       s.cfg.ID,
 		Settings: func() model.AutopilotConfiguration { return *s.deps.Store.Snapshot().AutopilotConfig() },
+		Level:    func() feature.Level { return s.deps.Store.Snapshot().FeatureLevel() },
 		Servers:  s.knownServers,
 		Stats:    s.statsOf,
 		Forget:   forget,
+		Tend:     s.features.Tend,
+		Logger:   s.deps.Logger,
 	}
 }
 
 // knownServers are the servers that gossip knows, this one included.
-func (s *Server) knownServers() []consensus.KnownServer {
-	var out []consensus.KnownServer
+func (s *Server) knownServers() []pilot.KnownServer {
+	var out []pilot.KnownServer
 	self := false
 	for _, m := range s.deps.Members() {
 		if !m.Meta.Server {
 			continue
 		}
 		self = self || m.ID == s.cfg.ID
-		out = append(out, consensus.KnownServer{
+		out = append(out, pilot.KnownServer{
 			ID: m.ID, Name: m.Meta.Name + "." + m.Meta.Region, Addr: m.Meta.RPCAddr, Build: m.Meta.Build,
-			Status: string(m.Status), NonVoter: m.Meta.NonVoter,
+			Status: string(m.Status), NonVoter: m.Meta.NonVoter, Zone: m.Meta.Zone, Upgrade: m.Meta.Upgrade,
+			Understands: max(feature.Level(m.Meta.Level), feature.Base), Holds: m.Meta.Holds,
 		})
 	}
 	if !self {
-		out = append(out, consensus.KnownServer{ID: s.cfg.ID, Addr: s.cfg.Addr, Status: string(gossip.StatusAlive)})
+		out = append(out, pilot.KnownServer{ID: s.cfg.ID, Addr: s.cfg.Addr, Status: string(gossip.StatusAlive), Understands: s.cfg.Understands})
+	}
+	return out
+}
+
+// healthy is autopilot's word on all members.
+func (s *Server) healthy() bool { return s.autopilot.Health().Healthy }
+
+// featureServers are the members, and the servers that gossip knows.
+func (s *Server) featureServers() []feature.Server {
+	members, _ := s.deps.Host.Servers()
+	at := make(map[string]int)
+	var out []feature.Server
+	for _, k := range s.knownServers() {
+		at[k.ID] = len(out)
+		if k.ID == s.cfg.ID {
+			k.Understands = s.cfg.Understands
+		}
+		out = append(out, feature.Server{ID: k.ID, Name: k.Name, Understands: k.Understands, Status: k.Status, Holds: k.Holds})
+	}
+	for _, m := range members {
+		if i, known := at[m.ID]; known {
+			out[i].Member = true
+		} else {
+			out = append(out, feature.Server{ID: m.ID, Status: "unknown", Member: true})
+		}
 	}
 	return out
 }
 
 // statsOf asks a server for its place in the log.
-func (s *Server) statsOf(ctx context.Context, known consensus.KnownServer) (consensus.Stats, error) {
+func (s *Server) statsOf(ctx context.Context, known pilot.KnownServer) (consensus.Stats, error) {
 	if known.ID == s.cfg.ID {
 		return s.deps.Host.Stats(), nil
 	}
@@ -97,7 +129,7 @@ func (s *Server) statsOf(ctx context.Context, known consensus.KnownServer) (cons
 	}
 	return consensus.Stats{
 		State: r.State, Term: r.Term, LastIndex: r.LastIndex, LastTerm: r.LastTerm, CommitIndex: r.CommitIndex,
-		AppliedIndex: r.AppliedIndex, LastContact: r.LastContact, Snapshot: r.Snapshot,
+		AppliedIndex: r.AppliedIndex, LastContact: r.LastContact, Snapshot: r.Snapshot, Disk: r.Disk,
 	}, nil
 }
 

@@ -143,6 +143,8 @@ func (m *metrics) register(r prometheus.Registerer, s *Server) error {
 	gauge("steppe_brake_held_nodes", "Nodes that the brake holds.", func() float64 {
 		return float64(len(query.Brake(s.deps.Store.Snapshot()).Held))
 	})
+	gauge("steppe_feature_level", "Feature level of the cluster.", func() float64 { return float64(s.deps.Store.Snapshot().FeatureLevel()) })
+	gauge("steppe_feature_level_understood", "Newest feature level that this server's binary understands.", func() float64 { return float64(s.cfg.Understands) })
 	gauge("nomad_nomad_leader", "1 on the leader.", func() float64 {
 		if s.deps.Host.Leadership().Self {
 			return 1

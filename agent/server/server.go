@@ -32,11 +32,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/steppe-project/steppe/agent/consensus"
+	"github.com/steppe-project/steppe/agent/consensus/pilot"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/server/admit"
 	"github.com/steppe-project/steppe/agent/server/events"
+	"github.com/steppe-project/steppe/agent/server/features"
 	"github.com/steppe-project/steppe/agent/server/gc"
+	"github.com/steppe-project/steppe/agent/server/initial"
 	"github.com/steppe-project/steppe/agent/server/liveness"
 	"github.com/steppe-project/steppe/agent/server/operator"
 	"github.com/steppe-project/steppe/agent/server/query"
@@ -44,6 +47,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/session"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // maxSchedulers bounds the workers: more than cores only makes plans collide.
@@ -60,6 +64,10 @@ type Config struct {
 	Schedulers int
 	// LeaseTTL is how long a node's lease lasts; 0 means liveness.DefaultTTL.
 	LeaseTTL time.Duration
+	// Understands is the newest feature level of this binary; 0 means feature.Newest.
+	Understands feature.Level
+	// Initial are the settings that a cluster starts with, when nobody has set any.
+	Initial initial.Settings
 	// GC holds the ages for garbage collection; zero fields mean the defaults.
 	GC gc.Config
 }
@@ -116,7 +124,8 @@ type Server struct {
 	deps      Deps
 	hub       *session.Hub
 	lease     *liveness.Desk
-	autopilot *consensus.Autopilot
+	autopilot *pilot.Autopilot
+	features  *features.Desk
 	metrics   *metrics
 }
 
@@ -131,6 +140,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = liveness.DefaultTTL
 	}
+	if cfg.Understands == 0 {
+		cfg.Understands = feature.Newest
+	}
 	cfg.GC = withDefaults(cfg.GC)
 	if deps.Federated == nil {
 		deps.Federated = func() []gossip.Member { return nil }
@@ -139,7 +151,10 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		deps.Now = deps.Host.Now
 	}
 	s := &Server{cfg: cfg, deps: deps, metrics: newMetrics()}
-	s.autopilot = consensus.NewAutopilot(deps.Host, s.autopilotConfig())
+	s.features = features.New(features.Config{
+		Understands: cfg.Understands, Store: deps.Store, Host: deps.Host, Servers: s.featureServers, Healthy: s.healthy, Logger: deps.Logger,
+	})
+	s.autopilot = pilot.New(deps.Host, s.autopilotConfig())
 	s.hub = session.New(session.Config{
 		ServerID: cfg.ID, Store: deps.Store, Caller: deps.RPC.Caller(), Servers: s.serverAddrs,
 		LeaseTTL: cfg.LeaseTTL, Logger: deps.Logger,
@@ -179,6 +194,7 @@ func (s *Server) register() {
 		ID: s.cfg.ID, Store: d.Store, Host: d.Host, Members: d.Members, Federated: d.Federated, Health: s.autopilot.Health, Region: s.cfg.Region,
 		Reach: s.reach, Caller: srv.Caller(),
 	}).Register(srv)
+	s.features.Register(srv)
 	gc.NewDesk(d.Store, d.Host, d.Now).Register(srv)
 	s.hub.Register(srv)
 	s.lease.Register(srv)

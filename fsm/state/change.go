@@ -14,7 +14,7 @@ const (
 	TableDeployments Table = "deployments"
 	TableNodePools   Table = "node_pools"
 	TableNamespaces  Table = "namespaces"
-	TableConfig      Table = "config" // scheduler configuration, cluster metadata, autopilot, signing keys
+	TableConfig      Table = "config" // scheduler configuration, cluster metadata, autopilot, signing keys, feature level
 	TableSubmissions Table = "job_submissions"
 	TableRequests    Table = "requests" // outcomes of commands with a request id
 	TableServices    Table = "services"
@@ -54,8 +54,8 @@ var ordinals = func() map[Table]int {
 //	node_pools          *model.NodePool       key name
 //	namespaces          *model.Namespace      key name
 //	config              *model.SchedulerConfiguration, *model.AutopilotConfiguration,
-//	                    *model.ClusterMetadata, *model.SigningKey
-//	                                          key scheduler, autopilot, cluster, signing_key/id
+//	                    *model.ClusterMetadata, *model.SigningKey, *feature.Active
+//	                                          key scheduler, autopilot, cluster, signing_key/id, feature
 //	requests            *Request              key id
 //	scaling_events      *ScalingEvents        key namespace/id of the job
 type Change struct {
@@ -72,6 +72,7 @@ const (
 	KeyAutopilot  = "autopilot"
 	KeyCluster    = "cluster"
 	KeySigningKey = "signing_key/" // + id
+	KeyFeature    = "feature"
 )
 
 // JobKey is the key of a job in the tables jobs and job_summary.

@@ -10,6 +10,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // Hash is the digest of all tables, rows in the order of their keys, and of
@@ -61,6 +62,7 @@ func eachTable(s *Snapshot, v visitor) error {
 		func() error { return visit(v, sectionAutopilot, &s.autopilot.trees[byKey]) },
 		func() error { return visit(v, sectionCluster, &s.cluster.trees[byKey]) },
 		func() error { return visit(v, sectionSigning, &s.signing.trees[byKey]) },
+		func() error { return visitFeature(v, &s.feature.trees[byKey]) },
 		func() error { return visit(v, TableNodes, &s.nodes.trees[byKey]) },
 		func() error { return visit(v, TableJobs, &s.jobs.trees[byKey]) },
 		func() error { return visit(v, TableJobVersions, &s.versions.trees[byKey]) },
@@ -78,6 +80,15 @@ func eachTable(s *Snapshot, v visitor) error {
 		}
 	}
 	return nil
+}
+
+// visitFeature passes over a state of the base level: its snapshot and its hash are
+// those of servers that know no levels.
+func visitFeature(v visitor, t *tree.Tree[feature.Active]) error {
+	if t.Size() == 0 {
+		return nil
+	}
+	return visit(v, sectionFeature, t)
 }
 
 func visitAllocs(v visitor, t *tree.Tree[model.Allocation]) error {

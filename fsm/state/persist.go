@@ -47,6 +47,7 @@ const (
 	sectionAutopilot Table = "config_autopilot"
 	sectionCluster   Table = "config_cluster"
 	sectionSigning   Table = "config_signing_keys"
+	sectionFeature   Table = "config_feature"
 )
 
 // section numbers of blocks; never reused.
@@ -59,6 +60,7 @@ var sections = map[Table]byte{
 	TableNamespaces: 10, TableNodePools: 11, sectionScheduler: 12, sectionAutopilot: 13, sectionCluster: 14,
 	sectionSigning: 15, TableNodes: 16, TableJobs: 17, TableJobVersions: 18, TableSubmissions: 19,
 	TableJobSummary: 20, TableEvals: 21, TableDeployments: 22, TableAllocs: 23, TableRequests: 24, TableScaling: 25,
+	sectionFeature: 26,
 }
 
 var sectionTables = func() map[byte]Table {
@@ -118,6 +120,9 @@ func (w *snapshotWriter) write(s *Snapshot) error {
 		return err
 	}
 	header := snapshotHeader{Index: s.index, Changed: make(map[string]uint64, tableCount)}
+	if active := s.Feature(); active != nil {
+		header.Level = int(active.Level)
+	}
 	for i, t := range Tables {
 		header.Changed[string(t)] = s.changed[i]
 	}

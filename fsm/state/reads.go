@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // Job returns the current version of a job.
@@ -194,6 +195,19 @@ func (s *Snapshot) AutopilotConfig() *model.AutopilotConfiguration {
 // has set it.
 func (s *Snapshot) ClusterMetadata() *model.ClusterMetadata {
 	return s.cluster.trees[byKey].Get(func(*model.ClusterMetadata) int { return 0 })
+}
+
+// Feature returns what was activated, nil at the base level.
+func (s *Snapshot) Feature() *feature.Active {
+	return s.feature.trees[byKey].Get(func(*feature.Active) int { return 0 })
+}
+
+// FeatureLevel is the cluster's level.
+func (s *Snapshot) FeatureLevel() feature.Level {
+	if active := s.Feature(); active != nil {
+		return active.Level
+	}
+	return feature.Base
 }
 
 // SigningKeys yields the keys that sign workload identities by id.

@@ -42,6 +42,9 @@ type ScalingEvents struct {
 type snapshotHeader struct {
 	Index   uint64
 	Changed map[string]uint64 // index of the last change by table
+	// Level is the state's feature level: a binary that understands less goes no
+	// further. A state of the base level is written as before there were levels.
+	Level int `msg:",omitempty"`
 }
 
 // snapshotEnd closes a snapshot: what should have been read.

@@ -999,16 +999,34 @@ func (z *snapshotEnd) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *snapshotHeader) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 2
-	// string "Index"
-	o = append(o, 0x82, 0xa5, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.Index)
-	// string "Changed"
-	o = append(o, 0xa7, 0x43, 0x68, 0x61, 0x6e, 0x67, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Changed)))
-	for za0001, za0002 := range z.Changed {
-		o = msgp.AppendString(o, za0001)
-		o = msgp.AppendUint64(o, za0002)
+	// check for omitted fields
+	zb0001Len := uint32(3)
+	var zb0001Mask uint8 /* 3 bits */
+	_ = zb0001Mask
+	if z.Level == 0 {
+		zb0001Len--
+		zb0001Mask |= 0x4
+	}
+	// variable map header, size zb0001Len
+	o = append(o, 0x80|uint8(zb0001Len))
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "Index"
+		o = append(o, 0xa5, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.Index)
+		// string "Changed"
+		o = append(o, 0xa7, 0x43, 0x68, 0x61, 0x6e, 0x67, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Changed)))
+		for za0001, za0002 := range z.Changed {
+			o = msgp.AppendString(o, za0001)
+			o = msgp.AppendUint64(o, za0002)
+		}
+		if (zb0001Mask & 0x4) == 0 { // if not omitted
+			// string "Level"
+			o = append(o, 0xa5, 0x4c, 0x65, 0x76, 0x65, 0x6c)
+			o = msgp.AppendInt(o, z.Level)
+		}
 	}
 	return
 }
@@ -1065,6 +1083,12 @@ func (z *snapshotHeader) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 				z.Changed[za0001] = za0002
 			}
+		case "Level":
+			z.Level, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Level")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -1086,5 +1110,6 @@ func (z *snapshotHeader) Msgsize() (s int) {
 			s += msgp.StringPrefixSize + len(za0001) + msgp.Uint64Size
 		}
 	}
+	s += 6 + msgp.IntSize
 	return
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // Restore replaces the whole state by a snapshot that WriteTo wrote. It reads
@@ -25,8 +26,9 @@ func (s *Store) Restore(r io.Reader) error {
 	s.epoch++
 	scratch := &Store{tallies: make(map[jobRef]*tally)}
 	l := &loader{
-		in: &blockReader{in: bufio.NewReaderSize(r, blockBytes)},
-		x:  &Txn{store: scratch, epoch: s.epoch, staleSet: make(map[jobRef]bool)},
+		understands: s.understands,
+		in:          &blockReader{in: bufio.NewReaderSize(r, blockBytes)},
+		x:           &Txn{store: scratch, epoch: s.epoch, staleSet: make(map[jobRef]bool)},
 	}
 	l.stages = newStages(l.x)
 	if err := l.load(); err != nil {
@@ -42,11 +44,12 @@ func (s *Store) Restore(r io.Reader) error {
 
 // loader reads a snapshot into a transaction's content, table by table.
 type loader struct {
-	in     *blockReader
-	x      *Txn
-	stages map[Table]stage
-	open   Table // being read
-	rows   map[string]uint64
+	understands feature.Level
+	in          *blockReader
+	x           *Txn
+	stages      map[Table]stage
+	open        Table // being read
+	rows        map[string]uint64
 }
 
 // stage collects the rows of one table until all have been read.
@@ -63,6 +66,7 @@ func newStages(x *Txn) map[Table]stage {
 		sectionAutopilot: &rowStage[model.AutopilotConfiguration, *model.AutopilotConfiguration]{schema: &autopilotSchema},
 		sectionCluster:   &rowStage[model.ClusterMetadata, *model.ClusterMetadata]{schema: &clusterSchema},
 		sectionSigning:   &rowStage[model.SigningKey, *model.SigningKey]{schema: &signingSchema},
+		sectionFeature:   &rowStage[feature.Active, *feature.Active]{schema: &featureSchema},
 		TableNodes:       &rowStage[model.Node, *model.Node]{schema: &nodeSchema},
 		TableJobs:        &rowStage[model.Job, *model.Job]{schema: &jobSchema},
 		TableJobVersions: &rowStage[model.Job, *model.Job]{schema: &versionSchema},
@@ -113,6 +117,9 @@ func (l *loader) header() error {
 	var h snapshotHeader
 	if section != blockHeader || decode(&h, payload) != nil {
 		return fmt.Errorf("%w: it has no header", ErrSnapshotDamaged)
+	}
+	if level := feature.Level(h.Level); level > l.understands {
+		return fmt.Errorf("%w: it is of feature level %d, and this binary understands up to %d", ErrSnapshotNewer, level, l.understands)
 	}
 	l.x.index = h.Index
 	for name, index := range h.Changed {

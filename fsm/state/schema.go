@@ -7,6 +7,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // maxIndexes is the largest number of indexes that a table has.
@@ -106,7 +107,7 @@ var poolSchema = schema[model.NodePool]{
 	indexes: []index[model.NodePool]{{order: func(a, b *model.NodePool) int { return strings.Compare(a.Name, b.Name) }}},
 }
 
-// The config table holds rows of four types, each with a tree of its own.
+// The config table holds rows of five types, each with a tree of its own.
 var (
 	schedulerSchema = schema[model.SchedulerConfiguration]{
 		name: TableConfig, ordinal: 2,
@@ -131,6 +132,12 @@ var (
 		key:     func(k *model.SigningKey) string { return KeySigningKey + k.KeyID },
 		content: func(s *Snapshot) *table[model.SigningKey] { return &s.signing },
 		indexes: []index[model.SigningKey]{{order: func(a, b *model.SigningKey) int { return strings.Compare(a.KeyID, b.KeyID) }}},
+	}
+	featureSchema = schema[feature.Active]{
+		name: TableConfig, ordinal: 2,
+		key:     func(*feature.Active) string { return KeyFeature },
+		content: func(s *Snapshot) *table[feature.Active] { return &s.feature },
+		indexes: []index[feature.Active]{{order: func(_, _ *feature.Active) int { return 0 }}},
 	}
 )
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // Snapshot is the whole state as it was after one log entry. It never changes,
@@ -24,6 +25,7 @@ type Snapshot struct {
 	autopilot   table[model.AutopilotConfiguration]
 	cluster     table[model.ClusterMetadata]
 	signing     table[model.SigningKey]
+	feature     table[feature.Active]
 	nodes       table[model.Node]
 	jobs        table[model.Job]
 	versions    table[model.Job]
@@ -59,7 +61,7 @@ func (s *Snapshot) Count(t Table) int {
 		return s.pools.trees[byKey].Size()
 	case TableConfig:
 		return s.scheduler.trees[byKey].Size() + s.autopilot.trees[byKey].Size() +
-			s.cluster.trees[byKey].Size() + s.signing.trees[byKey].Size()
+			s.cluster.trees[byKey].Size() + s.signing.trees[byKey].Size() + s.feature.trees[byKey].Size()
 	case TableNodes:
 		return s.nodes.trees[byKey].Size()
 	case TableJobs:

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
-// seedIndex is the index of the rows that exist from the start. It is not 0
+// SeedIndex is the index of the rows that exist from the start. It is not 0
 // because a blocking query takes 0 for "do not wait".
-const seedIndex = 1
+const SeedIndex = 1
 
 // Store holds the current state. One goroutine at a time may write (Begin);
 // readers take snapshots, watches and subscriptions at any time.
@@ -23,16 +24,18 @@ type Store struct {
 	feed    feed
 	watches watches
 	indexes indexWaiters
+
+	understands feature.Level // states beyond it are not loaded
 }
 
 // New returns a store with the rows that always exist: the namespace default,
 // the node pools default and all, and the default configurations.
 func New() *Store {
-	s := &Store{tallies: make(map[jobRef]*tally)}
+	s := &Store{tallies: make(map[jobRef]*tally), understands: feature.Newest}
 	s.feed.init()
 	s.watches.init()
 	s.current.Store(&Snapshot{})
-	x := s.begin(&Snapshot{index: seedIndex})
+	x := s.begin(&Snapshot{index: SeedIndex})
 	for _, row := range seedRows() {
 		x.Put(row)
 	}
@@ -46,20 +49,24 @@ func New() *Store {
 // seedRows are the rows of an empty cluster.
 func seedRows() []any {
 	return []any{
-		&model.Namespace{Name: model.DefaultNamespace, Description: "Default shared namespace", CreateIndex: seedIndex, ModifyIndex: seedIndex},
-		&model.NodePool{Name: model.DefaultNodePool, Description: "Default node pool.", CreateIndex: seedIndex, ModifyIndex: seedIndex},
-		&model.NodePool{Name: model.AllNodePool, Description: "Node pool with all nodes in the cluster.", CreateIndex: seedIndex, ModifyIndex: seedIndex},
+		&model.Namespace{Name: model.DefaultNamespace, Description: "Default shared namespace", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
+		&model.NodePool{Name: model.DefaultNodePool, Description: "Default node pool.", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
+		&model.NodePool{Name: model.AllNodePool, Description: "Node pool with all nodes in the cluster.", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
 		&model.SchedulerConfiguration{
 			SchedulerAlgorithm: model.AlgorithmBinpack,
 			PreemptionConfig:   model.PreemptionConfig{SystemSchedulerEnabled: true},
-			CreateIndex:        seedIndex, ModifyIndex: seedIndex,
+			CreateIndex:        SeedIndex, ModifyIndex: SeedIndex,
 		},
 		&model.AutopilotConfiguration{
 			CleanupDeadServers: true, LastContactThreshold: 200 * time.Millisecond, MaxTrailingLogs: 250,
-			ServerStabilizationTime: 10 * time.Second, CreateIndex: seedIndex, ModifyIndex: seedIndex,
+			ServerStabilizationTime: 10 * time.Second, CreateIndex: SeedIndex, ModifyIndex: SeedIndex,
 		},
 	}
 }
+
+// Understand makes the store that of a binary that understands so much. Call it
+// before anything else.
+func (s *Store) Understand(level feature.Level) { s.understands = level }
 
 // Snapshot returns the current state.
 func (s *Store) Snapshot() *Snapshot { return s.current.Load() }

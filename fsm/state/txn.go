@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // Txn is the one write transaction: the changes of one log entry. It reads its
@@ -78,6 +79,8 @@ func (x *Txn) Put(row any) {
 		put(x, &clusterSchema, row)
 	case *model.SigningKey:
 		put(x, &signingSchema, row)
+	case *feature.Active:
+		put(x, &featureSchema, row)
 	default:
 		panic(fmt.Sprintf("state: no table has rows of type %T", row))
 	}
@@ -211,6 +214,8 @@ func (x *Txn) undo(c Change) {
 		revert(x, &clusterSchema, c)
 	case *model.SigningKey:
 		revert(x, &signingSchema, c)
+	case *feature.Active:
+		revert(x, &featureSchema, c)
 	}
 }
 

@@ -36,6 +36,9 @@ type Agent struct {
 
 	// Env is added to the environment of its CLI.
 	Env []string
+	// Faults is added to the environment of the agent: what binaries with the tag
+	// steppe_faults read.
+	Faults []string
 
 	secure bool
 	site   *Site
@@ -90,6 +93,18 @@ func (a *Agent) Configure(conf string) {
 	}
 }
 
+// Append adds to the agent's configuration; the next start reads it.
+func (a *Agent) Append(conf string) {
+	a.site.t.Helper()
+	text, err := os.ReadFile(a.conf)
+	if err == nil {
+		err = os.WriteFile(a.conf, append(text, conf...), 0o644)
+	}
+	if err != nil {
+		a.site.t.Fatal(err)
+	}
+}
+
 // URL is its HTTP address.
 func (a *Agent) URL() string {
 	if a.secure {
@@ -136,6 +151,7 @@ func (a *Agent) Start(args ...string) {
 		a.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.UID, Gid: a.UID}
 	}
 	a.cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Join(a.site.dir, a.Name), "STEPPE_FAULTS_CLOCK="+a.clockPath())
+	a.cmd.Env = append(a.cmd.Env, a.Faults...)
 	if err := a.cmd.Start(); err != nil {
 		a.site.t.Fatal(err)
 	}

@@ -23,6 +23,14 @@ var mutants = []mutant{
 	{"request ids are not remembered", "fsm/fsm.go", "if seen := x.Request(c.RequestID); seen != nil {", "if seen := x.Request(c.RequestID); seen != nil && false {", simulator},
 	{"snapshots lose the requests", "fsm/state/hash.go", "func() error { return visit(v, TableRequests, &s.requests.trees[byKey]) },", "func() error { return v.table(TableRequests, 0) },", tests("./fsm/...")},
 	{"plans are not verified", "agent/server/planner/planner.go", "plan, result := verify.Check(basis, j.plan)", "_, result := verify.Check(basis, j.plan)\n\t\tplan := j.plan", simulator},
+	{"what came with a level is taken before", "fsm/feature.go", "if need <= have {", "if need <= have || true {", tests("./fsm/...")},
+	{"a level beyond the binary is applied", "fsm/feature.go", "err != nil || level.Level <= f.understands {", "err != nil || level.Level > 0 {", tests("./fsm/...")},
+	{"the base level leaves a trace", "fsm/state/hash.go", "if t.Size() == 0 {\n\t\treturn nil", "if t.Size() < 0 {\n\t\treturn nil", tests("./fsm/...")},
+	// Votes.
+	{"a demotion takes the majority", "agent/consensus/pilot/decide.go", "healthy-bit(s.Healthy) < quorum(voters-1)", "healthy-bit(s.Healthy) < 0", tests("./agent/consensus/pilot")},
+	{"a migration begins too early", "agent/consensus/pilot/seats.go", "p.ready = p.arrived() >= voters", "p.ready = p.arrived() >= 1", tests("./agent/consensus/pilot")},
+	{"the voter that was there loses its zone's seat", "agent/consensus/pilot/seats.go", "voting(a)-voting(b), held(a)", "voting(b)-voting(a), held(a)", tests("./agent/consensus/pilot")},
+	{"an older server holds no level up", "model/feature/feature.go", "level = min(level, s.Understands)", "_ = s.Understands", tests("./model/feature")},
 	// Admission and consensus glue.
 	{"an unchanged node is answered with an old index", "agent/server/admit/node.go", "msg.WriteMeta{Index: snap.Index()}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", "msg.WriteMeta{Index: now.ModifyIndex}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", simulator},
 	{"a deposed leader answers", "agent/server/admit/admit.go", "if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil {", "if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil && false {", tests("./agent/server/admit")},

@@ -93,6 +93,11 @@ type Status struct {
 	ReserveBytes, HeldBytes, NeededBytes int64
 }
 
+// Text says in words what the disk lacks.
+func (s Status) Text() string {
+	return fmt.Sprintf("%s, %s free, %s needed before new work is taken", s.Level, size(s.FreeBytes), size(s.NeededBytes))
+}
+
 // Space watches one directory's disk.
 type Space struct {
 	cfg     Config

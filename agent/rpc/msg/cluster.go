@@ -253,30 +253,6 @@ type AutopilotConfigRequest struct {
 	CAS    bool
 }
 
-// ServerHealth is autopilot's view of one server. Durations in ns, times in unix ns.
-type ServerHealth struct {
-	ID          string
-	Name        string
-	Address     string
-	SerfStatus  string
-	Version     string
-	Leader      bool
-	LastContact int64
-	LastTerm    uint64
-	LastIndex   uint64
-	Healthy     bool
-	Voter       bool
-	StableSince int64
-}
-
-// ServersHealthResponse is autopilot's view of all servers.
-type ServersHealthResponse struct {
-	QueryMeta
-	Healthy          bool
-	FailureTolerance int
-	Servers          []*ServerHealth
-}
-
 // Chunk is a piece of a byte stream (snapshots). Err ends the stream with words.
 type Chunk struct {
 	Data []byte

@@ -64,6 +64,8 @@ var (
 	BrakeRelease      = rpc.Method[BrakeReleaseRequest, CASResponse]{Name: "Operator.BrakeRelease", Forward: rpc.Leader, Keyed: true}
 	AutopilotGet      = rpc.Method[StatusRequest, AutopilotConfigResponse]{Name: "Operator.AutopilotGet", Forward: rpc.LeaderOrStale}
 	AutopilotSet      = rpc.Method[AutopilotConfigRequest, CASResponse]{Name: "Operator.AutopilotSet", Forward: rpc.Leader, Keyed: true}
+	Features          = rpc.Method[StatusRequest, FeaturesResponse]{Name: "Operator.Features", Idempotent: true}
+	FeatureActivate   = rpc.Method[FeatureActivateRequest, FeatureActivateResponse]{Name: "Operator.FeatureActivate", Forward: rpc.Leader}
 	AutopilotHealth   = rpc.Method[StatusRequest, ServersHealthResponse]{Name: "Operator.AutopilotHealth", Forward: rpc.LeaderOrStale}
 	SnapshotSave      = rpc.StreamMethod[StatusRequest, Chunk]{Name: "Operator.SnapshotSave", Forward: rpc.LeaderOrStale}
 	SnapshotRestore   = rpc.StreamMethod[Chunk, WriteMeta]{Name: "Operator.SnapshotRestore", Forward: rpc.Leader}

@@ -7,11 +7,439 @@ import (
 )
 
 // MarshalMsg implements msgp.Marshaler
-func (z *RaftStatsResponse) MarshalMsg(b []byte) (o []byte, err error) {
+func (z *FeatureActivateRequest) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 2
+	// string "WriteOptions"
+	o = append(o, 0x82, 0xac, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4f, 0x70, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+	o, err = z.WriteOptions.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "WriteOptions")
+		return
+	}
+	// string "Level"
+	o = append(o, 0xa5, 0x4c, 0x65, 0x76, 0x65, 0x6c)
+	o = msgp.AppendInt(o, z.Level)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *FeatureActivateRequest) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "WriteOptions":
+			bts, err = z.WriteOptions.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "WriteOptions")
+				return
+			}
+		case "Level":
+			z.Level, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Level")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *FeatureActivateRequest) Msgsize() (s int) {
+	s = 1 + 13 + z.WriteOptions.Msgsize() + 6 + msgp.IntSize
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *FeatureActivateResponse) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 2
+	// string "WriteMeta"
+	o = append(o, 0x82, 0xa9, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4d, 0x65, 0x74, 0x61)
+	o, err = z.WriteMeta.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "WriteMeta")
+		return
+	}
+	// string "Level"
+	o = append(o, 0xa5, 0x4c, 0x65, 0x76, 0x65, 0x6c)
+	o = msgp.AppendInt(o, z.Level)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *FeatureActivateResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "WriteMeta":
+			bts, err = z.WriteMeta.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "WriteMeta")
+				return
+			}
+		case "Level":
+			z.Level, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Level")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *FeatureActivateResponse) Msgsize() (s int) {
+	s = 1 + 10 + z.WriteMeta.Msgsize() + 6 + msgp.IntSize
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *FeatureServer) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 6
+	// string "ID"
+	o = append(o, 0x86, 0xa2, 0x49, 0x44)
+	o = msgp.AppendString(o, z.ID)
+	// string "Name"
+	o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+	o = msgp.AppendString(o, z.Name)
+	// string "Understands"
+	o = append(o, 0xab, 0x55, 0x6e, 0x64, 0x65, 0x72, 0x73, 0x74, 0x61, 0x6e, 0x64, 0x73)
+	o = msgp.AppendInt(o, z.Understands)
+	// string "Status"
+	o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
+	o = msgp.AppendString(o, z.Status)
+	// string "Member"
+	o = append(o, 0xa6, 0x4d, 0x65, 0x6d, 0x62, 0x65, 0x72)
+	o = msgp.AppendBool(o, z.Member)
+	// string "Holds"
+	o = append(o, 0xa5, 0x48, 0x6f, 0x6c, 0x64, 0x73)
+	o = msgp.AppendBool(o, z.Holds)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *FeatureServer) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "ID":
+			z.ID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "Name":
+			z.Name, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Name")
+				return
+			}
+		case "Understands":
+			z.Understands, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Understands")
+				return
+			}
+		case "Status":
+			z.Status, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Status")
+				return
+			}
+		case "Member":
+			z.Member, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Member")
+				return
+			}
+		case "Holds":
+			z.Holds, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Holds")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *FeatureServer) Msgsize() (s int) {
+	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 5 + msgp.StringPrefixSize + len(z.Name) + 12 + msgp.IntSize + 7 + msgp.StringPrefixSize + len(z.Status) + 7 + msgp.BoolSize + 6 + msgp.BoolSize
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *FeaturesResponse) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// map header, size 8
+	// string "QueryMeta"
+	o = append(o, 0x88, 0xa9, 0x51, 0x75, 0x65, 0x72, 0x79, 0x4d, 0x65, 0x74, 0x61)
+	o, err = z.QueryMeta.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "QueryMeta")
+		return
+	}
+	// string "Active"
+	o = append(o, 0xa6, 0x41, 0x63, 0x74, 0x69, 0x76, 0x65)
+	o = msgp.AppendInt(o, z.Active)
+	// string "ActivatedAt"
+	o = append(o, 0xab, 0x41, 0x63, 0x74, 0x69, 0x76, 0x61, 0x74, 0x65, 0x64, 0x41, 0x74)
+	o = msgp.AppendInt64(o, z.ActivatedAt)
+	// string "Understands"
+	o = append(o, 0xab, 0x55, 0x6e, 0x64, 0x65, 0x72, 0x73, 0x74, 0x61, 0x6e, 0x64, 0x73)
+	o = msgp.AppendInt(o, z.Understands)
+	// string "Possible"
+	o = append(o, 0xa8, 0x50, 0x6f, 0x73, 0x73, 0x69, 0x62, 0x6c, 0x65)
+	o = msgp.AppendInt(o, z.Possible)
+	// string "Lacking"
+	o = append(o, 0xa7, 0x4c, 0x61, 0x63, 0x6b, 0x69, 0x6e, 0x67)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Lacking)))
+	for za0001 := range z.Lacking {
+		o = msgp.AppendString(o, z.Lacking[za0001])
+	}
+	// string "Held"
+	o = append(o, 0xa4, 0x48, 0x65, 0x6c, 0x64)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Held)))
+	for za0002 := range z.Held {
+		o = msgp.AppendString(o, z.Held[za0002])
+	}
+	// string "Servers"
+	o = append(o, 0xa7, 0x53, 0x65, 0x72, 0x76, 0x65, 0x72, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Servers)))
+	for za0003 := range z.Servers {
+		if z.Servers[za0003] == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Servers[za0003].MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Servers", za0003)
+				return
+			}
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *FeaturesResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "QueryMeta":
+			bts, err = z.QueryMeta.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "QueryMeta")
+				return
+			}
+		case "Active":
+			z.Active, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Active")
+				return
+			}
+		case "ActivatedAt":
+			z.ActivatedAt, bts, err = msgp.ReadInt64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ActivatedAt")
+				return
+			}
+		case "Understands":
+			z.Understands, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Understands")
+				return
+			}
+		case "Possible":
+			z.Possible, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Possible")
+				return
+			}
+		case "Lacking":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Lacking")
+				return
+			}
+			if cap(z.Lacking) >= int(zb0002) {
+				z.Lacking = (z.Lacking)[:zb0002]
+			} else {
+				z.Lacking = make([]string, zb0002)
+			}
+			for za0001 := range z.Lacking {
+				z.Lacking[za0001], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Lacking", za0001)
+					return
+				}
+			}
+		case "Held":
+			var zb0003 uint32
+			zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Held")
+				return
+			}
+			if cap(z.Held) >= int(zb0003) {
+				z.Held = (z.Held)[:zb0003]
+			} else {
+				z.Held = make([]string, zb0003)
+			}
+			for za0002 := range z.Held {
+				z.Held[za0002], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Held", za0002)
+					return
+				}
+			}
+		case "Servers":
+			var zb0004 uint32
+			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Servers")
+				return
+			}
+			if cap(z.Servers) >= int(zb0004) {
+				z.Servers = (z.Servers)[:zb0004]
+			} else {
+				z.Servers = make([]*FeatureServer, zb0004)
+			}
+			for za0003 := range z.Servers {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.Servers[za0003] = nil
+				} else {
+					if z.Servers[za0003] == nil {
+						z.Servers[za0003] = new(FeatureServer)
+					}
+					bts, err = z.Servers[za0003].UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Servers", za0003)
+						return
+					}
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *FeaturesResponse) Msgsize() (s int) {
+	s = 1 + 10 + z.QueryMeta.Msgsize() + 7 + msgp.IntSize + 12 + msgp.Int64Size + 12 + msgp.IntSize + 9 + msgp.IntSize + 8 + msgp.ArrayHeaderSize
+	for za0001 := range z.Lacking {
+		s += msgp.StringPrefixSize + len(z.Lacking[za0001])
+	}
+	s += 5 + msgp.ArrayHeaderSize
+	for za0002 := range z.Held {
+		s += msgp.StringPrefixSize + len(z.Held[za0002])
+	}
+	s += 8 + msgp.ArrayHeaderSize
+	for za0003 := range z.Servers {
+		if z.Servers[za0003] == nil {
+			s += msgp.NilSize
+		} else {
+			s += z.Servers[za0003].Msgsize()
+		}
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *RaftStatsResponse) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 9
 	// string "State"
-	o = append(o, 0x88, 0xa5, 0x53, 0x74, 0x61, 0x74, 0x65)
+	o = append(o, 0x89, 0xa5, 0x53, 0x74, 0x61, 0x74, 0x65)
 	o = msgp.AppendString(o, z.State)
 	// string "Term"
 	o = append(o, 0xa4, 0x54, 0x65, 0x72, 0x6d)
@@ -34,6 +462,9 @@ func (z *RaftStatsResponse) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "Snapshot"
 	o = append(o, 0xa8, 0x53, 0x6e, 0x61, 0x70, 0x73, 0x68, 0x6f, 0x74)
 	o = msgp.AppendUint64(o, z.Snapshot)
+	// string "Disk"
+	o = append(o, 0xa4, 0x44, 0x69, 0x73, 0x6b)
+	o = msgp.AppendString(o, z.Disk)
 	return
 }
 
@@ -103,6 +534,12 @@ func (z *RaftStatsResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Snapshot")
 				return
 			}
+		case "Disk":
+			z.Disk, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Disk")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -117,7 +554,428 @@ func (z *RaftStatsResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *RaftStatsResponse) Msgsize() (s int) {
-	s = 1 + 6 + msgp.StringPrefixSize + len(z.State) + 5 + msgp.Uint64Size + 10 + msgp.Uint64Size + 9 + msgp.Uint64Size + 12 + msgp.Uint64Size + 13 + msgp.Uint64Size + 12 + msgp.DurationSize + 9 + msgp.Uint64Size
+	s = 1 + 6 + msgp.StringPrefixSize + len(z.State) + 5 + msgp.Uint64Size + 10 + msgp.Uint64Size + 9 + msgp.Uint64Size + 12 + msgp.Uint64Size + 13 + msgp.Uint64Size + 12 + msgp.DurationSize + 9 + msgp.Uint64Size + 5 + msgp.StringPrefixSize + len(z.Disk)
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *ServerHealth) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 16
+	// string "ID"
+	o = append(o, 0xde, 0x0, 0x10, 0xa2, 0x49, 0x44)
+	o = msgp.AppendString(o, z.ID)
+	// string "Name"
+	o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+	o = msgp.AppendString(o, z.Name)
+	// string "Address"
+	o = append(o, 0xa7, 0x41, 0x64, 0x64, 0x72, 0x65, 0x73, 0x73)
+	o = msgp.AppendString(o, z.Address)
+	// string "SerfStatus"
+	o = append(o, 0xaa, 0x53, 0x65, 0x72, 0x66, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
+	o = msgp.AppendString(o, z.SerfStatus)
+	// string "Version"
+	o = append(o, 0xa7, 0x56, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendString(o, z.Version)
+	// string "Leader"
+	o = append(o, 0xa6, 0x4c, 0x65, 0x61, 0x64, 0x65, 0x72)
+	o = msgp.AppendBool(o, z.Leader)
+	// string "LastContact"
+	o = append(o, 0xab, 0x4c, 0x61, 0x73, 0x74, 0x43, 0x6f, 0x6e, 0x74, 0x61, 0x63, 0x74)
+	o = msgp.AppendInt64(o, z.LastContact)
+	// string "LastTerm"
+	o = append(o, 0xa8, 0x4c, 0x61, 0x73, 0x74, 0x54, 0x65, 0x72, 0x6d)
+	o = msgp.AppendUint64(o, z.LastTerm)
+	// string "LastIndex"
+	o = append(o, 0xa9, 0x4c, 0x61, 0x73, 0x74, 0x49, 0x6e, 0x64, 0x65, 0x78)
+	o = msgp.AppendUint64(o, z.LastIndex)
+	// string "Healthy"
+	o = append(o, 0xa7, 0x48, 0x65, 0x61, 0x6c, 0x74, 0x68, 0x79)
+	o = msgp.AppendBool(o, z.Healthy)
+	// string "Voter"
+	o = append(o, 0xa5, 0x56, 0x6f, 0x74, 0x65, 0x72)
+	o = msgp.AppendBool(o, z.Voter)
+	// string "StableSince"
+	o = append(o, 0xab, 0x53, 0x74, 0x61, 0x62, 0x6c, 0x65, 0x53, 0x69, 0x6e, 0x63, 0x65)
+	o = msgp.AppendInt64(o, z.StableSince)
+	// string "Zone"
+	o = append(o, 0xa4, 0x5a, 0x6f, 0x6e, 0x65)
+	o = msgp.AppendString(o, z.Zone)
+	// string "Upgrade"
+	o = append(o, 0xa7, 0x55, 0x70, 0x67, 0x72, 0x61, 0x64, 0x65)
+	o = msgp.AppendString(o, z.Upgrade)
+	// string "NonVoter"
+	o = append(o, 0xa8, 0x4e, 0x6f, 0x6e, 0x56, 0x6f, 0x74, 0x65, 0x72)
+	o = msgp.AppendBool(o, z.NonVoter)
+	// string "Disk"
+	o = append(o, 0xa4, 0x44, 0x69, 0x73, 0x6b)
+	o = msgp.AppendString(o, z.Disk)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *ServerHealth) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "ID":
+			z.ID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "Name":
+			z.Name, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Name")
+				return
+			}
+		case "Address":
+			z.Address, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Address")
+				return
+			}
+		case "SerfStatus":
+			z.SerfStatus, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "SerfStatus")
+				return
+			}
+		case "Version":
+			z.Version, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Version")
+				return
+			}
+		case "Leader":
+			z.Leader, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Leader")
+				return
+			}
+		case "LastContact":
+			z.LastContact, bts, err = msgp.ReadInt64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "LastContact")
+				return
+			}
+		case "LastTerm":
+			z.LastTerm, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "LastTerm")
+				return
+			}
+		case "LastIndex":
+			z.LastIndex, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "LastIndex")
+				return
+			}
+		case "Healthy":
+			z.Healthy, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Healthy")
+				return
+			}
+		case "Voter":
+			z.Voter, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Voter")
+				return
+			}
+		case "StableSince":
+			z.StableSince, bts, err = msgp.ReadInt64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "StableSince")
+				return
+			}
+		case "Zone":
+			z.Zone, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Zone")
+				return
+			}
+		case "Upgrade":
+			z.Upgrade, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Upgrade")
+				return
+			}
+		case "NonVoter":
+			z.NonVoter, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "NonVoter")
+				return
+			}
+		case "Disk":
+			z.Disk, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Disk")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *ServerHealth) Msgsize() (s int) {
+	s = 3 + 3 + msgp.StringPrefixSize + len(z.ID) + 5 + msgp.StringPrefixSize + len(z.Name) + 8 + msgp.StringPrefixSize + len(z.Address) + 11 + msgp.StringPrefixSize + len(z.SerfStatus) + 8 + msgp.StringPrefixSize + len(z.Version) + 7 + msgp.BoolSize + 12 + msgp.Int64Size + 9 + msgp.Uint64Size + 10 + msgp.Uint64Size + 8 + msgp.BoolSize + 6 + msgp.BoolSize + 12 + msgp.Int64Size + 5 + msgp.StringPrefixSize + len(z.Zone) + 8 + msgp.StringPrefixSize + len(z.Upgrade) + 9 + msgp.BoolSize + 5 + msgp.StringPrefixSize + len(z.Disk)
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *ServersHealthResponse) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 7
+	// string "QueryMeta"
+	o = append(o, 0x87, 0xa9, 0x51, 0x75, 0x65, 0x72, 0x79, 0x4d, 0x65, 0x74, 0x61)
+	o, err = z.QueryMeta.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "QueryMeta")
+		return
+	}
+	// string "Healthy"
+	o = append(o, 0xa7, 0x48, 0x65, 0x61, 0x6c, 0x74, 0x68, 0x79)
+	o = msgp.AppendBool(o, z.Healthy)
+	// string "FailureTolerance"
+	o = append(o, 0xb0, 0x46, 0x61, 0x69, 0x6c, 0x75, 0x72, 0x65, 0x54, 0x6f, 0x6c, 0x65, 0x72, 0x61, 0x6e, 0x63, 0x65)
+	o = msgp.AppendInt(o, z.FailureTolerance)
+	// string "Optimistic"
+	o = append(o, 0xaa, 0x4f, 0x70, 0x74, 0x69, 0x6d, 0x69, 0x73, 0x74, 0x69, 0x63)
+	o = msgp.AppendInt(o, z.Optimistic)
+	// string "Servers"
+	o = append(o, 0xa7, 0x53, 0x65, 0x72, 0x76, 0x65, 0x72, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Servers)))
+	for za0001 := range z.Servers {
+		if z.Servers[za0001] == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Servers[za0001].MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Servers", za0001)
+				return
+			}
+		}
+	}
+	// string "Zones"
+	o = append(o, 0xa5, 0x5a, 0x6f, 0x6e, 0x65, 0x73)
+	o = msgp.AppendMapHeader(o, uint32(len(z.Zones)))
+	for za0002, za0003 := range z.Zones {
+		o = msgp.AppendString(o, za0002)
+		if za0003 == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = za0003.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Zones", za0002)
+				return
+			}
+		}
+	}
+	// string "Upgrade"
+	o = append(o, 0xa7, 0x55, 0x70, 0x67, 0x72, 0x61, 0x64, 0x65)
+	if z.Upgrade == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Upgrade.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Upgrade")
+			return
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *ServersHealthResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "QueryMeta":
+			bts, err = z.QueryMeta.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "QueryMeta")
+				return
+			}
+		case "Healthy":
+			z.Healthy, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Healthy")
+				return
+			}
+		case "FailureTolerance":
+			z.FailureTolerance, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "FailureTolerance")
+				return
+			}
+		case "Optimistic":
+			z.Optimistic, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Optimistic")
+				return
+			}
+		case "Servers":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Servers")
+				return
+			}
+			if cap(z.Servers) >= int(zb0002) {
+				z.Servers = (z.Servers)[:zb0002]
+			} else {
+				z.Servers = make([]*ServerHealth, zb0002)
+			}
+			for za0001 := range z.Servers {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.Servers[za0001] = nil
+				} else {
+					if z.Servers[za0001] == nil {
+						z.Servers[za0001] = new(ServerHealth)
+					}
+					bts, err = z.Servers[za0001].UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Servers", za0001)
+						return
+					}
+				}
+			}
+		case "Zones":
+			var zb0003 uint32
+			zb0003, bts, err = msgp.ReadMapHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Zones")
+				return
+			}
+			if z.Zones == nil {
+				z.Zones = make(map[string]*ZoneHealth, zb0003)
+			} else if len(z.Zones) > 0 {
+				clear(z.Zones)
+			}
+			for zb0003 > 0 {
+				var za0003 *ZoneHealth
+				zb0003--
+				var za0002 string
+				za0002, bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Zones")
+					return
+				}
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					za0003 = nil
+				} else {
+					if za0003 == nil {
+						za0003 = new(ZoneHealth)
+					}
+					bts, err = za0003.UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Zones", za0002)
+						return
+					}
+				}
+				z.Zones[za0002] = za0003
+			}
+		case "Upgrade":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Upgrade = nil
+			} else {
+				if z.Upgrade == nil {
+					z.Upgrade = new(UpgradeHealth)
+				}
+				bts, err = z.Upgrade.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Upgrade")
+					return
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *ServersHealthResponse) Msgsize() (s int) {
+	s = 1 + 10 + z.QueryMeta.Msgsize() + 8 + msgp.BoolSize + 17 + msgp.IntSize + 11 + msgp.IntSize + 8 + msgp.ArrayHeaderSize
+	for za0001 := range z.Servers {
+		if z.Servers[za0001] == nil {
+			s += msgp.NilSize
+		} else {
+			s += z.Servers[za0001].Msgsize()
+		}
+	}
+	s += 6 + msgp.MapHeaderSize
+	if z.Zones != nil {
+		for za0002, za0003 := range z.Zones {
+			_ = za0003
+			s += msgp.StringPrefixSize + len(za0002)
+			if za0003 == nil {
+				s += msgp.NilSize
+			} else {
+				s += za0003.Msgsize()
+			}
+		}
+	}
+	s += 8
+	if z.Upgrade == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Upgrade.Msgsize()
+	}
 	return
 }
 
@@ -188,5 +1046,470 @@ func (z *StateHashResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z StateHashResponse) Msgsize() (s int) {
 	s = 1 + 9 + msgp.StringPrefixSize + len(z.ServerID) + 6 + msgp.Uint64Size + 5 + msgp.StringPrefixSize + len(z.Hash)
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *UpgradeHealth) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 6
+	// string "Status"
+	o = append(o, 0x86, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
+	o = msgp.AppendString(o, z.Status)
+	// string "TargetVersion"
+	o = append(o, 0xad, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74, 0x56, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendString(o, z.TargetVersion)
+	// string "All"
+	o = append(o, 0xa3, 0x41, 0x6c, 0x6c)
+	o, err = z.All.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "All")
+		return
+	}
+	// string "TargetReplicas"
+	o = append(o, 0xae, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74, 0x52, 0x65, 0x70, 0x6c, 0x69, 0x63, 0x61, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.TargetReplicas)))
+	for za0001 := range z.TargetReplicas {
+		o = msgp.AppendString(o, z.TargetReplicas[za0001])
+	}
+	// string "OtherReplicas"
+	o = append(o, 0xad, 0x4f, 0x74, 0x68, 0x65, 0x72, 0x52, 0x65, 0x70, 0x6c, 0x69, 0x63, 0x61, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.OtherReplicas)))
+	for za0002 := range z.OtherReplicas {
+		o = msgp.AppendString(o, z.OtherReplicas[za0002])
+	}
+	// string "Zones"
+	o = append(o, 0xa5, 0x5a, 0x6f, 0x6e, 0x65, 0x73)
+	o = msgp.AppendMapHeader(o, uint32(len(z.Zones)))
+	for za0003, za0004 := range z.Zones {
+		o = msgp.AppendString(o, za0003)
+		if za0004 == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = za0004.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Zones", za0003)
+				return
+			}
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *UpgradeHealth) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Status":
+			z.Status, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Status")
+				return
+			}
+		case "TargetVersion":
+			z.TargetVersion, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "TargetVersion")
+				return
+			}
+		case "All":
+			bts, err = z.All.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "All")
+				return
+			}
+		case "TargetReplicas":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "TargetReplicas")
+				return
+			}
+			if cap(z.TargetReplicas) >= int(zb0002) {
+				z.TargetReplicas = (z.TargetReplicas)[:zb0002]
+			} else {
+				z.TargetReplicas = make([]string, zb0002)
+			}
+			for za0001 := range z.TargetReplicas {
+				z.TargetReplicas[za0001], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "TargetReplicas", za0001)
+					return
+				}
+			}
+		case "OtherReplicas":
+			var zb0003 uint32
+			zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "OtherReplicas")
+				return
+			}
+			if cap(z.OtherReplicas) >= int(zb0003) {
+				z.OtherReplicas = (z.OtherReplicas)[:zb0003]
+			} else {
+				z.OtherReplicas = make([]string, zb0003)
+			}
+			for za0002 := range z.OtherReplicas {
+				z.OtherReplicas[za0002], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "OtherReplicas", za0002)
+					return
+				}
+			}
+		case "Zones":
+			var zb0004 uint32
+			zb0004, bts, err = msgp.ReadMapHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Zones")
+				return
+			}
+			if z.Zones == nil {
+				z.Zones = make(map[string]*UpgradeVersions, zb0004)
+			} else if len(z.Zones) > 0 {
+				clear(z.Zones)
+			}
+			for zb0004 > 0 {
+				var za0004 *UpgradeVersions
+				zb0004--
+				var za0003 string
+				za0003, bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Zones")
+					return
+				}
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					za0004 = nil
+				} else {
+					if za0004 == nil {
+						za0004 = new(UpgradeVersions)
+					}
+					bts, err = za0004.UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Zones", za0003)
+						return
+					}
+				}
+				z.Zones[za0003] = za0004
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *UpgradeHealth) Msgsize() (s int) {
+	s = 1 + 7 + msgp.StringPrefixSize + len(z.Status) + 14 + msgp.StringPrefixSize + len(z.TargetVersion) + 4 + z.All.Msgsize() + 15 + msgp.ArrayHeaderSize
+	for za0001 := range z.TargetReplicas {
+		s += msgp.StringPrefixSize + len(z.TargetReplicas[za0001])
+	}
+	s += 14 + msgp.ArrayHeaderSize
+	for za0002 := range z.OtherReplicas {
+		s += msgp.StringPrefixSize + len(z.OtherReplicas[za0002])
+	}
+	s += 6 + msgp.MapHeaderSize
+	if z.Zones != nil {
+		for za0003, za0004 := range z.Zones {
+			_ = za0004
+			s += msgp.StringPrefixSize + len(za0003)
+			if za0004 == nil {
+				s += msgp.NilSize
+			} else {
+				s += za0004.Msgsize()
+			}
+		}
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *UpgradeVersions) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 4
+	// string "TargetVoters"
+	o = append(o, 0x84, 0xac, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74, 0x56, 0x6f, 0x74, 0x65, 0x72, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.TargetVoters)))
+	for za0001 := range z.TargetVoters {
+		o = msgp.AppendString(o, z.TargetVoters[za0001])
+	}
+	// string "TargetNonVoters"
+	o = append(o, 0xaf, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74, 0x4e, 0x6f, 0x6e, 0x56, 0x6f, 0x74, 0x65, 0x72, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.TargetNonVoters)))
+	for za0002 := range z.TargetNonVoters {
+		o = msgp.AppendString(o, z.TargetNonVoters[za0002])
+	}
+	// string "OtherVoters"
+	o = append(o, 0xab, 0x4f, 0x74, 0x68, 0x65, 0x72, 0x56, 0x6f, 0x74, 0x65, 0x72, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.OtherVoters)))
+	for za0003 := range z.OtherVoters {
+		o = msgp.AppendString(o, z.OtherVoters[za0003])
+	}
+	// string "OtherNonVoters"
+	o = append(o, 0xae, 0x4f, 0x74, 0x68, 0x65, 0x72, 0x4e, 0x6f, 0x6e, 0x56, 0x6f, 0x74, 0x65, 0x72, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.OtherNonVoters)))
+	for za0004 := range z.OtherNonVoters {
+		o = msgp.AppendString(o, z.OtherNonVoters[za0004])
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *UpgradeVersions) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "TargetVoters":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "TargetVoters")
+				return
+			}
+			if cap(z.TargetVoters) >= int(zb0002) {
+				z.TargetVoters = (z.TargetVoters)[:zb0002]
+			} else {
+				z.TargetVoters = make([]string, zb0002)
+			}
+			for za0001 := range z.TargetVoters {
+				z.TargetVoters[za0001], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "TargetVoters", za0001)
+					return
+				}
+			}
+		case "TargetNonVoters":
+			var zb0003 uint32
+			zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "TargetNonVoters")
+				return
+			}
+			if cap(z.TargetNonVoters) >= int(zb0003) {
+				z.TargetNonVoters = (z.TargetNonVoters)[:zb0003]
+			} else {
+				z.TargetNonVoters = make([]string, zb0003)
+			}
+			for za0002 := range z.TargetNonVoters {
+				z.TargetNonVoters[za0002], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "TargetNonVoters", za0002)
+					return
+				}
+			}
+		case "OtherVoters":
+			var zb0004 uint32
+			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "OtherVoters")
+				return
+			}
+			if cap(z.OtherVoters) >= int(zb0004) {
+				z.OtherVoters = (z.OtherVoters)[:zb0004]
+			} else {
+				z.OtherVoters = make([]string, zb0004)
+			}
+			for za0003 := range z.OtherVoters {
+				z.OtherVoters[za0003], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "OtherVoters", za0003)
+					return
+				}
+			}
+		case "OtherNonVoters":
+			var zb0005 uint32
+			zb0005, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "OtherNonVoters")
+				return
+			}
+			if cap(z.OtherNonVoters) >= int(zb0005) {
+				z.OtherNonVoters = (z.OtherNonVoters)[:zb0005]
+			} else {
+				z.OtherNonVoters = make([]string, zb0005)
+			}
+			for za0004 := range z.OtherNonVoters {
+				z.OtherNonVoters[za0004], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "OtherNonVoters", za0004)
+					return
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *UpgradeVersions) Msgsize() (s int) {
+	s = 1 + 13 + msgp.ArrayHeaderSize
+	for za0001 := range z.TargetVoters {
+		s += msgp.StringPrefixSize + len(z.TargetVoters[za0001])
+	}
+	s += 16 + msgp.ArrayHeaderSize
+	for za0002 := range z.TargetNonVoters {
+		s += msgp.StringPrefixSize + len(z.TargetNonVoters[za0002])
+	}
+	s += 12 + msgp.ArrayHeaderSize
+	for za0003 := range z.OtherVoters {
+		s += msgp.StringPrefixSize + len(z.OtherVoters[za0003])
+	}
+	s += 15 + msgp.ArrayHeaderSize
+	for za0004 := range z.OtherNonVoters {
+		s += msgp.StringPrefixSize + len(z.OtherNonVoters[za0004])
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *ZoneHealth) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 3
+	// string "Servers"
+	o = append(o, 0x83, 0xa7, 0x53, 0x65, 0x72, 0x76, 0x65, 0x72, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Servers)))
+	for za0001 := range z.Servers {
+		o = msgp.AppendString(o, z.Servers[za0001])
+	}
+	// string "Voters"
+	o = append(o, 0xa6, 0x56, 0x6f, 0x74, 0x65, 0x72, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Voters)))
+	for za0002 := range z.Voters {
+		o = msgp.AppendString(o, z.Voters[za0002])
+	}
+	// string "FailureTolerance"
+	o = append(o, 0xb0, 0x46, 0x61, 0x69, 0x6c, 0x75, 0x72, 0x65, 0x54, 0x6f, 0x6c, 0x65, 0x72, 0x61, 0x6e, 0x63, 0x65)
+	o = msgp.AppendInt(o, z.FailureTolerance)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *ZoneHealth) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Servers":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Servers")
+				return
+			}
+			if cap(z.Servers) >= int(zb0002) {
+				z.Servers = (z.Servers)[:zb0002]
+			} else {
+				z.Servers = make([]string, zb0002)
+			}
+			for za0001 := range z.Servers {
+				z.Servers[za0001], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Servers", za0001)
+					return
+				}
+			}
+		case "Voters":
+			var zb0003 uint32
+			zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Voters")
+				return
+			}
+			if cap(z.Voters) >= int(zb0003) {
+				z.Voters = (z.Voters)[:zb0003]
+			} else {
+				z.Voters = make([]string, zb0003)
+			}
+			for za0002 := range z.Voters {
+				z.Voters[za0002], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Voters", za0002)
+					return
+				}
+			}
+		case "FailureTolerance":
+			z.FailureTolerance, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "FailureTolerance")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *ZoneHealth) Msgsize() (s int) {
+	s = 1 + 8 + msgp.ArrayHeaderSize
+	for za0001 := range z.Servers {
+		s += msgp.StringPrefixSize + len(z.Servers[za0001])
+	}
+	s += 7 + msgp.ArrayHeaderSize
+	for za0002 := range z.Voters {
+		s += msgp.StringPrefixSize + len(z.Voters[za0002])
+	}
+	s += 17 + msgp.IntSize
 	return
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // Member is an agent in the shape that clients of serf read.
@@ -33,9 +34,17 @@ func Member(m gossip.Member) *msg.Member {
 		if m.Meta.Expect > 0 {
 			tags["expect"] = strconv.Itoa(m.Meta.Expect)
 		}
-		if m.Meta.WANAddr != "" {
-			tags["wan_addr"] = m.Meta.WANAddr
+		for name, v := range map[string]string{
+			"wan_addr": m.Meta.WANAddr, "redundancy_zone": m.Meta.Zone, "upgrade_version": m.Meta.Upgrade,
+		} {
+			if v != "" {
+				tags[name] = v
+			}
 		}
+		if m.Meta.NonVoter {
+			tags["nonvoter"] = "1"
+		}
+		tags["feature_level"] = strconv.Itoa(max(m.Meta.Level, int(feature.Base)))
 	}
 	tags["role"] = role
 	return &msg.Member{Name: m.Meta.Name + "." + m.Meta.Region, Addr: host, Port: n, Tags: tags, Status: string(m.Status)}

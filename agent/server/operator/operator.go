@@ -16,9 +16,9 @@ package operator
 import (
 	"context"
 	"encoding/hex"
-	"time"
 
 	"github.com/steppe-project/steppe/agent/consensus"
+	"github.com/steppe-project/steppe/agent/consensus/pilot"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
@@ -42,7 +42,7 @@ type Config struct {
 	Reach  func(m gossip.Member) rpc.Caller
 	Caller rpc.Caller
 	// Health is autopilot's; empty on a server that does not lead.
-	Health func() consensus.Health
+	Health func() pilot.Health
 	Region string
 }
 
@@ -100,7 +100,7 @@ func (d *Desk) raftStats(context.Context, *msg.Empty) (*msg.RaftStatsResponse, e
 	s := d.cfg.Host.Stats()
 	return &msg.RaftStatsResponse{
 		State: s.State, Term: s.Term, LastIndex: s.LastIndex, LastTerm: s.LastTerm, CommitIndex: s.CommitIndex,
-		AppliedIndex: s.AppliedIndex, LastContact: s.LastContact, Snapshot: s.Snapshot,
+		AppliedIndex: s.AppliedIndex, LastContact: s.LastContact, Snapshot: s.Snapshot, Disk: s.Disk,
 	}, nil
 }
 
@@ -202,21 +202,6 @@ func (d *Desk) schedulerSet(ctx context.Context, r *msg.SchedulerConfigRequest) 
 	return d.set(ctx, r.RequestID, &fsm.SchedulerConfig{Config: &config, CAS: r.CAS, Index: r.Config.ModifyIndex})
 }
 
-func (d *Desk) autopilotSet(ctx context.Context, r *msg.AutopilotConfigRequest) (*msg.CASResponse, error) {
-	config := r.Config
-	for name, v := range map[string]time.Duration{
-		"LastContactThreshold": config.LastContactThreshold, "ServerStabilizationTime": config.ServerStabilizationTime,
-	} {
-		if v < 0 {
-			return nil, model.Errorf(model.CodeInvalid, "%s must not be negative", name)
-		}
-	}
-	if config.EnableRedundancyZones || config.EnableCustomUpgrades {
-		return nil, model.Errorf(model.CodeInvalid, "EnableRedundancyZones and EnableCustomUpgrades are not supported by this version")
-	}
-	return d.set(ctx, r.RequestID, &fsm.AutopilotConfig{Config: &config, CAS: r.CAS, Index: r.Config.ModifyIndex})
-}
-
 // set proposes a setting.
 func (d *Desk) set(ctx context.Context, requestID string, body fsm.Body) (*msg.CASResponse, error) {
 	cmd, err := fsm.NewCommand(body)
@@ -234,19 +219,6 @@ func (d *Desk) set(ctx context.Context, requestID string, body fsm.Body) (*msg.C
 	resp := &msg.CASResponse{WriteMeta: msg.WriteMeta{Index: outcomes[0].Index}}
 	if result, ok := outcomes[0].Value.(*fsm.ConfigResult); ok {
 		resp.Updated = result.Updated
-	}
-	return resp, nil
-}
-
-func (d *Desk) autopilotHealth(context.Context, *msg.StatusRequest) (*msg.ServersHealthResponse, error) {
-	h := d.cfg.Health()
-	resp := &msg.ServersHealthResponse{QueryMeta: d.meta(), Healthy: h.Healthy, FailureTolerance: h.FailureTolerance}
-	for _, s := range h.Servers {
-		resp.Servers = append(resp.Servers, &msg.ServerHealth{
-			ID: s.ID, Name: s.Name, Address: s.Addr, SerfStatus: s.Status, Version: s.Build, Leader: s.Leader,
-			LastContact: int64(s.LastContact), LastTerm: s.LastTerm, LastIndex: s.LastIndex, Healthy: s.Healthy,
-			Voter: s.Voter, StableSince: s.StableSince.UnixNano(),
-		})
 	}
 	return resp, nil
 }

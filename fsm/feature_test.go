@@ -1,0 +1,97 @@
+package fsm_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/steppe-project/steppe/fsm"
+	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
+)
+
+// A state of the base level is written as by servers that know no levels: they have
+// to read it.
+func TestBaseLevelLeavesNoTrace(t *testing.T) {
+	m := newMachine(t)
+	m.must(&fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{DisableUpgradeMigration: true}})
+	for _, out := range m.apply(&fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{EnableRedundancyZones: true}}, &fsm.FeatureLevel{Level: feature.Base}) {
+		if model.CodeOf(out.Err) != model.CodeConflict || fsm.Fatal(out.Err) {
+			t.Errorf("taken at the base level: %v", out.Err)
+		}
+	}
+	var b bytes.Buffer
+	if _, err := m.Snapshot().WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"Level", "config_feature"} {
+		if bytes.Contains(b.Bytes(), []byte(word)) {
+			t.Errorf("the snapshot says %q", word)
+		}
+	}
+	// The digest of the empty state is what servers that know no levels compute. What
+	// changes it comes with a level.
+	if got, want := state.New().Snapshot().Hash(), "ef89595c0d7736fc5e94f4b23a52a2ac49263cb043145b2c27d2e93d30147df0"; fmt.Sprintf("%x", got) != want {
+		t.Errorf("the empty state's digest is %x, it was %s", got, want)
+	}
+	if got := m.snap().FeatureLevel(); got != feature.Base {
+		t.Errorf("level %d", got)
+	}
+}
+
+// A binary that understands less stops at the entry that activates a level, with
+// nothing of it applied, and does not load a state of that level.
+func TestHigherLevelsAreRefused(t *testing.T) {
+	newer := newMachine(t)
+	const beyond = feature.Newest + 1
+	for _, tt := range []struct {
+		name               string
+		understands, level feature.Level
+	}{{"this binary", feature.Newest, beyond}, {"an older one", feature.Base, feature.Seats}} {
+		m := &machine{t: t, FSM: fsm.NewAt(state.New(), tt.understands), index: 9}
+		before := m.snap().Hash()
+		for i, out := range m.apply(&fsm.SchedulerConfig{Config: &model.SchedulerConfiguration{}}, &fsm.FeatureLevel{Level: tt.level}) {
+			if !fsm.Fatal(out.Err) || !strings.Contains(out.Err.Error(), "activates feature level") || !strings.HasSuffix(out.Err.Error(), "upgrade this server") {
+				t.Errorf("%s, command %d: %v", tt.name, i, out.Err)
+			}
+		}
+		if m.snap().Hash() != before {
+			t.Errorf("%s: a part of the entry was applied", tt.name)
+		}
+	}
+	newer.FSM = fsm.NewAt(newer.Store(), beyond)
+	newer.must(&fsm.FeatureLevel{Level: beyond})
+	var b bytes.Buffer
+	if _, err := newer.Snapshot().WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t)
+	m.must(&fsm.RegisterNode{Node: testNode(1)})
+	before := m.snap().Hash()
+	err := m.Restore(&b)
+	if want := "snapshot was written by a newer version of steppe: it is of feature level 3, and this binary understands up to 2: upgrade this server"; !fsm.Fatal(err) || err.Error() != want {
+		t.Errorf("restored: %v, want %s", err, want)
+	}
+	if m.snap().Hash() != before {
+		t.Error("the state is another one")
+	}
+}
+
+// Every command that came with a level is in the table, and who proposes can ask.
+func TestNeeds(t *testing.T) {
+	for want, bodies := range map[feature.Level][]fsm.Body{
+		feature.Base: {&fsm.RegisterNode{}, &fsm.AutopilotConfig{}, &fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{DisableUpgradeMigration: true}}},
+		feature.Seats: {
+			&fsm.FeatureLevel{}, &fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{EnableRedundancyZones: true}},
+			&fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{EnableCustomUpgrades: true}},
+		},
+	} {
+		for _, b := range bodies {
+			if got := fsm.Needs(b); got != want {
+				t.Errorf("%T needs %d, want %d", b, got, want)
+			}
+		}
+	}
+}
