@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -251,14 +252,29 @@ func TestFollowingAStop(t *testing.T) {
 	s := service().alloc(0, model.ClientRunning, func(a *model.AllocListStub) { a.DesiredStatus = model.DesiredStop })
 	s.job = nil
 	st, o, talk := newStage(t, s)
+	once := sync.OnceFunc(func() { st.change(func() { s.allocs[0].ClientStatus = model.ClientComplete }) })
+	said := io.MultiWriter(talk, word{"running (stopping)", once})
+	o.Out, o.Err = said, said
 	done := begin(t.Context(), o)
-	time.AfterFunc(50*time.Millisecond, func() { st.change(func() { s.allocs[0].ClientStatus = model.ClientComplete }) })
 	if err := result(t, done); err != nil {
 		t.Fatal(err)
 	}
 	if got := untimed(talk); !strings.Contains(got, "running (stopping)") || !strings.Contains(got, "T  Job \"j\" is stopped and forgotten") {
 		t.Error(got)
 	}
+}
+
+// word calls heard when it is written.
+type word struct {
+	text  string
+	heard func()
+}
+
+func (w word) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), w.text) {
+		w.heard()
+	}
+	return len(p), nil
 }
 
 // Of many instances groups are counted, on a terminal and without.
