@@ -117,6 +117,9 @@ type Config struct {
 	// Reserve is how many bytes of the disk are kept free for when it is full; see
 	// space.Config. 0 = the default.
 	Reserve int64
+	// SegmentBytes is the size of a file of the log; see segments.Options. 0 = the
+	// default.
+	SegmentBytes int
 	// Machine is the state machine; it must be empty.
 	Machine Machine
 	// CheckState, when set, tries to load a state before an operator's snapshot

@@ -78,7 +78,7 @@ func Open(cfg Config) (*Host, error) {
 	if h.store, err = openStore(&cfg, h.logger, h.fail); err != nil {
 		return nil, err
 	}
-	h.transport = openTransport(&cfg, h.logger, h.store.logs.FirstIndex, h.lease.ack)
+	h.transport = openTransport(&cfg, h.logger, h.store.begins, h.lease.ack)
 	if err := h.start(); err != nil {
 		// The first error is the one that tells.
 		_ = h.transport.Close()

@@ -1,18 +1,16 @@
 package consensus
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/steppe-project/steppe/agent/consensus/guard"
 	"github.com/steppe-project/steppe/agent/consensus/space"
+	"github.com/steppe-project/steppe/internal/durable"
 )
 
 // spacePause is how often a write that must not fail is tried again while the disk
@@ -22,7 +20,7 @@ const spacePause = 250 * time.Millisecond
 // trouble is a log store that remembers why it last could not be written: raft
 // passes on the text only.
 //
-// A full disk is a state that ends, and bbolt's file is as it was. After any other
+// A full disk is a state that ends, and the log is as it was. After any other
 // error, above all of an fsync, what the kernel shows may not be what the disk has
 // (it drops what it could not write and reports that once), so that going on could
 // build upon what the next start will not find: the server ends.
@@ -47,6 +45,9 @@ func (s *trouble) StoreLogs(logs []*raft.Log) error {
 // StoreLog implements raft.LogStore.
 func (s *trouble) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
+// IsMonotonic implements raft.MonotonicLogStore.
+func (s *trouble) IsMonotonic() bool { return guard.Monotonic(s.LogStore) }
+
 // DeleteRange implements raft.LogStore.
 func (s *trouble) DeleteRange(from, to uint64) error {
 	return s.try(func() error { return s.LogStore.DeleteRange(from, to) })
@@ -55,7 +56,7 @@ func (s *trouble) DeleteRange(from, to uint64) error {
 // try writes, once more when the reserved space was given up for it.
 func (s *trouble) try(write func() error) error {
 	err := write()
-	if outOfSpace(err) && s.room != nil && s.room.Full() {
+	if durable.OutOfSpace(err) && s.room != nil && s.room.Full() {
 		err = write()
 	}
 	return s.note(err)
@@ -66,7 +67,7 @@ func (s *trouble) note(err error) error {
 		return nil
 	}
 	s.last.Store(&err)
-	if !outOfSpace(err) && s.over.CompareAndSwap(false, true) {
+	if !durable.OutOfSpace(err) && s.over.CompareAndSwap(false, true) {
 		close(s.done)
 		s.fatal(fmt.Errorf("the log cannot be written, and what of it is on disk is not known; mend the disk, then start this server again: %w", err))
 	}
@@ -76,12 +77,6 @@ func (s *trouble) note(err error) error {
 // why returns the last error of writing, nil if there never was one; another
 // pointer is another failure.
 func (s *trouble) why() *error { return s.last.Load() }
-
-// outOfSpace tells whether a write, not an fsync, failed for want of space.
-func outOfSpace(err error) bool {
-	var path *fs.PathError
-	return errors.As(err, &path) && path.Op != "sync" && (errors.Is(path.Err, syscall.ENOSPC) || errors.Is(path.Err, syscall.EDQUOT))
-}
 
 // steadyVotes is a stable store whose writes do not fail: raft panics when its term
 // cannot be written. While the disk is full they wait; after another error the
