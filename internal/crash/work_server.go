@@ -19,17 +19,23 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus"
 	"github.com/steppe-project/steppe/agent/consensus/datadir"
 	"github.com/steppe-project/steppe/fsm"
+	"github.com/steppe-project/steppe/internal/oldlog"
 )
 
 // Server is a lone server: founding, writes alone and together, snapshots with
-// compaction and reaping, a restore, restarts.
+// compaction and reaping, a restore, a restart, and one on the log of an earlier
+// version.
 var Server = &Work{Name: "server", Run: runServer, Look: lookServer, Judge: judgeServer}
 
 // patience bounds each step of a workload.
 const patience = 20 * time.Second
 
-// largeBytes is a body that needs many pages.
-const largeBytes = 300 << 10
+const (
+	// largeBytes is a body that needs many pages.
+	largeBytes = 300 << 10
+	// segmentBytes has the log go on in another file every few writes.
+	segmentBytes = 4 << 10
+)
 
 // ledger is a state machine that lists the numbers it was given.
 type ledger struct {
@@ -92,7 +98,7 @@ func startServer(dir string, say func(string, ...any)) (*server, error) {
 	s := &server{ledger: &ledger{}, done: make(chan error, 1), say: say}
 	var err error
 	s.Host, err = consensus.Open(consensus.Config{
-		ID: "s1", Addr: "alone", Dir: dir, Machine: s.ledger, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		ID: "s1", Addr: "alone", Dir: dir, SegmentBytes: segmentBytes, Machine: s.ledger, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Timing: consensus.Timing{Heartbeat: 100 * time.Millisecond, Election: 100 * time.Millisecond, Lease: 100 * time.Millisecond,
 			SnapshotInterval: time.Hour, TrailingEntries: 4},
 	})
@@ -205,15 +211,17 @@ func runServer(dir string, say func(string, ...any)) error {
 		}
 	}
 	s.put(3, 200)
-	next := s.next
-	if err := s.stop(); err != nil {
-		return err
+	for _, between := range []func(string) error{func(string) error { return nil }, oldlog.TurnBack} {
+		next := s.next
+		if err := errors.Join(s.stop(), between(raft)); err != nil {
+			return err
+		}
+		if s, err = startServer(raft, say); err != nil {
+			return err
+		}
+		s.next = next
+		s.put(2, 200)
 	}
-	if s, err = startServer(raft, say); err != nil {
-		return err
-	}
-	s.next = next
-	s.put(2, 200)
 	return errors.Join(s.stop(), d.Close())
 }
 
