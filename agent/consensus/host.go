@@ -87,7 +87,7 @@ func Open(cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h.batch = newBatcher(func(data []byte) raft.ApplyFuture { return h.raft.Apply(data, 0) }, h.clock.Now,
-		h.adapter.time.Load, h.store.trouble.why, h.ended)
+		h.adapter.time.Load, h.store.trouble.Why, h.ended)
 	h.close = sync.OnceValue(h.shutdown)
 	return h, nil
 }
@@ -193,7 +193,7 @@ func (h *Host) Close() error { return h.close() }
 func (h *Host) shutdown() error {
 	f := h.raft.Shutdown()
 	h.fail(nil)
-	h.store.trouble.stop()
+	h.store.trouble.Stop()
 	h.transport.interrupt()
 	err := f.Error()
 	close(h.ended)

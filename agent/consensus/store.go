@@ -12,8 +12,10 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/steppe-project/steppe/agent/consensus/guard"
+	"github.com/steppe-project/steppe/agent/consensus/migrate"
 	"github.com/steppe-project/steppe/agent/consensus/segments"
 	"github.com/steppe-project/steppe/agent/consensus/space"
+	"github.com/steppe-project/steppe/agent/consensus/trouble"
 	"github.com/steppe-project/steppe/internal/durable"
 	"github.com/steppe-project/steppe/model"
 )
@@ -27,7 +29,7 @@ type store struct {
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
 	close     func() error
-	trouble   *trouble
+	trouble   *trouble.Log
 	space     *space.Space // nil in memory
 	covered   uint64       // by the newest snapshot at opening
 }
@@ -37,7 +39,7 @@ type store struct {
 func openStore(cfg *Config, logger hclog.Logger, fatal func(error)) (store, error) {
 	if cfg.Dir == "" {
 		mem := raft.NewInmemStore()
-		logs := newTrouble(mem, fatal, nil)
+		logs := trouble.New(mem, fatal, nil)
 		return store{logs, mem, raft.NewInmemSnapshotStore(), func() error { return nil }, logs, nil, 0}, nil
 	}
 	if err := durable.MkdirAll(cfg.Dir, 0o700); err != nil {
@@ -56,8 +58,8 @@ func openStore(cfg *Config, logger hclog.Logger, fatal func(error)) (store, erro
 
 // openDir opens or creates the store in dir.
 //
-//	raft ─► cache ─► trouble ─► guard.TailedLog ─► guard.Log ─► segments ─► raft-wal
-//	     ─► steadyVotes ─► guard.TailedVotes ────────────────────┘
+//	raft ─► cache ─► trouble.Log ─► guard.TailedLog ─► guard.Log ─► segments ─► raft-wal
+//	     ─► trouble.Votes ─► guard.TailedVotes ────────────────────┘
 func openDir(cfg *Config, room *space.Space, logger hclog.Logger, fatal func(error)) (store, error) {
 	snaps, covered, err := openSnapshots(cfg.Dir, room, logger, fatal)
 	if err != nil {
@@ -76,7 +78,7 @@ func openDir(cfg *Config, room *space.Space, logger hclog.Logger, fatal func(err
 	if err = t.Check(files, votes, covered); err == nil {
 		err = errors.Join(undoFounding(files, votes, covered), dropCovered(files, covered))
 	}
-	logs := newTrouble(guard.TailedLog{LogStore: guard.Log{LogStore: files}, Tail: t}, fatal, room)
+	logs := trouble.New(guard.TailedLog{LogStore: guard.Log{LogStore: files}, Tail: t}, fatal, room)
 	var cache *raft.LogCache
 	if err == nil {
 		cache, err = raft.NewLogCache(logCacheEntries, logs)
@@ -84,24 +86,24 @@ func openDir(cfg *Config, room *space.Space, logger hclog.Logger, fatal func(err
 	if err != nil {
 		return store{}, errors.Join(err, closeAll())
 	}
-	return store{cache, steadyVotes{votes, logs}, snaps, closeAll, logs, room, covered}, nil
+	return store{cache, trouble.Votes{StableStore: votes, Log: logs}, snaps, closeAll, logs, room, covered}, nil
 }
 
 // openLog opens the log, an old file turned into segments before, and reads all of
 // it: what is damaged is found here, and not by a crash later. covered is the index of
 // the newest snapshot.
 func openLog(cfg *Config, room *space.Space, t guard.Tail, covered uint64, logger hclog.Logger) (*segments.Store, error) {
-	m := migration{dir: cfg.Dir, tail: t, covered: covered, segment: cfg.SegmentBytes}
-	did, err := m.run()
+	m := migrate.Log{Dir: cfg.Dir, To: logDir, Tail: t, Covered: covered, Bytes: cfg.SegmentBytes}
+	did, err := m.Run()
 	if durable.OutOfSpace(err) && room.Full() {
-		did, err = m.run()
+		did, err = m.Run()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if did.took > 0 {
+	if did.Took > 0 {
 		cfg.Logger.Info("the log was turned from one file into segments; versions before this one cannot read it",
-			"removed", filepath.Join(cfg.Dir, oldFile), "first", did.first, "last", did.last, "took", did.took)
+			"removed", filepath.Join(cfg.Dir, migrate.File), "first", did.First, "last", did.Last, "took", did.Took)
 	}
 	dir := filepath.Join(cfg.Dir, logDir)
 	if err := durable.MkdirAll(dir, 0o700); err != nil {

@@ -1,4 +1,18 @@
-package consensus
+// Package migrate turns a server's log of versions that write format 1 of the data
+// directory, one file of raft-boltdb, into segments.
+//
+// Contract and invariants:
+//
+//   - All or nothing: a crash at any point leaves the old file or the segments, whole,
+//     and the next run goes on from there.
+//   - All entries that are of use, term and vote are kept, and read back before the old
+//     file is removed.
+//   - An old file that is damaged, or shorter than its mark says, stays as it is.
+//
+// Example:
+//
+//	did, err := migrate.Log{Dir: dir, To: "log", Tail: tail, Covered: covered}.Run()
+package migrate
 
 import (
 	"bytes"
@@ -19,40 +33,47 @@ import (
 	"github.com/steppe-project/steppe/internal/durable"
 )
 
-// oldFile is the log of versions that write format 1 of the data directory: one file
-// of raft-boltdb.
-const oldFile = "log.db"
+// File is the old log's name.
+const File = "log.db"
 
-// aside ends the name of what is built and does not count yet.
-const aside = ".new"
+const (
+	// aside ends the name of what is built and does not count yet.
+	aside = ".new"
+	// copyBytes is about how much is copied at a time.
+	copyBytes = 4 << 20
+	// openTimeout bounds waiting for the file's lock.
+	openTimeout = time.Second
+)
 
-// copyBytes is about how much is copied at a time.
-const copyBytes = 4 << 20
-
-// migration turns an old log file into segments.
-type migration struct {
-	dir     string
-	tail    guard.Tail
-	covered uint64 // by the newest snapshot
-	segment int    // bytes
+// Log is what to turn into segments.
+type Log struct {
+	// Dir has the old file, and the segments in To below it.
+	Dir, To string
+	// Tail is the log's mark, Covered the index of the newest snapshot.
+	Tail    guard.Tail
+	Covered uint64
+	// Bytes is the size of a segment; see segments.Options.
+	Bytes int
 }
 
-// moved is what a migration did; all zero without an old file.
-type moved struct {
-	first, last uint64 // entries
-	took        time.Duration
+// Done is what a run did.
+type Done struct {
+	// First and Last are the entries that were copied, 0 when an earlier run did.
+	First, Last uint64
+	// Took is how long it took, 0 when there was no old file.
+	Took time.Duration
 }
 
-// run does it all or nothing, and goes on where a crash left an earlier run:
+// Run does it all or nothing, and goes on where a crash left an earlier run:
 //
 //	log.db ─► log.new/ ─► compared ─► log/ ─► log.db is removed
 //
 // Each arrow is durable before the next. An older version finds the data directory's
 // format raised before any of this (datadir), and does not start on what it would
 // take for an empty log.
-func (m migration) run() (did moved, err error) {
+func (m Log) Run() (did Done, err error) {
 	began := time.Now()
-	old, fresh, whole := filepath.Join(m.dir, oldFile), filepath.Join(m.dir, logDir+aside), filepath.Join(m.dir, logDir)
+	old, fresh, whole := filepath.Join(m.Dir, File), filepath.Join(m.Dir, m.To+aside), filepath.Join(m.Dir, m.To)
 	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(old+aside)); err != nil {
 		return did, err
 	}
@@ -68,18 +89,18 @@ func (m migration) run() (did moved, err error) {
 	if err != nil {
 		return did, err
 	}
-	if err := durable.SyncDir(m.dir); err != nil { // of an earlier run, perhaps
+	if err := durable.SyncDir(m.Dir); err != nil { // of an earlier run, perhaps
 		return did, err
 	}
 	if err := os.Remove(old); err != nil {
 		return did, err
 	}
-	did.took = time.Since(began)
-	return did, durable.SyncDir(m.dir)
+	did.Took = time.Since(began)
+	return did, durable.SyncDir(m.Dir)
 }
 
 // build makes segments of the old file, in a directory that does not count yet.
-func (m migration) build(old, fresh string) (did moved, err error) {
+func (m Log) build(old, fresh string) (did Done, err error) {
 	// The library trusts its pages, which are mapped into memory.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -95,13 +116,13 @@ func (m migration) build(old, fresh string) (did moved, err error) {
 	}
 	defer bolt.Close() // it was only read
 	from, votes := guard.Log{LogStore: bolt}, guard.Votes{StableStore: bolt}
-	if err := errors.Join(from.Verify(m.covered), m.tail.Check(bolt, votes, m.covered)); err != nil {
+	if err := errors.Join(from.Verify(m.Covered), m.Tail.Check(bolt, votes, m.Covered)); err != nil {
 		return did, err
 	}
 	if err := durable.MkdirAll(fresh, 0o700); err != nil {
 		return did, err
 	}
-	to, err := segments.Open(fresh, segments.Options{Bytes: m.segment})
+	to, err := segments.Open(fresh, segments.Options{Bytes: m.Bytes})
 	if err != nil {
 		return did, err
 	}
@@ -124,10 +145,10 @@ func oldOptions(path string) raftboltdb.Options {
 
 // entries copies them. Where the newest snapshot covers a gap, what is before it is
 // of no use and left behind: the new log has no gaps.
-func (m migration) entries(from, to guard.Log) error {
+func (m Log) entries(from, to guard.Log) error {
 	first, err1 := from.FirstIndex()
 	last, err2 := from.LastIndex()
-	if err := errors.Join(err1, err2); err != nil || last < m.covered {
+	if err := errors.Join(err1, err2); err != nil || last < m.Covered {
 		return err
 	}
 	var batch []*raft.Log
@@ -140,7 +161,7 @@ func (m migration) entries(from, to guard.Log) error {
 	for i := first; i <= last && i > 0; i++ {
 		l := new(raft.Log)
 		err := from.GetLog(i, l)
-		gap := errors.Is(err, raft.ErrLogNotFound) && i <= m.covered
+		gap := errors.Is(err, raft.ErrLogNotFound) && i <= m.Covered
 		if err != nil && !gap {
 			return err
 		}
@@ -178,14 +199,14 @@ func copyVotes(from guard.Votes, to raft.StableStore) error {
 }
 
 // compare reads back what was copied.
-func (m migration) compare(from, to guard.Log) (did moved, err error) {
+func (m Log) compare(from, to guard.Log) (did Done, err error) {
 	end, err1 := from.LastIndex()
 	first, err2 := to.FirstIndex()
 	last, err3 := to.LastIndex()
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return did, err
 	}
-	if end >= m.covered && (last != end || first > m.covered+1) {
+	if end >= m.Covered && (last != end || first > m.Covered+1) {
 		return did, fmt.Errorf("entries %d to %d were copied, of a log that ends at %d", first, last, end)
 	}
 	for i := first; i <= last && i > 0; i++ {
@@ -197,5 +218,5 @@ func (m migration) compare(from, to guard.Log) (did moved, err error) {
 			return did, fmt.Errorf("entry %d was copied and reads differently", i)
 		}
 	}
-	return moved{first: first, last: last}, nil
+	return Done{First: first, Last: last}, nil
 }
