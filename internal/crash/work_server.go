@@ -19,12 +19,10 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus"
 	"github.com/steppe-project/steppe/agent/consensus/datadir"
 	"github.com/steppe-project/steppe/fsm"
-	"github.com/steppe-project/steppe/internal/oldlog"
 )
 
 // Server is a lone server: founding, writes alone and together, snapshots with
-// compaction and reaping, a restore, a restart, and one on the log of an earlier
-// version.
+// compaction and reaping, a restore, restarts.
 var Server = &Work{Name: "server", Run: runServer, Look: lookServer, Judge: judgeServer}
 
 // patience bounds each step of a workload.
@@ -211,17 +209,15 @@ func runServer(dir string, say func(string, ...any)) error {
 		}
 	}
 	s.put(3, 200)
-	for _, between := range []func(string) error{func(string) error { return nil }, oldlog.TurnBack} {
-		next := s.next
-		if err := errors.Join(s.stop(), between(raft)); err != nil {
-			return err
-		}
-		if s, err = startServer(raft, say); err != nil {
-			return err
-		}
-		s.next = next
-		s.put(2, 200)
+	next := s.next
+	if err := s.stop(); err != nil {
+		return err
 	}
+	if s, err = startServer(raft, say); err != nil {
+		return err
+	}
+	s.next = next
+	s.put(2, 200)
 	return errors.Join(s.stop(), d.Close())
 }
 

@@ -84,14 +84,13 @@ func copyAll(s *segments.Store, logs raft.LogStore, votes raft.StableStore) erro
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
+	var all []*raft.Log
 	for i := first; i <= last && i > 0; i++ {
-		var l raft.Log
-		if err := (guard.Log{LogStore: s}).GetLog(i, &l); err != nil {
+		l := new(raft.Log)
+		if err := (guard.Log{LogStore: s}).GetLog(i, l); err != nil {
 			return err
 		}
-		if err := logs.StoreLog(&l); err != nil {
-			return err
-		}
+		all = append(all, l)
 	}
-	return nil
+	return logs.StoreLogs(all)
 }
