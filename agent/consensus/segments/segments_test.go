@@ -196,7 +196,8 @@ func TestTornBatch(t *testing.T) {
 		}
 		path := filepath.Join(s.dir, "00000000000000000001-0000000000000000.wal")
 		before, err := os.ReadFile(path)
-		if err != nil {
+		meta, err2 := os.ReadFile(filepath.Join(s.dir, metaFile)) // a batch is whole before it is noted that it was the last
+		if err := errors.Join(err, err2); err != nil {
 			t.Fatal(err)
 		}
 		s = open(t, s.dir)
@@ -207,8 +208,7 @@ func TestTornBatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		after, err := os.ReadFile(path)
-		meta, err2 := os.ReadFile(filepath.Join(s.dir, metaFile))
-		if err := errors.Join(err, err2); err != nil {
+		if err != nil {
 			t.Fatal(err)
 		}
 		begin := len(bytes.TrimRight(before, "\x00"))
