@@ -37,8 +37,6 @@ const (
 	// retainSnapshots is how many snapshots stay on disk: the newest, and the one
 	// before in case it is damaged.
 	retainSnapshots = 2
-	// openTimeout bounds waiting for the log's file lock.
-	openTimeout = time.Second
 	// transportTimeout bounds one message to another server; snapshots get a
 	// multiple by size.
 	transportTimeout = 5 * time.Second
