@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/steppe-project/steppe/agent/consensus/guard"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -114,6 +117,37 @@ func TestRestartAfterRestore(t *testing.T) {
 	}
 	if got := len(m.all()); got != 42 {
 		t.Errorf("%d commands, want the 40 restored and two more", got)
+	}
+}
+
+// TestRestoredSnapshotDamaged: a server that has nothing but an older snapshot for what
+// it restored says so, instead of going on from there.
+func TestRestoredSnapshotDamaged(t *testing.T) {
+	archive, _ := archiveOf(t, 40)
+	dir := filepath.Join(t.TempDir(), "raft")
+	m := startAlone(t, dir)
+	if _, err := m.Propose(testCtx(t), command("before")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.SaveSnapshot(testCtx(t), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.RestoreSnapshot(testCtx(t), bytes.NewReader(archive)); err != nil {
+		t.Fatal(err)
+	}
+	list, err := m.store.snapshots.List()
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%d snapshots, %v", len(list), err)
+	}
+	if err := errors.Join(m.stop(), os.Truncate(filepath.Join(dir, snapshotsDir, list[0].ID, stateName), list[0].Size/2)); err != nil {
+		t.Fatal(err)
+	}
+	h, err := Open(Config{ID: "a", Addr: "alone", Dir: dir, Machine: &ledger{}, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		err = h.Close()
+	}
+	if !errors.Is(err, guard.ErrDamaged) || !strings.Contains(err.Error(), "the newest snapshot that can be read") {
+		t.Errorf("it starts, or says %v", err)
 	}
 }
 

@@ -37,8 +37,6 @@ const (
 	// retainSnapshots is how many snapshots stay on disk: the newest, and the one
 	// before in case it is damaged.
 	retainSnapshots = 2
-	// openTimeout bounds waiting for the log's file lock.
-	openTimeout = time.Second
 	// transportTimeout bounds one message to another server; snapshots get a
 	// multiple by size.
 	transportTimeout = 5 * time.Second
@@ -117,6 +115,9 @@ type Config struct {
 	// Reserve is how many bytes of the disk are kept free for when it is full; see
 	// space.Config. 0 = the default.
 	Reserve int64
+	// SegmentBytes is the size of a file of the log; see segments.Options. 0 = the
+	// default.
+	SegmentBytes int
 	// Machine is the state machine; it must be empty.
 	Machine Machine
 	// CheckState, when set, tries to load a state before an operator's snapshot

@@ -64,30 +64,49 @@ func TestFlippedBits(t *testing.T) {
 	if err := m.stop(); err != nil {
 		t.Fatal(err)
 	}
-	good, err := os.ReadFile(filepath.Join(dir, "good", logFile))
+	files := map[string][]byte{} // of the log
+	type place struct {
+		name string
+		at   int
+	}
+	var used []place // most of the file is free
+	entries, err := os.ReadDir(filepath.Join(dir, "good", logDir))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, "good", logDir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = bytes.TrimRight(data, "\x00")
+		files[e.Name()] = data
+		for i, v := range data {
+			if v != 0 {
+				used = append(used, place{e.Name(), i})
+			}
+		}
 	}
 	tail, err := os.ReadFile(filepath.Join(dir, "good", guard.TailFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var used []int // most of the file is free
-	for i, v := range good {
-		if v != 0 {
-			used = append(used, i)
-		}
-	}
 	dice := rand.New(rand.NewPCG(1, 2))
 	noticed := 0
 	for i := range 40 {
-		b := bytes.Clone(good)
-		at := used[dice.IntN(len(used))]
-		b[at] ^= 1 << dice.IntN(8)
+		flip := used[dice.IntN(len(used))]
 		bad := filepath.Join(dir, fmt.Sprint("bad", i))
-		if err := errors.Join(os.Mkdir(bad, 0o700), os.WriteFile(filepath.Join(bad, logFile), b, 0o600),
-			os.WriteFile(filepath.Join(bad, guard.TailFile), tail, 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Join(bad, logDir), 0o700), os.WriteFile(filepath.Join(bad, guard.TailFile), tail, 0o600)); err != nil {
 			t.Fatal(err)
+		}
+		for name, data := range files {
+			data = bytes.Clone(data)
+			if name == flip.name {
+				data[flip.at] ^= 1 << dice.IntN(8)
+			}
+			if err := os.WriteFile(filepath.Join(bad, logDir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		// In a process of its own: what reads a damaged file may leave things behind.
 		cmd := exec.Command(os.Args[0], "-test.run=TestFlippedBits$", "-test.v")
@@ -96,14 +115,12 @@ func TestFlippedBits(t *testing.T) {
 		switch code := cmd.ProcessState.ExitCode(); {
 		case code == refused && strings.Contains(string(out), bad) && strings.Contains(string(out), guard.ErrDamaged.Error()):
 			noticed++
-		case strings.Contains(string(out), "panic: "): // loud, too: the library does not trust a page
-			noticed++
 		case err != nil:
-			t.Errorf("byte %d: %v\n%s", at, err, out)
+			t.Errorf("%+v: %v\n%s", flip, err, out)
 		default:
 			for _, body := range acked {
 				if n := strings.Count(string(out), body); n != 1 {
-					t.Errorf("byte %d: %s is there %d times", at, body[:6], n)
+					t.Errorf("%+v: %s is there %d times", flip, body[:6], n)
 				}
 			}
 		}

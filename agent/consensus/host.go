@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"github.com/steppe-project/steppe/agent/consensus/guard"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
 )
@@ -78,7 +79,7 @@ func Open(cfg Config) (*Host, error) {
 	if h.store, err = openStore(&cfg, h.logger, h.fail); err != nil {
 		return nil, err
 	}
-	h.transport = openTransport(&cfg, h.logger, h.store.logs.FirstIndex, h.lease.ack)
+	h.transport = openTransport(&cfg, h.logger, h.store.begins, h.lease.ack)
 	if err := h.start(); err != nil {
 		// The first error is the one that tells.
 		_ = h.transport.Close()
@@ -86,7 +87,7 @@ func Open(cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h.batch = newBatcher(func(data []byte) raft.ApplyFuture { return h.raft.Apply(data, 0) }, h.clock.Now,
-		h.adapter.time.Load, h.store.trouble.why, h.ended)
+		h.adapter.time.Load, h.store.trouble.Why, h.ended)
 	h.close = sync.OnceValue(h.shutdown)
 	return h, nil
 }
@@ -123,7 +124,7 @@ func (h *Host) start() error {
 		// See lease: who forgot the leader must not vote while its lease runs.
 		time.Sleep(h.lease.length)
 	}
-	r, err := raft.NewRaft(rc, h.adapter, h.store.logs, h.store.stable, h.store.snapshots, h.transport)
+	r, err := h.newRaft(rc)
 	if err != nil {
 		select {
 		case fatal := <-h.failed:
@@ -145,6 +146,17 @@ func (h *Host) start() error {
 		h.transport.callElection(h.cfg.ID, h.cfg.Addr)
 	}
 	return nil
+}
+
+// newRaft has raft read what there is. It panics before it starts anything when the
+// log does not go on where the newest snapshot that can be read ends.
+func (h *Host) newRaft(rc *raft.Config) (r *raft.Raft, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, fmt.Errorf("an entry between the newest snapshot that can be read and the log's end cannot be (%v): %w", p, guard.ErrDamaged)
+		}
+	}()
+	return raft.NewRaft(rc, h.adapter, h.store.logs, h.store.stable, h.store.snapshots, h.transport)
 }
 
 // Run serves until ctx ends (nil), or the server cannot go on: it then returns
@@ -181,7 +193,7 @@ func (h *Host) Close() error { return h.close() }
 func (h *Host) shutdown() error {
 	f := h.raft.Shutdown()
 	h.fail(nil)
-	h.store.trouble.stop()
+	h.store.trouble.Stop()
 	h.transport.interrupt()
 	err := f.Error()
 	close(h.ended)

@@ -74,7 +74,7 @@ func (h *Host) bootstrap(conf raft.Configuration) error {
 	case <-h.dead:
 		return errShutdown
 	case <-timer.C:
-		if why := h.store.trouble.why(); why != nil {
+		if why := h.store.trouble.Why(); why != nil {
 			return *why
 		}
 		return fmt.Errorf("no answer for %s", membershipTimeout)

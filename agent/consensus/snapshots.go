@@ -58,7 +58,7 @@ func (s snapshotSink) Close() error {
 // Write implements raft.SnapshotSink.
 func (s snapshotSink) Write(p []byte) (int, error) {
 	n, err := s.SnapshotSink.Write(p)
-	if outOfSpace(err) {
+	if durable.OutOfSpace(err) {
 		s.of.room.Full()
 	}
 	return n, err
@@ -67,7 +67,7 @@ func (s snapshotSink) Write(p []byte) (int, error) {
 // Create implements raft.SnapshotStore.
 func (s durableSnapshots) Create(version raft.SnapshotVersion, index, term uint64, conf raft.Configuration, confIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
 	sink, err := s.SnapshotStore.Create(version, index, term, conf, confIndex, trans)
-	if outOfSpace(err) && s.room.Full() {
+	if durable.OutOfSpace(err) && s.room.Full() {
 		sink, err = s.SnapshotStore.Create(version, index, term, conf, confIndex, trans)
 	}
 	if err != nil {

@@ -3,30 +3,25 @@ package consensus
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/steppe-project/steppe/agent/consensus/guard"
+	"github.com/steppe-project/steppe/agent/consensus/migrate"
+	"github.com/steppe-project/steppe/agent/consensus/segments"
 	"github.com/steppe-project/steppe/agent/consensus/space"
+	"github.com/steppe-project/steppe/agent/consensus/trouble"
 	"github.com/steppe-project/steppe/internal/durable"
 	"github.com/steppe-project/steppe/model"
 )
 
-// logFile is the log's name below Config.Dir.
-const logFile = "log.db"
-
-// mmapBytes is the address space reserved for the log file, so that growing to
-// a usual size needs no remapping, which would wait for readers.
-const mmapBytes = 256 << 20
+// logDir is the log's name below Config.Dir.
+const logDir = "log"
 
 // store is where a server keeps its log, vote and snapshots.
 type store struct {
@@ -34,8 +29,9 @@ type store struct {
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
 	close     func() error
-	trouble   *trouble
+	trouble   *trouble.Log
 	space     *space.Space // nil in memory
+	covered   uint64       // by the newest snapshot at opening
 }
 
 // openStore opens or creates what cfg names. fatal is told, and must not block,
@@ -43,8 +39,8 @@ type store struct {
 func openStore(cfg *Config, logger hclog.Logger, fatal func(error)) (store, error) {
 	if cfg.Dir == "" {
 		mem := raft.NewInmemStore()
-		logs := newTrouble(mem, fatal, nil)
-		return store{logs, mem, raft.NewInmemSnapshotStore(), func() error { return nil }, logs, nil}, nil
+		logs := trouble.New(mem, fatal, nil)
+		return store{logs, mem, raft.NewInmemSnapshotStore(), func() error { return nil }, logs, nil, 0}, nil
 	}
 	if err := durable.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return store{}, explainOpen(cfg.Dir, err)
@@ -53,7 +49,7 @@ func openStore(cfg *Config, logger hclog.Logger, fatal func(error)) (store, erro
 	if err != nil {
 		return store{}, err
 	}
-	s, err := openDir(cfg.Dir, room, logger, fatal)
+	s, err := openDir(cfg, room, logger, fatal)
 	if err != nil {
 		return store{}, explainOpen(cfg.Dir, err)
 	}
@@ -62,27 +58,27 @@ func openStore(cfg *Config, logger hclog.Logger, fatal func(error)) (store, erro
 
 // openDir opens or creates the store in dir.
 //
-//	raft ─► cache ─► trouble ─► guard.TailedLog ─► guard.Log ─► raft-boltdb
-//	     ─► steadyVotes ─► guard.TailedVotes ─► guard.Votes ─────┘
-func openDir(dir string, room *space.Space, logger hclog.Logger, fatal func(error)) (store, error) {
-	snaps, covered, err := openSnapshots(dir, room, logger, fatal)
+//	raft ─► cache ─► trouble.Log ─► guard.TailedLog ─► guard.Log ─► segments ─► raft-wal
+//	     ─► trouble.Votes ─► guard.TailedVotes ────────────────────┘
+func openDir(cfg *Config, room *space.Space, logger hclog.Logger, fatal func(error)) (store, error) {
+	snaps, covered, err := openSnapshots(cfg.Dir, room, logger, fatal)
 	if err != nil {
 		return store{}, err
 	}
-	bolt, err := openLog(filepath.Join(dir, logFile), covered)
+	t, err := guard.OpenTail(cfg.Dir)
 	if err != nil {
 		return store{}, err
 	}
-	t, err := guard.OpenTail(dir)
+	files, err := openLog(cfg, room, t, covered, logger)
 	if err != nil {
-		return store{}, errors.Join(err, bolt.Close())
+		return store{}, errors.Join(err, t.Close())
 	}
-	closeAll := func() error { return errors.Join(t.Close(), bolt.Close()) }
-	votes := guard.TailedVotes{StableStore: guard.Votes{StableStore: bolt}, Tail: t}
-	if err = t.Check(bolt, votes, covered); err == nil {
-		err = undoFounding(bolt, votes, covered)
+	closeAll := func() error { return errors.Join(t.Close(), files.Close()) }
+	votes := guard.TailedVotes{StableStore: files, Tail: t}
+	if err = t.Check(files, votes, covered); err == nil {
+		err = errors.Join(undoFounding(files, votes, covered), dropCovered(files, covered))
 	}
-	logs := newTrouble(guard.TailedLog{LogStore: guard.Log{LogStore: bolt}, Tail: t}, fatal, room)
+	logs := trouble.New(guard.TailedLog{LogStore: guard.Log{LogStore: files}, Tail: t}, fatal, room)
 	var cache *raft.LogCache
 	if err == nil {
 		cache, err = raft.NewLogCache(logCacheEntries, logs)
@@ -90,7 +86,54 @@ func openDir(dir string, room *space.Space, logger hclog.Logger, fatal func(erro
 	if err != nil {
 		return store{}, errors.Join(err, closeAll())
 	}
-	return store{cache, steadyVotes{votes, logs}, snaps, closeAll, logs, room}, nil
+	return store{cache, trouble.Votes{StableStore: votes, Log: logs}, snaps, closeAll, logs, room, covered}, nil
+}
+
+// openLog opens the log, an old file turned into segments before, and reads all of
+// it: what is damaged is found here, and not by a crash later. covered is the index of
+// the newest snapshot.
+func openLog(cfg *Config, room *space.Space, t guard.Tail, covered uint64, logger hclog.Logger) (*segments.Store, error) {
+	m := migrate.Log{Dir: cfg.Dir, To: logDir, Tail: t, Covered: covered, Bytes: cfg.SegmentBytes}
+	did, err := m.Run()
+	if durable.OutOfSpace(err) && room.Full() {
+		did, err = m.Run()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if did.Took > 0 {
+		cfg.Logger.Info("the log was turned from one file into segments; versions before this one cannot read it",
+			"removed", filepath.Join(cfg.Dir, migrate.File), "first", did.First, "last", did.Last, "took", did.Took)
+	}
+	dir := filepath.Join(cfg.Dir, logDir)
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	files, err := segments.Open(dir, segments.Options{
+		Bytes: cfg.SegmentBytes, Logger: logger,
+		Check: func(last uint64) error { return t.CheckLast(last, covered) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := (guard.Log{LogStore: files}).Verify(covered); err != nil {
+		return nil, errors.Join(err, files.Close())
+	}
+	return files, nil
+}
+
+// dropCovered removes entries that end before the newest snapshot, which a crash
+// left: raft removes them when it installs one, and the log has no gaps.
+func dropCovered(logs raft.LogStore, covered uint64) error {
+	first, err := logs.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := logs.LastIndex()
+	if err != nil || last == 0 || last >= covered {
+		return err
+	}
+	return logs.DeleteRange(first, last)
 }
 
 // undoFounding forgets that founding a cluster had begun when it was not finished:
@@ -104,70 +147,10 @@ func undoFounding(logs raft.LogStore, votes raft.StableStore, covered uint64) er
 	return votes.SetUint64([]byte(guard.KeyTerm), 0)
 }
 
-// openLog opens the log file and reads all of it: what is damaged is found here,
-// and not by a crash later. covered is the index of the newest snapshot. A file
-// gets its name when it is complete.
-func openLog(path string, covered uint64) (bolt *raftboltdb.BoltStore, err error) {
-	// The library trusts its pages, which are mapped into memory.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			bolt, err = nil, fmt.Errorf("%w: %v", guard.ErrDamaged, p)
-		}
-	}()
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := createLog(path); err != nil {
-			return nil, err
-		}
-	}
-	// Reading comes first, through a read-only handle: a writable one walks
-	// the pages in a goroutine of its own, where a damaged one cannot be caught.
-	bolt, err = raftboltdb.New(logOptions(path, true))
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join((guard.Log{LogStore: bolt}).Verify(covered), bolt.Close()); err != nil {
-		return nil, err
-	}
-	return raftboltdb.New(logOptions(path, false))
-}
-
-func createLog(path string) error {
-	fresh := path + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	bolt, err := raftboltdb.New(logOptions(fresh, false))
-	if err != nil {
-		return err
-	}
-	if err := bolt.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return err
-	}
-	return durable.SyncDir(filepath.Dir(path))
-}
-
-func logOptions(path string, readOnly bool) raftboltdb.Options {
-	return raftboltdb.Options{
-		Path: path,
-		BoltOptions: &bbolt.Options{
-			Timeout: openTimeout, ReadOnly: readOnly,
-			// The list of free pages is rebuilt at opening instead of being
-			// written with every commit.
-			NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-			InitialMmapSize: mmapBytes,
-		},
-		MsgpackUseNewTimeFormat: true,
-	}
-}
-
 func explainOpen(dir string, err error) error {
 	hint := ""
 	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout), errors.Is(err, segments.ErrBusy):
 		hint = ": another process has it open"
 	case errors.Is(err, os.ErrPermission):
 		hint = ": no permission"
@@ -179,14 +162,39 @@ func explainOpen(dir string, err error) error {
 	return model.Errorf(model.CodeInvalid, "cannot open the server's log in %s%s: %w", dir, hint, err)
 }
 
-// contiguous checks that the log goes on where the snapshot that was loaded ends:
-// raft would find out when it applies.
+// contiguous checks that the log goes on where the snapshot that was loaded ends,
+// and that nothing is missing when that is not the newest one: raft would find out
+// when it applies, or never.
 func (s *store) contiguous(loaded uint64) error {
 	first, err := s.logs.FirstIndex()
-	if err == nil && first > loaded+1 {
-		err = fmt.Errorf("the newest snapshot that can be read ends at entry %d, the log begins at %d; entries between are missing: %w", loaded, first, guard.ErrDamaged)
+	if err != nil {
+		return err
 	}
-	return err
+	last, err := s.logs.LastIndex()
+	if err != nil {
+		return err
+	}
+	if first > loaded+1 {
+		return fmt.Errorf("the newest snapshot that can be read ends at entry %d, the log begins at %d; entries between are missing: %w", loaded, first, guard.ErrDamaged)
+	}
+	if reached := max(last, loaded); reached < s.covered {
+		return fmt.Errorf("the newest snapshot, up to entry %d, cannot be read, and log and older ones end at %d; entries after it are missing: %w", s.covered, reached, guard.ErrDamaged)
+	}
+	return nil
+}
+
+// begins is the first entry that the log has, or will have when it is empty: what
+// is before is in a snapshot. 0 for neither.
+func (s *store) begins() (uint64, error) {
+	first, err := s.logs.FirstIndex()
+	if err != nil || first > 0 {
+		return first, err
+	}
+	list, err := s.snapshots.List()
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	return list[0].Index + 1, nil
 }
 
 // solitude tells whether the stored configuration has id as its only voter, and
@@ -207,8 +215,7 @@ func (s *store) solitude(id raft.ServerID) (alone, fresh bool, err error) {
 }
 
 // configuration is the latest one in log or snapshots. Only the log after the
-// newest snapshot counts, as for raft itself: a restored or received snapshot
-// leaves a gap between it and the older entries that are kept.
+// newest snapshot counts, as for raft itself.
 func (s *store) configuration() (raft.Configuration, error) {
 	var conf raft.Configuration
 	snaps, err := s.snapshots.List()

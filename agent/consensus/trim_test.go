@@ -40,8 +40,14 @@ func TestTrim(t *testing.T) {
 }
 
 // TestBackedOffLeader: a follower whose log begins with a snapshot accepts what a
-// leader sends that went back below it.
+// leader sends that went back below it; with one entry left of it, and with none.
 func TestBackedOffLeader(t *testing.T) {
+	for _, left := range []uint64{1, 0} {
+		t.Run(fmt.Sprint("left=", left), func(t *testing.T) { backedOff(t, left) })
+	}
+}
+
+func backedOff(t *testing.T, left uint64) {
 	members := startCluster(t, 3)
 	leader := waitLeader(t, members...)
 	for i := range 9 {
@@ -55,8 +61,11 @@ func TestBackedOffLeader(t *testing.T) {
 	}
 	waitFor(t, "the follower is current", func() bool { return len(follower.all()) == 9 })
 	last := follower.raft.LastIndex()
-	if err := errors.Join(follower.raft.Snapshot().Error(), follower.store.logs.DeleteRange(1, last-1)); err != nil {
+	if err := errors.Join(follower.raft.Snapshot().Error(), follower.store.logs.DeleteRange(1, last-left)); err != nil {
 		t.Fatal(err)
+	}
+	if begins, err := follower.store.begins(); begins != last+1-left || err != nil {
+		t.Fatalf("the log begins at %d of %d, %v", begins, last, err)
 	}
 	req := &raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader.id), Addr: []byte(leader.addr)},

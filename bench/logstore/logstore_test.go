@@ -1,6 +1,6 @@
 // Package logstore compares log stores for hashicorp/raft: raft-boltdb with the
-// options that servers open it with, and raft-wal with its defaults. It is a module
-// of its own, so that what is only measured does not come into the binary.
+// options that servers opened it with, and raft-wal, which they use now, with its
+// defaults. It is a module of its own, which decided between them.
 //
 //	cd bench/logstore && go test -bench . -benchtime 3s
 package logstore

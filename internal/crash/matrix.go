@@ -34,6 +34,7 @@ var (
 var (
 	snapshotName = regexp.MustCompile(`\d+-\d+-\d+`)
 	spoolName    = regexp.MustCompile(`restore-\d+`)
+	segmentName  = regexp.MustCompile(`\d+-[0-9a-f]+\.wal`)
 	serverName   = regexp.MustCompile(`\bs[123]\b`)
 )
 
@@ -41,6 +42,7 @@ var (
 func kindOf(path string) string {
 	path = snapshotName.ReplaceAllString(path, "SNAPSHOT")
 	path = spoolName.ReplaceAllString(path, "restore-N")
+	path = segmentName.ReplaceAllString(path, "SEGMENT")
 	return serverName.ReplaceAllString(path, "sN")
 }
 

@@ -30,7 +30,7 @@ type Work struct {
 }
 
 // Works are all workloads.
-var Works = []*Work{Server, Cluster, Client, Shim}
+var Works = []*Work{Server, Migrate, Cluster, Client, Shim}
 
 // What the process of a workload finds in its environment.
 const (

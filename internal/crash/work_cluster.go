@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/consensus"
@@ -33,13 +34,21 @@ type cluster struct {
 	dir     string
 	say     func(string, ...any)
 	servers [3]*server
-	addrs   [3]string
+	addrs   [3]atomic.Pointer[string]
 	next    int
+}
+
+// addr is where server i listens, or did last; "" before it was started.
+func (c *cluster) addr(i int) string {
+	if a := c.addrs[i].Load(); a != nil {
+		return *a
+	}
+	return ""
 }
 
 // start opens server i.
 func (c *cluster) start(i int) error {
-	addr := c.addrs[i]
+	addr := c.addr(i)
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
@@ -47,12 +56,13 @@ func (c *cluster) start(i int) error {
 	if err != nil {
 		return err
 	}
-	c.addrs[i] = ln.Addr().String()
+	addr = ln.Addr().String()
+	c.addrs[i].Store(&addr)
 	s := &server{ledger: &ledger{}, done: make(chan error, 1), say: c.say}
 	id := fmt.Sprintf("s%d", i+1)
 	s.Host, err = consensus.Open(consensus.Config{
-		ID: id, Addr: c.addrs[i], Dir: filepath.Join(c.dir, id), Streams: streams{ln}, Machine: s.ledger,
-		AddrOf: func(id string) string { return c.addrs[id[1]-'1'] },
+		ID: id, Addr: addr, Dir: filepath.Join(c.dir, id), Streams: streams{ln}, Machine: s.ledger,
+		AddrOf: func(id string) string { return c.addr(int(id[1] - '1')) },
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Timing: consensus.Timing{SnapshotInterval: time.Hour, TrailingEntries: 2},
 	})
@@ -124,7 +134,7 @@ func runCluster(dir string, say func(string, ...any)) (err error) {
 		if err := c.start(i); err != nil {
 			return err
 		}
-		peers = append(peers, consensus.Peer{ID: fmt.Sprintf("s%d", i+1), Addr: c.addrs[i], Expect: 3})
+		peers = append(peers, consensus.Peer{ID: fmt.Sprintf("s%d", i+1), Addr: c.addr(i), Expect: 3})
 	}
 	defer func() {
 		for i := range c.servers {
@@ -171,7 +181,7 @@ func lookCluster(dir string, say func(string, ...any)) (err error) {
 			refusals = append(refusals, err)
 			continue
 		}
-		peers = append(peers, consensus.Peer{ID: fmt.Sprintf("s%d", i+1), Addr: c.addrs[i], Expect: 3, Bootstrapped: c.servers[i].Bootstrapped()})
+		peers = append(peers, consensus.Peer{ID: fmt.Sprintf("s%d", i+1), Addr: c.addr(i), Expect: 3, Bootstrapped: c.servers[i].Bootstrapped()})
 	}
 	defer func() {
 		for i := range c.servers {

@@ -28,8 +28,12 @@ var Server = &Work{Name: "server", Run: runServer, Look: lookServer, Judge: judg
 // patience bounds each step of a workload.
 const patience = 20 * time.Second
 
-// largeBytes is a body that needs many pages.
-const largeBytes = 300 << 10
+const (
+	// largeBytes is a body that needs many pages.
+	largeBytes = 300 << 10
+	// segmentBytes has the log go on in another file every few writes.
+	segmentBytes = 4 << 10
+)
 
 // ledger is a state machine that lists the numbers it was given.
 type ledger struct {
@@ -92,7 +96,7 @@ func startServer(dir string, say func(string, ...any)) (*server, error) {
 	s := &server{ledger: &ledger{}, done: make(chan error, 1), say: say}
 	var err error
 	s.Host, err = consensus.Open(consensus.Config{
-		ID: "s1", Addr: "alone", Dir: dir, Machine: s.ledger, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		ID: "s1", Addr: "alone", Dir: dir, SegmentBytes: segmentBytes, Machine: s.ledger, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Timing: consensus.Timing{Heartbeat: 100 * time.Millisecond, Election: 100 * time.Millisecond, Lease: 100 * time.Millisecond,
 			SnapshotInterval: time.Hour, TrailingEntries: 4},
 	})

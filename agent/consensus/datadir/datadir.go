@@ -32,8 +32,13 @@ import (
 
 // Format is the version of the layout below the directory that this binary
 // writes and the newest it understands. Raise it when an older binary must not
-// touch what this one writes.
-const Format = 1
+// touch what this one writes. A directory of an older format is raised at opening,
+// before anything else in it is changed.
+//
+//	1  the first
+//	2  a server's log is in segments (server/raft/log), not in one file: an older
+//	   binary would not find it, and start with an empty one
+const Format = 2
 
 const (
 	lockFile   = "agent.lock"

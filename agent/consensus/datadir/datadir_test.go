@@ -32,6 +32,23 @@ func TestReopenKeepsID(t *testing.T) {
 	}
 }
 
+// TestFormatIsRaised: a directory of the first format is one of the present one when
+// Open returns.
+func TestFormatIsRaised(t *testing.T) {
+	path := t.TempDir()
+	if err := os.WriteFile(filepath.Join(path, formatFile), []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if text, err := d.Read(formatFile); text != "2" || err != nil {
+		t.Errorf("format %q, %v", text, err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	write := func(name, text string) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) {
@@ -46,7 +63,7 @@ func TestRefusals(t *testing.T) {
 		want  string
 		root  bool // holds for root too
 	}{
-		{"newer data", write(formatFile, "99\n"), "written by a newer version of steppe (format 99, this binary understands up to 1)", true},
+		{"newer data", write(formatFile, "99\n"), "written by a newer version of steppe (format 99, this binary understands up to 2)", true},
 		{"strange format", write(formatFile, "x"), "not a version", true},
 		{"strange id", write(idFile, "me"), "does not hold an agent id", true},
 		{"in use", func(t *testing.T, dir string) {

@@ -11,8 +11,8 @@
 // Example:
 //
 //	tail, err := guard.OpenTail(dir)
-//	logs := guard.TailedLog{LogStore: guard.Log{LogStore: bolt}, Tail: tail}
-//	err = tail.Check(bolt, votes, covered)
+//	logs := guard.TailedLog{LogStore: guard.Log{LogStore: files}, Tail: tail}
+//	err = tail.Check(files, votes, covered)
 package guard
 
 import (
@@ -31,7 +31,7 @@ var ErrDamaged = errors.New("the server's log is damaged; restore this server fr
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Log gives every entry a checksum, which the file does not have: a bit
+// Log gives every entry a checksum: a bit
 // that flips on disk is noticed when it is read, not applied. It stands in the
 // entry's Extensions, on disk only. Entries without one are of an earlier version.
 type Log struct{ raft.LogStore }
@@ -74,6 +74,17 @@ func (g Log) GetLog(index uint64, l *raft.Log) error {
 	}
 	l.Extensions = nil
 	return nil
+}
+
+// IsMonotonic implements raft.MonotonicLogStore.
+func (g Log) IsMonotonic() bool { return Monotonic(g.LogStore) }
+
+// Monotonic tells whether a log store has no gaps, which raft must know through all
+// that is wrapped around it: it removes what an installed snapshot has then, instead
+// of leaving a gap behind it.
+func Monotonic(logs raft.LogStore) bool {
+	m, ok := logs.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
 }
 
 // Verify reads the whole log. Entries that the newest snapshot, at covered, makes

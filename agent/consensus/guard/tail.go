@@ -48,15 +48,24 @@ func (t Tail) Check(logs raft.LogStore, stable raft.StableStore, covered uint64)
 	if err != nil {
 		return err
 	}
-	v := t.Values()
-	if reached := max(last, covered); reached < v[tailLast] {
-		return fmt.Errorf("entries %d to %d are missing at the log's end (if an older version of steppe ran here since, remove %s): %w", reached+1, v[tailLast], TailFile, ErrDamaged)
+	if err := t.CheckLast(last, covered); err != nil {
+		return err
 	}
+	v := t.Values()
 	term, voteTerm := StoredUint64(stable, KeyTerm), StoredUint64(stable, KeyVoteTerm)
 	candidate, err := stable.Get([]byte(KeyCandidate))
 	changed := err == nil && voteTerm == v[tailVoteTerm] && v[tailCandidate] != noCandidate && candidateSum(candidate) != v[tailCandidate]
 	if term < v[tailTerm] || voteTerm < v[tailVoteTerm] || changed {
 		return fmt.Errorf("the newest term or vote is missing (term %d, vote of term %d; there were %d and %d): %w", term, voteTerm, v[tailTerm], v[tailVoteTerm], ErrDamaged)
+	}
+	return nil
+}
+
+// CheckLast compares the mark with where log and snapshots end.
+func (t Tail) CheckLast(last, covered uint64) error {
+	reached, want := max(last, covered), t.Values()[tailLast]
+	if reached < want {
+		return fmt.Errorf("entries %d to %d are missing at the log's end (if an older version of steppe ran here since, remove %s): %w", reached+1, want, TailFile, ErrDamaged)
 	}
 	return nil
 }
@@ -82,6 +91,9 @@ type TailedLog struct {
 
 // StoreLog implements raft.LogStore.
 func (l TailedLog) StoreLog(e *raft.Log) error { return l.StoreLogs([]*raft.Log{e}) }
+
+// IsMonotonic implements raft.MonotonicLogStore.
+func (l TailedLog) IsMonotonic() bool { return Monotonic(l.LogStore) }
 
 // StoreLogs implements raft.LogStore.
 func (l TailedLog) StoreLogs(logs []*raft.Log) error {

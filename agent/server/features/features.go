@@ -59,7 +59,7 @@ type Desk struct {
 	wants feature.Level // what could be activated, since when without a break
 	since time.Time
 	last  time.Time // look
-	said  string // why it is not, as the log has it
+	said  string    // why it is not, as the log has it
 }
 
 // New makes the handlers.
