@@ -383,6 +383,7 @@ func (n *node) unassign(id string) {
 	r.known = true
 	if stop := alloc.Unassigned(r.assigned); stop != nil {
 		r.assigned = stop
+		n.disk.PutAlloc(stop)
 		r.settle()
 	}
 	r.maybeRemove()

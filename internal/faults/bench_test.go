@@ -141,6 +141,12 @@ func TestLossy(t *testing.T) {
 	servers[0].Register(s.Script("fleet", model.JobTypeService, "raw_exec", fleetClients, Forever))
 	servers[0].AwaitRunning("fleet", fleetClients)
 	tasks := s.Tasks()
+	s.Await("all processes are there", Patience, func() error { // reported running, they may not be what they execute yet
+		if tasks = s.Tasks(); len(tasks) != fleetClients {
+			return fmt.Errorf("%d of %d", len(tasks), fleetClients)
+		}
+		return nil
+	})
 	all := slices.Concat(servers, clients)
 	for _, a := range all {
 		s.Lose(a, lossPercent, all...)

@@ -34,6 +34,9 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 		case s.done != nil:
 			out.Ignored++
 		case s.held != nil:
+			if s.held.ServerTerminal() {
+				r.end(s.held, "") // lost, as it says from now on
+			}
 			out.Ignored++
 			r.out.Later = append(r.out.Later, Later{Alloc: s.held, At: r.goneAt(s.held), Description: DescHeld})
 		case s.failed != nil:
@@ -66,9 +69,8 @@ func (r *run) sort(out *Group, slots []slot, a *model.Allocation) {
 	i := a.Index()
 	wanted := i >= 0 && i < len(slots)
 	switch {
-	case a.ClientStatus == model.ClientLost && a.NextAllocation == "" && wanted && r.unsure(a):
-		// It was ended for another reason meanwhile, which its node cannot know.
-		slots[i].held = a
+	case wanted && a.NextAllocation == "" && endedUnheard(a) && r.unsure(a):
+		r.hold(&slots[i], a)
 	case a.ServerTerminal():
 		r.end(a, "")
 		if wanted && a.NextAllocation == "" && awaited(a) {
@@ -87,10 +89,7 @@ func (r *run) sort(out *Group, slots []slot, a *model.Allocation) {
 			slots[i].failed = a
 		}
 	case wanted && r.unsure(a):
-		if older := slots[i].held; older != nil {
-			r.end(older, "")
-		}
-		slots[i].held = a
+		r.hold(&slots[i], a)
 	case r.lost(a) != "":
 		r.end(a, "")
 		if wanted {
@@ -107,6 +106,25 @@ func (r *run) sort(out *Group, slots []slot, a *model.Allocation) {
 	default:
 		r.occupy(out, &slots[i], a)
 	}
+}
+
+// endedUnheard tells whether the servers ended an allocation, for whatever reason,
+// and its node has not said that it has.
+func endedUnheard(a *model.Allocation) bool {
+	return a.ClientStatus == model.ClientLost || a.ServerTerminal() && !a.ClientTerminal()
+}
+
+// hold has a name wait for an allocation; of two, for the one that ends later.
+func (r *run) hold(s *slot, a *model.Allocation) {
+	if s.held == nil {
+		s.held = a
+		return
+	}
+	loser := a
+	if r.goneAt(a).After(r.goneAt(s.held)) {
+		loser, s.held = s.held, a
+	}
+	r.end(loser, "")
 }
 
 // awaited tells whether a stopped allocation still waits for its replacement.

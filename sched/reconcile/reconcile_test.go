@@ -169,9 +169,18 @@ func TestStartedAt(t *testing.T) {
 			"side": {State: model.TaskRunning, StartedAt: since.Add(-time.Second)}, "end": {State: model.TaskPending},
 		}
 	}
-	a := &model.Allocation{ClientStatus: model.ClientRunning, TaskStates: states()}
+	reported := since.Add(time.Minute).UnixNano()
+	a := &model.Allocation{ClientStatus: model.ClientRunning, TaskStates: states(), ModifyTime: reported}
 	if at, ok := startedAt(a, g); !ok || !at.Equal(since) {
 		t.Errorf("%s, %t", at, ok)
+	}
+	a.TaskStates["main"].StartedAt = since.Add(time.Hour) // by a clock that is ahead
+	if at, ok := startedAt(a, g); !ok || at.UnixNano() != reported {
+		t.Errorf("by a clock that is ahead: %s, %t", at, ok)
+	}
+	a.TaskStates["main"] = &model.TaskState{State: model.TaskDead, StartedAt: since}
+	if at, ok := startedAt(a, g); !ok || !at.Equal(since.Add(-time.Second)) {
+		t.Errorf("a main task that has done its work: %s, %t", at, ok)
 	}
 	for name, change := range map[string]func(a *model.Allocation){
 		"pending":      func(a *model.Allocation) { a.ClientStatus = model.ClientPending },

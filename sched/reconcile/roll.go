@@ -108,8 +108,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// startedAt is since when all tasks of an allocation that should run do; false
-// when one does not.
+// startedAt is since when all tasks of an allocation that should run do, by the
+// cluster's clock at the latest when that was reported; false when one does not.
 func startedAt(a *model.Allocation, g *model.TaskGroup) (time.Time, bool) {
 	if a.ClientStatus != model.ClientRunning {
 		return time.Time{}, false
@@ -123,16 +123,17 @@ func startedAt(a *model.Allocation, g *model.TaskGroup) (time.Time, bool) {
 		if s == nil {
 			return time.Time{}, false
 		}
-		if t.Lifecycle != nil && !t.Lifecycle.Sidecar && s.Successful() {
-			continue // a prestart task has done its work
+		if (t.Lifecycle == nil || !t.Lifecycle.Sidecar) && s.Successful() {
+			continue // it has done its work, and will not run again
 		}
 		if s.State != model.TaskRunning {
 			return time.Time{}, false
 		}
 		since = later(s.StartedAt, since)
 	}
-	if since.IsZero() {
-		since = time.Unix(0, a.ModifyTime).UTC()
+	// The node's clock may be hours ahead; it was not after its report came.
+	if told := time.Unix(0, a.ModifyTime).UTC(); since.IsZero() || since.After(told) {
+		since = told
 	}
 	return since, true
 }

@@ -230,6 +230,23 @@ func TestUnknownTasksEnd(t *testing.T) {
 	a.eventually("it ended and is gone", func() bool { return a.m.count() == 0 && !a.dir(as.Alloc.ID).Exists() })
 }
 
+// TestUnwantedIsKept: that the servers do not want an allocation any more outlives
+// the agent, also when nothing runs that would tell.
+func TestUnwantedIsKept(t *testing.T) {
+	a := newAgent(t)
+	as := allocation(1, model.JobTypeService, plainTask("web"))
+	a.assign(as, nil)
+	a.await(as.Alloc.ID, model.ClientRunning)
+	a.apply(&msg.NodeAssign{Full: true})
+	a.stop()
+	a.m = newMachine() // rebooted
+	a.start()
+	time.Sleep(100 * time.Millisecond)
+	if n := a.m.count(); n != 0 {
+		t.Errorf("%d tasks run that nobody wants", n)
+	}
+}
+
 // TestRebooted: no task is there any more; services start anew, uncounted.
 func TestRebooted(t *testing.T) {
 	a := newAgent(t)

@@ -138,16 +138,18 @@ func (s *Set) apply(ctx context.Context, a *msg.NodeAssign) {
 			ops = append(ops, r.records()...)
 		}
 	}
+	// The end of what is not wanted any more is kept with the beginning of what takes
+	// its ports: an agent that is killed in between must not begin with both.
 	if a.Full {
 		for id := range s.runners {
 			if !named[id] {
-				s.unassign(id)
+				ops = append(ops, s.unassign(id)...)
 			}
 		}
 		s.settleStrays(ctx, named)
 	}
 	for _, id := range a.Removed {
-		s.unassign(id)
+		ops = append(ops, s.unassign(id)...)
 	}
 	s.save(ctx, fresh, ops)
 	for _, r := range fresh {
@@ -209,17 +211,21 @@ func (s *Set) save(ctx context.Context, fresh []*Runner, ops []db.Op) {
 }
 
 // unassign is for an allocation that the servers do not want here any more. It
-// is stopped; its directory stays until garbage collection.
-func (s *Set) unassign(id string) {
+// is stopped; its directory stays until garbage collection. It returns what has to
+// be written.
+func (s *Set) unassign(id string) []db.Op {
 	s.deps.Reports.Drop(id)
 	r := s.runners[id]
 	if r == nil {
-		return
+		return nil
 	}
 	s.known[id] = true
-	if stop := Unassigned(r.Assigned()); stop != nil {
-		r.update(stop)
+	stop := Unassigned(r.Assigned())
+	if stop == nil {
+		return nil
 	}
+	r.update(stop)
+	return []db.Op{db.PutAlloc(stop)}
 }
 
 // predecessors are the ends that an allocation has to wait for: of the one that

@@ -80,7 +80,7 @@ func New(h *consensus.Host, cfg Config) *Autopilot {
 	steer := h.Steering()
 	a.pilot = autopilot.New(steer, delegate{a},
 		autopilot.WithLogger(steer.Log),
-		autopilot.WithPromoter(&promoter{pilot: a}),
+		autopilot.WithPromoter(&promoter{pilot: a, voters: a.voters}),
 		autopilot.WithUpdateInterval(autopilotInterval),
 		autopilot.WithReconcileInterval(autopilotInterval))
 	return a

@@ -37,7 +37,8 @@ func (s KnownServer) version(custom bool) string {
 // promoter decides who gets a vote and which dead servers are given up.
 type promoter struct {
 	autopilot.StablePromoter
-	pilot *Autopilot
+	pilot  *Autopilot
+	voters func() int // how many servers vote at this moment
 }
 
 // settingsOf are what Decide goes by.
@@ -97,7 +98,8 @@ func (p *promoter) FilterFailedServerRemovals(c *autopilot.Config, s *autopilot.
 	if time.Since(time.Unix(0, p.pilot.began.Load())) < staleGrace {
 		failed.StaleVoters, failed.StaleNonVoters = nil, nil
 	}
-	voters, dead := len(s.Voters), len(failed.FailedVoters)+len(failed.StaleVoters)
+	// Not len(s.Voters): that is up to two seconds old, or of an earlier term.
+	voters, dead := p.voters(), len(failed.FailedVoters)+len(failed.StaleVoters)
 	if !worthRemoving(voters, dead) {
 		failed.StaleVoters = nil
 		failed.FailedVoters = slices.DeleteFunc(failed.FailedVoters, func(f *autopilot.Server) bool {
@@ -111,6 +113,16 @@ func (p *promoter) FilterFailedServerRemovals(c *autopilot.Config, s *autopilot.
 		failed.FailedNonVoters = slices.DeleteFunc(failed.FailedNonVoters, keep)
 	}
 	return failed
+}
+
+// voters is how many servers vote at this moment.
+func (a *Autopilot) voters() int {
+	n := 0
+	members, _ := a.host.Servers()
+	for _, m := range members {
+		n += bit(m.Voter)
+	}
+	return n
 }
 
 // lastOfZones are the members that stand for zones without a living one.

@@ -3,7 +3,27 @@ package pilot
 import (
 	"slices"
 	"testing"
+
+	"github.com/hashicorp/raft"
+	autopilot "github.com/hashicorp/raft-autopilot"
+
+	"github.com/steppe-project/steppe/model"
 )
+
+// One dead of three keeps its vote, also when autopilot's own view is of a time in
+// which there were two: a new leader has one of its earlier term.
+func TestDeadVoterOfThreeStays(t *testing.T) {
+	three := func() int { return 3 }
+	p := &promoter{pilot: &Autopilot{}, voters: three}
+	dead := &autopilot.Server{ID: "b", NodeStatus: autopilot.NodeFailed, NodeType: autopilot.NodeVoter}
+	for _, seen := range [][]raft.ServerID{nil, {"a"}, {"a", "c"}, {"a", "b", "c"}} {
+		got := p.FilterFailedServerRemovals(&autopilot.Config{Ext: &model.AutopilotConfiguration{}}, &autopilot.State{Voters: seen},
+			&autopilot.FailedServers{FailedVoters: []*autopilot.Server{dead}})
+		if len(got.FailedVoters) > 0 {
+			t.Errorf("with %d voters seen the dead one of three is given up", len(seen))
+		}
+	}
+}
 
 func TestDeadVotersWorthRemoving(t *testing.T) {
 	for _, tt := range []struct {
