@@ -147,8 +147,9 @@ func lastOfZones(servers []KnownServer, member func(id string) bool) []string {
 }
 
 // worthRemoving reports whether removing the dead of so many voters lets more
-// of the living fail.
+// of the living fail. Where a majority is said to be dead, nobody could lead: it is
+// gossip that has not found the others yet.
 func worthRemoving(voters, dead int) bool {
 	alive := voters - dead
-	return dead > 0 && alive-quorum(alive) > alive-quorum(voters)
+	return dead > 0 && alive >= quorum(voters) && alive-quorum(alive) > alive-quorum(voters)
 }

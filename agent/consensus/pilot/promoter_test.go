@@ -29,7 +29,7 @@ func TestDeadVotersWorthRemoving(t *testing.T) {
 	for _, tt := range []struct {
 		voters, dead int
 		want         bool
-	}{{1, 0, false}, {3, 0, false}, {3, 1, false}, {4, 1, true}, {5, 1, false}, {5, 2, true}, {6, 1, true}, {7, 2, true}} {
+	}{{1, 0, false}, {3, 0, false}, {3, 1, false}, {3, 2, false}, {5, 3, false}, {4, 1, true}, {5, 1, false}, {5, 2, true}, {6, 1, true}, {7, 2, true}} {
 		if got := worthRemoving(tt.voters, tt.dead); got != tt.want {
 			t.Errorf("%d voters, %d dead: %v", tt.voters, tt.dead, got)
 		}
