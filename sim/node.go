@@ -133,10 +133,7 @@ func (n *node) connect() {
 	if n.session != nil {
 		return
 	}
-	all := make([]string, 0, len(n.w.servers))
-	for _, s := range n.w.servers {
-		all = append(all, s.name)
-	}
+	all := n.w.serverNames()
 	addr := n.rota.Next(n.w.Now, nil, all, n.w.Rand.IntN)
 	s := n.w.servers[slices.Index(all, addr)]
 	switch {
@@ -163,12 +160,18 @@ func (n *node) connect() {
 	n.probe(ss)
 }
 
-// failed has the next server tried when it is time.
-func (n *node) failed(addr string, stood bool) {
-	all := make([]string, 0, len(n.w.servers))
-	for _, s := range n.w.servers {
+// serverNames are those of all servers, running or not.
+func (w *world) serverNames() []string {
+	all := make([]string, 0, len(w.servers))
+	for _, s := range w.servers {
 		all = append(all, s.name)
 	}
+	return all
+}
+
+// failed has the next server tried when it is time.
+func (n *node) failed(addr string, stood bool) {
+	all := n.w.serverNames()
 	pause := n.rota.Ended(n.w.Now, addr, stood, all)
 	n.life.After(pause+n.w.Between(0, pause/2), n.connect)
 }

@@ -3,7 +3,6 @@ package crash
 import (
 	"errors"
 
-	"github.com/steppe-project/steppe/agent/consensus/datadir"
 	"github.com/steppe-project/steppe/internal/oldlog"
 )
 
@@ -13,16 +12,7 @@ import (
 var Migrate = &Work{Name: "migrate", Run: runMigrate, Look: lookServer, Judge: judgeServer}
 
 func runMigrate(dir string, say func(string, ...any)) error {
-	d, err := datadir.Open(dir)
-	if err != nil {
-		return err
-	}
-	say("id %s", d.ID())
-	raft, err := d.Sub("server", "raft")
-	if err != nil {
-		return err
-	}
-	s, err := startServer(raft, say)
+	d, raft, s, err := openServer(dir, say)
 	if err != nil {
 		return err
 	}

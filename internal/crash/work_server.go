@@ -176,17 +176,21 @@ func (s *server) archive() *bytes.Buffer {
 	return &b
 }
 
-func runServer(dir string, say func(string, ...any)) error {
-	d, err := datadir.Open(dir)
-	if err != nil {
-		return err
+// openServer opens a data directory and starts the server in it; raft is its log's.
+func openServer(dir string, say func(string, ...any)) (d *datadir.Dir, raft string, s *server, err error) {
+	if d, err = datadir.Open(dir); err != nil {
+		return nil, "", nil, err
 	}
 	say("id %s", d.ID())
-	raft, err := d.Sub("server", "raft")
-	if err != nil {
-		return err
+	if raft, err = d.Sub("server", "raft"); err != nil {
+		return nil, "", nil, err
 	}
-	s, err := startServer(raft, say)
+	s, err = startServer(raft, say)
+	return d, raft, s, err
+}
+
+func runServer(dir string, say func(string, ...any)) error {
+	d, raft, s, err := openServer(dir, say)
 	if err != nil {
 		return err
 	}
@@ -222,16 +226,7 @@ func runServer(dir string, say func(string, ...any)) error {
 }
 
 func lookServer(dir string, say func(string, ...any)) error {
-	d, err := datadir.Open(dir)
-	if err != nil {
-		return err
-	}
-	say("id %s", d.ID())
-	raft, err := d.Sub("server", "raft")
-	if err != nil {
-		return err
-	}
-	s, err := startServer(raft, say)
+	_, raft, s, err := openServer(dir, say)
 	if err != nil {
 		return err
 	}
