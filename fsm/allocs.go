@@ -2,12 +2,14 @@ package fsm
 
 import (
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // UpdateAllocs takes reports of nodes on their allocations, and creates the
 // evaluations that they call for. A client status only moves forward
 // (pending, running, then complete, failed or lost; unknown beside running): a
-// report that is behind changes nothing. Value: *Skipped, the allocations that
+// report that is behind changes nothing, and neither does, from feature level Order
+// on, one that is not newer than the newest. Value: *Skipped, the allocations that
 // are unknown, belong to another node, or were ahead of the report.
 type UpdateAllocs struct {
 	NodeID  string // when set, the only node whose allocations may change
@@ -20,18 +22,23 @@ func (*UpdateAllocs) Kind() Kind { return KindUpdateAllocs }
 
 func (c *UpdateAllocs) apply(x *tx) (result, error) {
 	out := &Skipped{}
+	ordered := x.FeatureLevel() >= feature.Order
 	for _, up := range c.Updates {
 		if up == nil {
 			return nil, model.Errorf(model.CodeInvalid, "an allocation update is empty")
 		}
 		now := x.Alloc(up.ID)
-		if now == nil || c.NodeID != "" && now.NodeID != c.NodeID || !forward(now.ClientStatus, up.ClientStatus) {
+		late := ordered && now != nil && !now.NewReport(up)
+		if now == nil || late || c.NodeID != "" && now.NodeID != c.NodeID || !forward(now.ClientStatus, up.ClientStatus) {
 			out.add(up.ID)
 			continue
 		}
 		next := *now
 		next.ClientStatus, next.ClientDescription = clientStatus(up.ClientStatus), up.ClientDescription
 		next.TaskStates = up.TaskStates
+		if ordered {
+			next.ReportOrder = max(now.ReportOrder, up.Order)
+		}
 		if up.NetworkStatus != nil {
 			next.NetworkStatus = up.NetworkStatus
 		}

@@ -41,6 +41,44 @@ func TestBaseLevelLeavesNoTrace(t *testing.T) {
 	}
 }
 
+// What a node's reports say of their order leaves no trace before its level, and does
+// after a snapshot, too, from then on.
+func TestOrderOfReports(t *testing.T) {
+	reported := func(level feature.Level, order uint64) *machine {
+		m := newMachine(t)
+		if level > feature.Base {
+			m.must(&fsm.FeatureLevel{Level: level})
+		}
+		m.must(&fsm.RegisterNode{Node: testNode(1)}, &fsm.RegisterJob{Job: testJob("web", 1), Eval: testEval("e", "web")})
+		m.must(&fsm.ApplyPlan{Plan: &model.Plan{EvalID: "e", Namespace: "default", JobID: "web", Groups: []*model.PlanGroup{{
+			TaskGroup: "web", Resources: &model.AllocatedResources{}, Placements: []*model.Placement{{ID: "a", NodeID: testNode(1).ID}},
+		}}}})
+		m.must(&fsm.UpdateAllocs{Updates: []*model.AllocUpdate{{ID: "a", Order: order, ClientStatus: model.ClientRunning}}})
+		return m
+	}
+	for level := feature.Base; level < feature.Order; level++ {
+		if reported(level, 7).snap().Hash() != reported(level, 0).snap().Hash() {
+			t.Errorf("level %d: the order is in the state", level)
+		}
+	}
+	var with, without bytes.Buffer
+	for order, b := range map[uint64]*bytes.Buffer{7: &with, 0: &without} {
+		if _, err := reported(feature.Seats, order).Snapshot().WriteTo(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if with.Len() != without.Len() { // maps are written in any order
+		t.Error("the order is in the snapshot of a level that has none")
+	}
+	m := reported(feature.Order, 7)
+	if got := m.snap().Alloc("a").ReportOrder; got != 7 {
+		t.Fatalf("order %d", got)
+	}
+	if r := m.restored(); r.snap().Alloc("a").ReportOrder != 7 || r.snap().Hash() != m.snap().Hash() {
+		t.Error("the order is not in the snapshot")
+	}
+}
+
 // A binary that understands less stops at the entry that activates a level, with
 // nothing of it applied, and does not load a state of that level.
 func TestHigherLevelsAreRefused(t *testing.T) {
@@ -71,7 +109,7 @@ func TestHigherLevelsAreRefused(t *testing.T) {
 	m.must(&fsm.RegisterNode{Node: testNode(1)})
 	before := m.snap().Hash()
 	err := m.Restore(&b)
-	if want := "snapshot was written by a newer version of steppe: it is of feature level 3, and this binary understands up to 2: upgrade this server"; !fsm.Fatal(err) || err.Error() != want {
+	if want := fmt.Sprintf("snapshot was written by a newer version of steppe: it is of feature level %d, and this binary understands up to %d: upgrade this server", beyond, feature.Newest); !fsm.Fatal(err) || err.Error() != want {
 		t.Errorf("restored: %v, want %s", err, want)
 	}
 	if m.snap().Hash() != before {

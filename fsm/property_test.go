@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
@@ -112,7 +113,7 @@ func (d draw) plan() *model.Plan {
 func (d draw) updates() *fsm.UpdateAllocs {
 	c := &fsm.UpdateAllocs{NodeID: d.of("", "", d.node())}
 	for range d.count(4) {
-		up := &model.AllocUpdate{ID: d.alloc(), ClientStatus: d.of(
+		up := &model.AllocUpdate{ID: d.alloc(), Order: uint64(d.count(9)), ClientStatus: d.of(
 			model.ClientPending, model.ClientRunning, model.ClientRunning, model.ClientComplete, model.ClientFailed, model.ClientLost, model.ClientUnknown, "odd")}
 		if d.yes() {
 			up.TaskStates = map[string]*model.TaskState{
@@ -185,7 +186,9 @@ func (d draw) body() fsm.Body {
 }
 
 func (d draw) config() fsm.Body {
-	switch d.count(8) {
+	switch d.count(9) {
+	case 8:
+		return &fsm.FeatureLevel{Level: feature.Level(d.count(int(feature.Newest)))}
 	case 0:
 		return &fsm.SchedulerConfig{Config: &model.SchedulerConfiguration{SchedulerAlgorithm: d.of("binpack", "spread")}, CAS: d.yes(), Index: 1}
 	case 1:

@@ -191,7 +191,7 @@ func (l line) command() fsm.Body {
 	case "update":
 		c := &fsm.UpdateAllocs{NodeID: l.get("node", ""), Evals: l.evals(ns, l.get("job", ""))}
 		for _, id := range strings.Split(l.subject, ",") {
-			c.Updates = append(c.Updates, &model.AllocUpdate{ID: id, ClientStatus: l.get("to", "")})
+			c.Updates = append(c.Updates, &model.AllocUpdate{ID: id, Order: uint64(l.number("order", 0)), ClientStatus: l.get("to", ""), ClientDescription: l.get("words", "")})
 		}
 		return c
 	case "transition":
@@ -333,6 +333,10 @@ func (s *scenario) show(what string) string {
 		for a := range snap.Allocs(state.Range{}) {
 			fmt.Fprintf(&b, "%s %s on %s (%s) v%d %s/%s prev=%q next=%q create=%d modify=%d allocmodify=%d\n", a.ID, a.Name, a.NodeID, a.NodeName, a.JobVersion,
 				a.DesiredStatus, a.ClientStatus, a.PreviousAllocation, a.NextAllocation, a.CreateIndex, a.ModifyIndex, a.AllocModifyIndex)
+		}
+	case "reports":
+		for a := range snap.Allocs(state.Range{}) {
+			fmt.Fprintf(&b, "%s %s %q order=%d modify=%d\n", a.ID, a.ClientStatus, a.ClientDescription, a.ReportOrder, a.ModifyIndex)
 		}
 	case "config":
 		fmt.Fprintf(&b, "scheduler %s modify=%d\nautopilot logs=%d modify=%d\n", snap.SchedulerConfig().SchedulerAlgorithm, snap.SchedulerConfig().ModifyIndex,

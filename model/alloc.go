@@ -58,6 +58,7 @@ type Allocation struct {
 	AllocModifyIndex      uint64 // last change by the servers (what the node must act on)
 	CreateTime            int64  // unix ns
 	ModifyTime            int64
+	ReportOrder           uint64 `json:"-"` // Order of the newest report taken in; 0: none had one
 }
 
 // ServerTerminal: the servers want it ended.
@@ -80,6 +81,12 @@ func (a *Allocation) Terminal() bool { return a.ServerTerminal() || a.ClientTerm
 // Occupies tells whether its resources must be counted against its node: until
 // the node has said that it ended (or it is lost), whatever is desired.
 func (a *Allocation) Occupies() bool { return !a.ClientTerminal() }
+
+// NewReport tells whether a report is newer than those taken in. Without an order,
+// nobody can say that it is not.
+func (a *Allocation) NewReport(up *AllocUpdate) bool {
+	return up.Order == 0 || up.Order > a.ReportOrder
+}
 
 // Index is the number in Name, or -1.
 func (a *Allocation) Index() int { return AllocIndex(a.Name) }
@@ -208,9 +215,12 @@ type TaskEvent struct {
 	KillReason     string
 }
 
-// AllocUpdate is a node's report on one allocation.
+// AllocUpdate is a node's report on one allocation. Order rises with every report of
+// a node, over its sessions and the runs of its agent, so that one that arrives late
+// or twice is known; nodes of earlier versions have none (0).
 type AllocUpdate struct {
 	ID                string
+	Order             uint64
 	ClientStatus      string
 	ClientDescription string
 	TaskStates        map[string]*TaskState

@@ -896,10 +896,13 @@ func (z *AllocNetworkStatus) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *AllocUpdate) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 6
+	// map header, size 7
 	// string "ID"
-	o = append(o, 0x86, 0xa2, 0x49, 0x44)
+	o = append(o, 0x87, 0xa2, 0x49, 0x44)
 	o = msgp.AppendString(o, z.ID)
+	// string "Order"
+	o = append(o, 0xa5, 0x4f, 0x72, 0x64, 0x65, 0x72)
+	o = msgp.AppendUint64(o, z.Order)
 	// string "ClientStatus"
 	o = append(o, 0xac, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
 	o = msgp.AppendString(o, z.ClientStatus)
@@ -968,6 +971,12 @@ func (z *AllocUpdate) UnmarshalMsg(bts []byte) (o []byte, err error) {
 			z.ID, bts, err = msgp.ReadStringBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "Order":
+			z.Order, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Order")
 				return
 			}
 		case "ClientStatus":
@@ -1069,7 +1078,7 @@ func (z *AllocUpdate) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *AllocUpdate) Msgsize() (s int) {
-	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 13 + msgp.StringPrefixSize + len(z.ClientStatus) + 18 + msgp.StringPrefixSize + len(z.ClientDescription) + 11 + msgp.MapHeaderSize
+	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 6 + msgp.Uint64Size + 13 + msgp.StringPrefixSize + len(z.ClientStatus) + 18 + msgp.StringPrefixSize + len(z.ClientDescription) + 11 + msgp.MapHeaderSize
 	if z.TaskStates != nil {
 		for za0001, za0002 := range z.TaskStates {
 			_ = za0002
@@ -1843,9 +1852,9 @@ func (z *AllocatedTaskResources) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Allocation) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 31
+	// map header, size 32
 	// string "ID"
-	o = append(o, 0xde, 0x0, 0x1f, 0xa2, 0x49, 0x44)
+	o = append(o, 0xde, 0x0, 0x20, 0xa2, 0x49, 0x44)
 	o = msgp.AppendString(o, z.ID)
 	// string "Namespace"
 	o = append(o, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
@@ -2009,6 +2018,9 @@ func (z *Allocation) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "ModifyTime"
 	o = append(o, 0xaa, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x54, 0x69, 0x6d, 0x65)
 	o = msgp.AppendInt64(o, z.ModifyTime)
+	// string "ReportOrder"
+	o = append(o, 0xab, 0x52, 0x65, 0x70, 0x6f, 0x72, 0x74, 0x4f, 0x72, 0x64, 0x65, 0x72)
+	o = msgp.AppendUint64(o, z.ReportOrder)
 	return
 }
 
@@ -2370,6 +2382,12 @@ func (z *Allocation) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "ModifyTime")
 				return
 			}
+		case "ReportOrder":
+			z.ReportOrder, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ReportOrder")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -2438,7 +2456,7 @@ func (z *Allocation) Msgsize() (s int) {
 	for za0004 := range z.PreemptedAllocations {
 		s += msgp.StringPrefixSize + len(z.PreemptedAllocations[za0004])
 	}
-	s += 22 + msgp.StringPrefixSize + len(z.PreemptedByAllocation) + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 17 + msgp.Uint64Size + 11 + msgp.Int64Size + 11 + msgp.Int64Size
+	s += 22 + msgp.StringPrefixSize + len(z.PreemptedByAllocation) + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 17 + msgp.Uint64Size + 11 + msgp.Int64Size + 11 + msgp.Int64Size + 12 + msgp.Uint64Size
 	return
 }
 

@@ -54,7 +54,7 @@ func newLead(s *server) *lead {
 	material := keys.Material{ClusterID: w.ID(), KeyID: w.ID(), Public: []byte("public"), Private: []byte("private")}
 	cfg := gc.Defaults()
 	cfg.Interval, cfg.Eval, cfg.BatchEval, cfg.Job, cfg.Node = time.Minute, 2*time.Minute, 3*time.Minute, 2*time.Minute, 4*time.Minute
-	for _, c := range []loop.Component{broker.NewQueue(l.evals), s.desk, nodeevals.New(), gc.New(cfg), keys.New(material)} {
+	for _, c := range []loop.Component{levels{}, broker.NewQueue(l.evals), s.desk, nodeevals.New(), gc.New(cfg), keys.New(material)} {
 		l.loops = append(l.loops, newLooper(l, c))
 	}
 	return l

@@ -282,6 +282,7 @@ func (n *node) assign(ss *session, set *msg.NodeAssign) {
 	var fresh []*runner
 	for _, a := range set.Allocs {
 		named[a.Alloc.ID] = true
+		n.reports.Beyond(a.Alloc.ReportOrder)
 		if r := n.admit(a); r != nil {
 			fresh = append(fresh, r)
 		}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -87,7 +88,7 @@ func TestZoneFailover(t *testing.T) {
 	if err := lead.set(nil); err != nil {
 		t.Fatal(err)
 	}
-	awaitLevel(feature.Seats, all...)
+	awaitLevel(feature.Newest, all...)
 	if err := lead.set(zones); err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +236,7 @@ func TestMixedLevels(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := msg.FeatureActivate.Call(ctx, lead.call, &msg.FeatureActivateRequest{})
-	if model.CodeOf(err) != model.CodeConflict || !strings.Contains(err.Error(), "understands level 1, not 2") {
+	if model.CodeOf(err) != model.CodeConflict || !strings.Contains(err.Error(), fmt.Sprintf("understands level 1, not %d", feature.Newest)) {
 		t.Errorf("activated beside an old server: %v", err)
 	}
 	time.Sleep(15 * pilotSettings.ServerStabilizationTime) // longer than an activation takes
@@ -246,13 +247,15 @@ func TestMixedLevels(t *testing.T) {
 	all[0].stop()
 	all[0] = launchIn(t, r, server.Config{ID: all[0].id, Region: model.DefaultRegion}, all[0].dir)
 	all[0].tell(newest)
-	awaitLevel(feature.Seats, all...)
+	awaitLevel(feature.Newest, all...)
 	all[0].sameState(all)
 	out, err := msg.Features.Call(ctx, lead.call, &msg.StatusRequest{})
-	if err != nil || out.Active != 2 || out.Possible != 2 || len(out.Servers) != 3 || out.ActivatedAt == 0 {
+	if err != nil || out.Active != int(feature.Newest) || out.Possible != out.Active || len(out.Servers) != 3 || out.ActivatedAt == 0 {
 		t.Errorf("%+v %v", out, err)
 	}
-	for level, want := range map[int]string{0: "", 2: "", 1: "never taken back", 9: "understands up to 2", -3: "not a level"} {
+	for level, want := range map[int]string{
+		0: "", int(feature.Newest): "", 1: "never taken back", 99: fmt.Sprintf("understands up to %d", feature.Newest), -3: "not a level",
+	} {
 		_, err := msg.FeatureActivate.Call(ctx, lead.call, &msg.FeatureActivateRequest{Level: level})
 		if want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("level %d: %v, want %q", level, err, want)
@@ -275,7 +278,7 @@ func TestMixedLevels(t *testing.T) {
 	_, err = consensus.Open(consensus.Config{
 		ID: all[1].id, Addr: all[1].addr, Dir: all[1].dir, Machine: fsm.NewAt(state.New(), feature.Base), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	if err == nil || !strings.Contains(err.Error(), "it is of feature level 2, and this binary understands up to 1: upgrade this server") {
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("it is of feature level %d, and this binary understands up to 1: upgrade this server", feature.Newest)) {
 		t.Errorf("an older binary starts: %v", err)
 	}
 }

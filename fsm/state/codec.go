@@ -80,7 +80,7 @@ func baseRecord(a *model.Allocation) allocRecord {
 		RescheduleTracker: a.RescheduleTracker, NetworkStatus: a.NetworkStatus,
 		PreemptedAllocations: a.PreemptedAllocations, PreemptedByAllocation: a.PreemptedByAllocation,
 		CreateIndex: a.CreateIndex, ModifyIndex: a.ModifyIndex, AllocModifyIndex: a.AllocModifyIndex,
-		CreateTime: a.CreateTime, ModifyTime: a.ModifyTime,
+		CreateTime: a.CreateTime, ModifyTime: a.ModifyTime, ReportOrder: a.ReportOrder,
 	}
 	if a.DesiredTransition != (model.DesiredTransition{}) {
 		r.DesiredTransition = &a.DesiredTransition
@@ -130,7 +130,7 @@ func (r *allocReader) alloc(rec *allocRecord) (*model.Allocation, error) {
 		RescheduleTracker: rec.RescheduleTracker, NetworkStatus: rec.NetworkStatus,
 		PreemptedByAllocation: rec.PreemptedByAllocation,
 		CreateIndex:           rec.CreateIndex, ModifyIndex: rec.ModifyIndex, AllocModifyIndex: rec.AllocModifyIndex,
-		CreateTime: rec.CreateTime, ModifyTime: rec.ModifyTime,
+		CreateTime: rec.CreateTime, ModifyTime: rec.ModifyTime, ReportOrder: rec.ReportOrder,
 	}
 	if rec.DesiredTransition != nil {
 		a.DesiredTransition = *rec.DesiredTransition

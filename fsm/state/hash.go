@@ -164,7 +164,7 @@ func (h *hasher) alloc(a *model.Allocation) error {
 	if a.Metrics != nil {
 		r.MetricsValue = h.sharedDigest(a.Metrics, a.Metrics)
 	}
-	return h.row(&r)
+	return h.row(short{&r})
 }
 
 // Digest is the sha256 of a msgpack message whatever the order in which its

@@ -174,7 +174,7 @@ func (w *snapshotWriter) alloc(a *model.Allocation) error {
 	if err := w.allocs.record(&w.record, a); err != nil {
 		return fmt.Errorf("allocation %s cannot be encoded: %w", a.ID, err)
 	}
-	return w.row(&w.record)
+	return w.row(short{&w.record})
 }
 
 // flush closes the open block.

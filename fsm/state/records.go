@@ -1,6 +1,8 @@
 package state
 
 import (
+	"encoding/binary"
+
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/scaling"
 )
@@ -8,6 +10,7 @@ import (
 //go:generate go tool msgp -file records.go -o records_gen.go -tests=false -io=false -unexported
 
 //msgp:vartuple allocRecord
+//msgp:ignore short
 
 // Submission is the text that a version of a job came from.
 type Submission struct {
@@ -93,4 +96,23 @@ type allocRecord struct {
 	AllocModifyIndex      uint64
 	CreateTime            int64
 	ModifyTime            int64
+	ReportOrder           uint64 // left out when 0, see short
+}
+
+// short is a record as it is written. Fields that came later are left out where they
+// are zero: the snapshot and the hash of a state that does not have them are those of
+// servers that do not know them.
+type short struct{ *allocRecord }
+
+// MarshalMsg implements msgp.Marshaler.
+func (s short) MarshalMsg(b []byte) ([]byte, error) {
+	at := len(b)
+	o, err := s.allocRecord.MarshalMsg(b)
+	if err == nil && s.ReportOrder == 0 {
+		const header = 2 // array 16, then the number of fields
+		n := binary.BigEndian.Uint16(o[at+header-1:])
+		binary.BigEndian.PutUint16(o[at+header-1:], n-1)
+		o = o[:len(o)-1] // a zero is one byte
+	}
+	return o, err
 }

@@ -378,8 +378,8 @@ func (z *Submission) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *allocRecord) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 36
-	o = append(o, 0xdc, 0x0, 0x24)
+	// array header, size 37
+	o = append(o, 0xdc, 0x0, 0x25)
 	o = msgp.AppendString(o, z.ID)
 	o = msgp.AppendString(o, z.Namespace)
 	o = msgp.AppendString(o, z.EvalID)
@@ -463,6 +463,7 @@ func (z *allocRecord) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.AppendUint64(o, z.AllocModifyIndex)
 	o = msgp.AppendInt64(o, z.CreateTime)
 	o = msgp.AppendInt64(o, z.ModifyTime)
+	o = msgp.AppendUint64(o, z.ReportOrder)
 	return
 }
 
@@ -855,6 +856,14 @@ func (z *allocRecord) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		if zb0001--; zb0001 == 0 {
 			break
 		}
+		z.ReportOrder, bts, err = msgp.ReadUint64Bytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "ReportOrder")
+			return
+		}
+		if zb0001--; zb0001 == 0 {
+			break
+		}
 		for ; zb0001 > 0; zb0001-- {
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -908,7 +917,7 @@ func (z *allocRecord) Msgsize() (s int) {
 	for za0003 := range z.PreemptedAllocations {
 		s += msgp.StringPrefixSize + len(z.PreemptedAllocations[za0003])
 	}
-	s += msgp.StringPrefixSize + len(z.PreemptedByAllocation) + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size + msgp.Int64Size + msgp.Int64Size
+	s += msgp.StringPrefixSize + len(z.PreemptedByAllocation) + msgp.Uint64Size + msgp.Uint64Size + msgp.Uint64Size + msgp.Int64Size + msgp.Int64Size + msgp.Uint64Size
 	return
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/steppe-project/steppe/api"
 	"github.com/steppe-project/steppe/internal/faults"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // quickPilot are autopilot's settings of a cluster from the start.
@@ -155,6 +156,7 @@ func TestZonesAndMigration(t *testing.T) {
 func TestFeatureLevels(t *testing.T) {
 	t.Parallel()
 	const older = "STEPPE_FAULTS_FEATURE_LEVEL=1"
+	lacks := fmt.Sprintf("understands level 1, not %d", feature.Newest)
 	c := &Cluster{T: t, Site: faults.NewSite(t, faults.Namespaces)}
 	for range 3 {
 		s := c.addServer(3)
@@ -190,7 +192,7 @@ func TestFeatureLevels(t *testing.T) {
 	})
 	time.Sleep(5 * time.Second) // longer than an activation takes
 	f := list()
-	if f.Active != 1 || f.Possible != 1 || len(f.Lacking) != 1 || f.Lacking[0] != old.Name+".global understands level 1, not 2" {
+	if f.Active != 1 || f.Possible != 1 || len(f.Lacking) != 1 || f.Lacking[0] != old.Name+".global "+lacks {
 		t.Errorf("beside an older server: %+v", f)
 	}
 	conf, err := c.Servers[0].API.Cluster().AutopilotConfig(ctx)
@@ -201,7 +203,7 @@ func TestFeatureLevels(t *testing.T) {
 	if _, err := c.Servers[0].API.Cluster().SetAutopilotConfig(ctx, conf); err == nil || !strings.Contains(err.Error(), "feature level 2") {
 		t.Errorf("zones at level 1: %v", err)
 	}
-	if _, err := c.Servers[0].API.Cluster().ActivateFeature(ctx, 0); err == nil || !strings.Contains(err.Error(), "understands level 1, not 2") {
+	if _, err := c.Servers[0].API.Cluster().ActivateFeature(ctx, 0); err == nil || !strings.Contains(err.Error(), lacks) {
 		t.Errorf("activated: %v", err)
 	}
 	c.SameState()
@@ -209,8 +211,8 @@ func TestFeatureLevels(t *testing.T) {
 	old.Signal(syscall.SIGTERM)
 	old.Faults = nil
 	old.Start()
-	c.Site.Await("level 2", 2*faults.Patience, func() error {
-		if f := list(); f.Active != 2 {
+	c.Site.Await("the newest level", 2*faults.Patience, func() error {
+		if f := list(); f.Active != int(feature.Newest) {
 			return fmt.Errorf("%+v", f)
 		}
 		return nil

@@ -19,6 +19,7 @@ func tests(pkg string) []string { return []string{"test", pkg, "-count=1", "-tim
 var mutants = []mutant{
 	// The state machine.
 	{"a status may go back", "fsm/allocs.go", "return next.step > now || next.step == now && (now < 2 || from == to)", "return next.step >= 0 || now > 0 || from == to", simulator},
+	{"a late report is taken in", "fsm/allocs.go", "ordered := x.FeatureLevel() >= feature.Order", "ordered := x.FeatureLevel() >= feature.Order && false", tests("./fsm/...")},
 	{"a refused plan's evaluation is not tried again", "sched/verify/verify.go", "e.Status = model.EvalPending", "e.Status = model.EvalComplete", tests("./sched/...")},
 	{"request ids are not remembered", "fsm/fsm.go", "if seen := x.Request(c.RequestID); seen != nil {", "if seen := x.Request(c.RequestID); seen != nil && false {", simulator},
 	{"snapshots lose the requests", "fsm/state/hash.go", "func() error { return visit(v, TableRequests, &s.requests.trees[byKey]) },", "func() error { return v.table(TableRequests, 0) },", tests("./fsm/...")},

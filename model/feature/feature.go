@@ -34,10 +34,13 @@ const (
 	// redundancy zones and custom upgrade versions be turned on: older servers
 	// would promote every standby when they lead.
 	Seats Level = 2
+	// Order keeps with an allocation how new the newest report on it was, so that
+	// an older one that arrives late changes nothing.
+	Order Level = 3
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Seats
+const Newest = Order
 
 // Description says what a level brings.
 type Description struct {
@@ -51,6 +54,7 @@ func All() []Description {
 	return []Description{
 		{Base, "base", "What servers did before feature levels existed."},
 		{Seats, "seats", "The feature level is kept in the state, and the autopilot settings EnableRedundancyZones and EnableCustomUpgrades can be turned on."},
+		{Order, "order", "The order of the nodes' reports is kept: one that arrives late or twice changes nothing."},
 	}
 }
 

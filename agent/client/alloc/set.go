@@ -125,6 +125,7 @@ func (s *Set) apply(ctx context.Context, a *msg.NodeAssign) {
 	named := make(map[string]bool, len(a.Allocs))
 	for _, as := range a.Allocs {
 		named[as.Alloc.ID] = true
+		s.deps.Reports.Beyond(as.Alloc.ReportOrder)
 		r, changed, err := s.admit(as)
 		if err != nil {
 			s.refuse(as, err)

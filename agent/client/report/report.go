@@ -5,6 +5,8 @@
 //   - Only the newest status of an allocation is kept; nothing waits behind it.
 //   - Every status put is handed out by Next until Acked says that the servers
 //     have it, over as many sessions as that takes.
+//   - What is handed out later has a higher Order, over sessions and, by the clock,
+//     over the agent's runs: servers that get a report late or twice know it.
 //   - The first change after quiet is handed out at once; further ones are
 //     gathered for Gather. A change that is only history (not urgent) waits for
 //     company for Linger.
@@ -55,7 +57,7 @@ type Queue struct {
 
 	mu       sync.Mutex
 	entries  map[string]*entry
-	seq      uint64 // of the last report; rises over sessions, so that late words of an old one do no harm
+	seq      uint64 // of the last report, which is its Order
 	inFlight map[uint64]bool
 	last     time.Time // of the last report
 	since    time.Time // oldest unsent change that is not urgent
@@ -68,7 +70,20 @@ func New() *Queue { return NewAt(time.Now) }
 
 // NewAt makes an empty queue with a clock of its own, for the simulator.
 func NewAt(now func() time.Time) *Queue {
-	return &Queue{now: now, entries: map[string]*entry{}, inFlight: map[uint64]bool{}, wake: make(chan struct{}, 1)}
+	return &Queue{
+		now: now, entries: map[string]*entry{}, inFlight: map[uint64]bool{}, wake: make(chan struct{}, 1),
+		// An agent makes fewer reports than one in a microsecond: this is beyond what
+		// its earlier runs made.
+		seq: uint64(max(now().UnixMicro(), 0)),
+	}
+}
+
+// Beyond takes note of an Order that the servers know: reports to come are newer,
+// even if the machine's clock was set back before the agent started.
+func (q *Queue) Beyond(order uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.seq = max(q.seq, order)
 }
 
 func (q *Queue) poke() {
@@ -197,7 +212,9 @@ func (q *Queue) take() (uint64, []*model.AllocUpdate) {
 	updates := make([]*model.AllocUpdate, len(unsent))
 	for i, e := range unsent {
 		e.sent = q.seq
-		updates[i] = e.update
+		numbered := *e.update
+		numbered.Order = q.seq
+		updates[i] = &numbered
 	}
 	if len(updates) > 0 {
 		q.inFlight[q.seq] = true

@@ -60,11 +60,48 @@ func TestInFlightBound(t *testing.T) {
 		if _, _, err := q.Next(ctx); err == nil {
 			t.Fatal("too many reports in flight")
 		}
-		q.Acked(1)
+		q.Acked(q.seq - maxInFlight + 1)
 		if _, got, err := q.Next(t.Context()); err != nil || got[0].ClientStatus != "complete" {
 			t.Fatal(got, err)
 		}
 	})
+}
+
+// TestOrder: what is handed out later is newer, again and again, in a new run of the
+// agent, and whatever the servers know already.
+func TestOrder(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	clock := func() time.Time { return at }
+	var last uint64
+	newer := func(q *Queue, what string) {
+		t.Helper()
+		seq, updates := q.take()
+		if len(updates) != 1 || updates[0].Order != seq || seq <= last {
+			t.Errorf("%s: %d after %d, %v", what, seq, last, updates)
+		}
+		last = seq
+	}
+	q := NewAt(clock)
+	put := update("a", "running")
+	for _, what := range []string{"first", "second"} {
+		q.Put(put, true)
+		newer(q, what)
+	}
+	q.Reset()
+	newer(q, "in another session")
+	if put.Order != 0 {
+		t.Error("what was put is changed")
+	}
+	at = at.Add(time.Second)
+	q = NewAt(clock)
+	q.Put(put, true)
+	newer(q, "of another run")
+	at = at.Add(-time.Hour)
+	q = NewAt(clock)
+	q.Beyond(last)
+	q.Beyond(1)
+	q.Put(put, true)
+	newer(q, "with the clock set back")
 }
 
 // TestNothingLost: whatever is put, sent, lost and acknowledged, in the end the

@@ -209,8 +209,8 @@ func (d *Desk) updateAllocs(snap *state.Snapshot, r *msg.NodeUpdateAllocsRequest
 			continue
 		}
 		a := snap.Alloc(up.ID)
-		if a == nil || a.NodeID != r.NodeID {
-			continue // collected, or never its own: nothing to record
+		if a == nil || a.NodeID != r.NodeID || !a.NewReport(up) {
+			continue // collected, never its own, or known: nothing to record
 		}
 		cmd.Updates = append(cmd.Updates, up)
 		job := snap.Job(a.Namespace, a.JobID)
