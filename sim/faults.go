@@ -296,6 +296,9 @@ func killAgent(n *node, lose bool) func() {
 	if n.life == nil {
 		return nil
 	}
+	if lose {
+		n.forget()
+	}
 	n.killAgent()
 	if lose {
 		n.disk = n.newDisk()

@@ -17,9 +17,9 @@ func (n *node) ticks() time.Time {
 // takeUpLease begins with what an earlier agent knew of the lease.
 func (n *node) takeUpLease() {
 	n.steady, n.leased = n.w.Now, !n.disk.Lease.IsZero()
-	n.held = lease.Since(n.ticks())
+	n.held = lease.Since(n.ticks(), 0)
 	if n.leased {
-		n.held = lease.Since(n.disk.Lease)
+		n.held = lease.Since(n.disk.Lease, 0)
 	}
 }
 
@@ -31,7 +31,7 @@ func (n *node) renew(ss *session) {
 }
 
 func (n *node) leaseConfirmed(seq uint64) {
-	if n.held.Confirmed(seq) {
+	if n.held.Confirmed(seq, 0) {
 		n.leased, n.disk.Lease = true, n.held.From()
 	}
 }
@@ -76,6 +76,9 @@ func (c *checks) apart(n *node, r *runner) {
 	prev := c.Snapshot().Alloc(r.assigned.Alloc.PreviousAllocation)
 	if prev == nil || prev.ClientStatus != model.ClientLost || prev.Job == nil || watch.System(prev) {
 		return
+	}
+	if r.assigned.Alloc.CreateIndex < prev.AllocModifyIndex {
+		return // an update placed it before the node was lost: they may overlap
 	}
 	var group *model.TaskGroup
 	for _, g := range prev.Job.TaskGroups {

@@ -101,6 +101,19 @@ func (n *node) startAgent() {
 	n.life.After(0, n.sendReports)
 }
 
+// forget is for an agent that is about to lose its state: of tasks that it stops just
+// now, those that come back will not know why they were stopped.
+func (n *node) forget() {
+	for _, id := range slices.Sorted(maps.Keys(n.runners)) {
+		r := n.runners[id]
+		for i, in := range r.tasks {
+			if _, s := r.core.Task(i); s.Phase == task.Killing || in.proc != nil && in.proc.ended {
+				n.w.checks.excuse(id)
+			}
+		}
+	}
+}
+
 // killAgent ends the agent; tasks go on.
 func (n *node) killAgent() {
 	n.w.Tracef("%s agent is killed", n.name)

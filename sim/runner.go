@@ -52,7 +52,7 @@ func (n *node) newRunner(a *msg.AssignedAlloc) *runner {
 }
 
 func (r *runner) order() alloc.Order {
-	return alloc.Order{Assigned: r.assigned, Silent: r.n.held.Silent(r.n.ticks())}
+	return alloc.Order{Assigned: r.assigned, Silent: r.n.held.Silent(r.n.ticks()), Lasts: r.n.held.Lasts()}
 }
 
 // launch begins a new allocation, with what was found of it.

@@ -25,11 +25,19 @@ var (
 // changed with the code since; they are run all the same.
 var found = []uint64{6, 8, 9, 14, 19, 21, 22, 36, 130, 188, 380, 1356, 1383, 1510, 1836}
 
+// foundThere are those of TestControlPlane.
+var foundThere = []uint64{291, 1399}
+
 // TestFound runs them.
 func TestFound(t *testing.T) {
 	for _, seed := range found {
 		if _, err := Run(Config{Seed: seed}); err != nil {
 			t.Errorf("seed %d: %v\n\treplay: %s", seed, err, replay(seed))
+		}
+	}
+	for _, seed := range foundThere {
+		if _, err := Run(Config{Seed: seed, Faults: controlPlane, NoLoss: true}); err != nil {
+			t.Errorf("seed %d: %v\n\treplay: %s", seed, err, replayThere(seed))
 		}
 	}
 }
@@ -100,6 +108,10 @@ func replay(seed uint64) string {
 	return fmt.Sprintf("go test ./sim -run 'TestSeeds$' -v -sim.seed=%d -sim.trace", seed)
 }
 
+func replayThere(seed uint64) string {
+	return strings.Replace(replay(seed), "Seeds", "ControlPlane", 1)
+}
+
 func (r *Report) add(o Report) {
 	r.Events += o.Events
 	r.Entries += o.Entries
@@ -152,7 +164,7 @@ func TestControlPlane(t *testing.T) {
 				return nil
 			}
 			if _, err := Run(Config{Seed: seed, Faults: controlPlane, NoLoss: true}); err != nil {
-				t.Errorf("seed %d: %v\n\treplay: %s", seed, err, strings.Replace(replay(seed), "Seeds", "ControlPlane", 1))
+				t.Errorf("seed %d: %v\n\treplay: %s", seed, err, replayThere(seed))
 			}
 			return nil
 		})

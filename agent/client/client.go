@@ -127,7 +127,7 @@ func (c *Client) assemble(ctx context.Context) error {
 	c.allocs = alloc.NewSet(alloc.Deps{
 		DB: c.store, Drivers: c.drivers, Reports: c.reports, Node: c.board.current, Region: cfg.Region, Base: cfg.AllocDir,
 		HostEnv: hook.HostEnv(cfg.environ(), cfg.deniedEnv()), MaxKillTimeout: cfg.MaxKillTimeout, ParallelStarts: max(minStarts, startsPerCore*runtime.NumCPU()),
-		Silent: c.lease.Silent, Sweep: driverset.Sweep, Place: driverset.Place, Logger: c.log,
+		Lease: c.lease.State, Sweep: driverset.Sweep, Place: driverset.Place, Logger: c.log,
 	})
 	if err := c.allocs.Restore(c.store.Contents()); err != nil {
 		c.log.Error("not everything could be restored", "error", err)

@@ -37,15 +37,19 @@ func bootID() string {
 // openLease takes up the node's lease where an earlier run of the agent left it.
 func (c *Client) openLease() *session.Lease {
 	boot := bootID()
-	from := lastConfirmed(c.store.Contents().Lease, boot, sinceBoot(), time.Now())
-	return session.NewLease(from, sinceBoot, func(from time.Time) {
+	kept := c.store.Contents().Lease
+	from, ttl := lastConfirmed(kept, boot, sinceBoot(), time.Now()), time.Duration(0)
+	if kept != nil {
+		ttl = kept.TTL
+	}
+	return session.NewLease(from, ttl, sinceBoot, func(from time.Time, ttl time.Duration) {
 		if !c.allocs.Fenced() {
 			return // nothing depends on it
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), keepTimeout)
 		defer cancel()
 		ago := sinceBoot().Sub(from)
-		r := &db.LeaseRecord{Boot: boot, After: from.Sub(time.Unix(0, 0)), At: time.Now().Add(-ago)}
+		r := &db.LeaseRecord{Boot: boot, After: from.Sub(time.Unix(0, 0)), At: time.Now().Add(-ago), TTL: ttl}
 		if err := c.store.WriteLater(ctx, db.PutLease(r)); err != nil {
 			c.log.Warn("cannot keep when the lease was last confirmed", "error", err)
 		}

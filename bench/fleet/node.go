@@ -101,7 +101,7 @@ func newFleet(c *cluster, count int) (*fleet, error) {
 			Servers: reach{addrs, n.pool, gate}, Node: func() (*model.Node, <-chan struct{}) { return n.desc, nil },
 			Reports: n.reports, Apply: n.apply, Confirmed: func([]*model.AllocUpdate) {},
 			Handlers:   rpc.NewServer(rpc.Config{Logger: log}),
-			Lease:      session.NewLease(time.Time{}, time.Now, func(from time.Time) { n.renewed.Store(from.UnixNano()) }),
+			Lease:      session.NewLease(time.Time{}, 0, time.Now, func(from time.Time, _ time.Duration) { n.renewed.Store(from.UnixNano()) }),
 			Registered: func() { n.begun.Add(1) }, Logger: log,
 		})
 		f.nodes = append(f.nodes, n)

@@ -10,7 +10,9 @@
 //
 //   - A node counts from when it sent the newest renewal that was confirmed; the
 //     leader from when it received that renewal, which is later.
-//   - Only the word on a renewal confirms a lease: a registration does not extend it.
+//   - Only the word on a renewal confirms a lease, and says how long it lasts: a
+//     registration does not extend it. How long is the leader's to say, by the number
+//     of nodes; one that has just come to lead waits for the longest (Longest).
 //   - Clocks may differ in pace by MaxDrift each, and still the node's lease ends
 //     first. Neither clock may be one that is set, or stands still while the
 //     machine sleeps.
@@ -20,7 +22,7 @@
 // Example:
 //
 //	held.Sent(seq, now)            // when the renewal goes out
-//	held.Confirmed(seq)            // when the servers' word on it is back
+//	held.Confirmed(seq, ttl)       // when the servers' word on it is back
 //	if held.Over(now) { ... }
 package lease
 
@@ -34,11 +36,14 @@ import (
 const (
 	// TTL is how long a lease lasts. Nodes renew three times in it (Interval), and a
 	// restarted agent is back long before, so its tasks stay; what a lost
-	// machine ran is elsewhere within seven seconds even if gossip stays silent.
+	// machine ran is elsewhere within ten seconds even if gossip stays silent.
 	TTL = 3 * time.Second
 	// manySessions of one server are renewed less often: of each renewal's cost most
 	// is waking up for it, and a server of thousands does little else.
 	manySessions = 1024
+	// manyNodes of a region have leases of twice the length: ten thousand would keep
+	// more than a core busy with nothing else.
+	manyNodes = 4096
 	// MaxDrift is by which share a clock may run too fast or too slow. Quartz
 	// is a thousand times better, virtual machines under load are not always.
 	MaxDrift = 0.05
@@ -69,12 +74,25 @@ func Interval(ttl time.Duration, sessions int) time.Duration {
 	return ttl / 3
 }
 
+// Lasts is how long a lease lasts that is renewed now, in a region of so many nodes.
+func Lasts(ttl time.Duration, nodes int) time.Duration {
+	if nodes > manyNodes {
+		return 2 * ttl
+	}
+	return ttl
+}
+
+// Longest is how long a lease may last that another leader confirmed, when there
+// were more nodes perhaps.
+func Longest(ttl time.Duration, nodes int) time.Duration { return Lasts(ttl, 2*nodes) }
+
 // Until is when a lease ends for the servers that was renewed at a time.
 func Until(received time.Time, ttl time.Duration) time.Time { return received.Add(ttl) }
 
 // Held is a node's own lease.
 type Held struct {
-	ttl  time.Duration // 0: TTL
+	ttl  time.Duration // of the newest confirmed renewal; 0: TTL
+	says time.Duration // how long leases last, by the session's server
 	from time.Time     // when the newest confirmed renewal was sent; zero: none was
 	sent []sending     // renewals whose confirmation is awaited, oldest first
 }
@@ -84,13 +102,13 @@ type sending struct {
 	at  time.Time
 }
 
-// Since makes a lease that was last confirmed for a renewal sent at a time, as
-// an earlier run of the agent knew.
-func Since(from time.Time) Held { return Held{from: from} }
+// Since makes a lease that was last confirmed for a renewal sent at a time, for ttl
+// (0: TTL), as an earlier run of the agent knew.
+func Since(from time.Time, ttl time.Duration) Held { return Held{from: from, ttl: ttl} }
 
 // Begin forgets what was sent: a new session counts its renewals anew. ttl is
-// what its server says of leases.
-func (h *Held) Begin(ttl time.Duration) { h.ttl, h.sent = ttl, nil }
+// what its server says of leases; what was confirmed before does not last longer by it.
+func (h *Held) Begin(ttl time.Duration) { h.says, h.sent = ttl, nil }
 
 // Sent notes a renewal that goes out.
 func (h *Held) Sent(seq uint64, at time.Time) {
@@ -100,13 +118,17 @@ func (h *Held) Sent(seq uint64, at time.Time) {
 	}
 }
 
-// Confirmed takes in the servers' word on a renewal, and on all before it. It
-// tells whether the lease lasts longer now.
-func (h *Held) Confirmed(seq uint64) bool {
+// Confirmed takes in the servers' word on a renewal, and on all before it: they last
+// for ttl, or for what the session's server said if that is 0. It tells whether
+// there is a newer one now.
+func (h *Held) Confirmed(seq uint64, ttl time.Duration) bool {
+	if ttl <= 0 {
+		ttl = h.says
+	}
 	later := false
 	for len(h.sent) > 0 && h.sent[0].seq <= seq {
 		if h.sent[0].at.After(h.from) {
-			h.from, later = h.sent[0].at, true
+			h.from, h.ttl, later = h.sent[0].at, ttl, true
 		}
 		h.sent = h.sent[1:]
 	}
@@ -124,17 +146,22 @@ func (h *Held) Silent(now time.Time) time.Duration {
 	return max(now.Sub(h.from), 0)
 }
 
-// Over tells whether the servers may take the node down from now on.
-func (h *Held) Over(now time.Time) bool {
-	ttl := h.ttl
-	if ttl <= 0 {
-		ttl = TTL
+// TTL is how long the servers said that the newest confirmed renewal lasts.
+func (h *Held) TTL() time.Duration {
+	if h.ttl <= 0 {
+		return TTL
 	}
-	return h.Silent(now) >= ttl-Margin(ttl)
+	return h.ttl
 }
 
+// Lasts is how long the node counts on a confirmed renewal.
+func (h *Held) Lasts() time.Duration { return h.TTL() - Margin(h.TTL()) }
+
+// Over tells whether the servers may take the node down from now on.
+func (h *Held) Over(now time.Time) bool { return h.Silent(now) >= h.Lasts() }
+
 // StopAfter is after how long without a confirmed lease a node stops an
-// allocation of the group by itself: not before the lease is over. 0 is never.
+// allocation of the group by itself, unless its lease lasts longer. 0 is never.
 func StopAfter(g *model.TaskGroup) time.Duration {
 	after := time.Duration(0)
 	switch {

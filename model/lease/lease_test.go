@@ -36,6 +36,7 @@ func TestFence(t *testing.T) {
 		delay := rapid.Int64Range(0, int64(2*ttl))
 		type word struct {
 			seq  uint64
+			ttl  time.Duration // 0: as at the session's start
 			back time.Duration
 		}
 		var held Held
@@ -51,18 +52,26 @@ func TestFence(t *testing.T) {
 			}
 			// Messages of a session stay in order.
 			received = max(received, now+time.Duration(delay.Draw(t, "way there")))
-			if end := Until(leader.at(received), ttl); end.After(until) {
+			// Nodes come and go: how long leases last changes.
+			said := Lasts(ttl, rapid.SampledFrom([]int{1, 2 * manyNodes}).Draw(t, "nodes"))
+			if end := Until(leader.at(received), said); end.After(until) {
 				until = end
 			}
+			if said == ttl && rapid.Bool().Draw(t, "says nothing") {
+				said = 0
+			}
 			if rapid.Float64().Draw(t, "confirmation lost") < 0.8 {
-				words = append(words, word{seq + 1, received + time.Duration(delay.Draw(t, "way back"))})
+				words = append(words, word{seq + 1, said, received + time.Duration(delay.Draw(t, "way back"))})
 			}
 		}
 		for _, w := range words {
-			held.Confirmed(w.seq)
+			held.Confirmed(w.seq, w.ttl)
 		}
 		if held.From().IsZero() {
 			return
+		}
+		if rapid.Bool().Draw(t, "another session") {
+			held.Begin(ttl * time.Duration(rapid.IntRange(1, 3).Draw(t, "of another server")))
 		}
 		// The earliest real time at which the leader's lease is over.
 		over := received
@@ -87,20 +96,20 @@ func TestConfirmed(t *testing.T) {
 	h.Sent(1, at(10))
 	h.Sent(2, at(11))
 	h.Sent(3, at(12))
-	if !h.Confirmed(2) || !h.From().Equal(at(11)) || h.Silent(at(20)) != 9*time.Second {
+	if !h.Confirmed(2, 0) || !h.From().Equal(at(11)) || h.Silent(at(20)) != 9*time.Second {
 		t.Errorf("from %v", h.From())
 	}
 	if h.Over(at(14)) || !h.Over(at(15)) {
 		t.Error("it lasts 3.5 s on the node")
 	}
-	if h.Confirmed(1) || h.Confirmed(2) {
+	if h.Confirmed(1, 0) || h.Confirmed(2, 0) {
 		t.Error("an old confirmation extended the lease")
 	}
 	h.Begin(4 * time.Second)
-	if h.Confirmed(3) || !h.From().Equal(at(11)) {
+	if h.Confirmed(3, 0) || !h.From().Equal(at(11)) {
 		t.Error("a confirmation without its renewal extended the lease")
 	}
-	if h = Since(at(5)); h.Silent(at(3)) != 0 {
+	if h = Since(at(5), 0); h.Silent(at(3)) != 0 {
 		t.Error("a clock that went back")
 	}
 	for seq := range uint64(1000) {
@@ -128,6 +137,14 @@ func TestGroups(t *testing.T) {
 	g.Disconnect.StopOnClientAfter = time.Second
 	if s := StopAfter(g); s != TTL-Margin(TTL) {
 		t.Errorf("a time below the lease: %v", s)
+	}
+}
+
+// TestLasts: many nodes have longer leases, and a leader that is new waits for them
+// when half of the nodes have gone meanwhile.
+func TestLasts(t *testing.T) {
+	if Lasts(TTL, manyNodes) != TTL || Lasts(TTL, manyNodes+1) != 2*TTL || Longest(TTL, manyNodes/2+1) != 2*TTL || Longest(TTL, 100) != TTL {
+		t.Error("not what many nodes need")
 	}
 }
 

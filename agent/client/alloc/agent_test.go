@@ -57,7 +57,7 @@ func (a *agent) start() {
 	a.set = NewSet(Deps{
 		DB: store, Drivers: a.m, Reports: queue, Region: "global", Base: filepath.Join(a.base, "alloc"),
 		Node:           func() *model.Node { return &model.Node{ID: "node", Name: "n1", Datacenter: "dc1"} },
-		Silent:         func() time.Duration { return time.Duration(a.silent.Load()) },
+		Lease:          func() (time.Duration, time.Duration) { return time.Duration(a.silent.Load()), 0 },
 		MaxKillTimeout: time.Second, ParallelStarts: 4, Logger: slog.New(slog.NewTextHandler(a.t.Output(), nil)),
 	})
 	if err := a.set.Restore(store.Contents()); err != nil {

@@ -39,8 +39,9 @@ type Order struct {
 	Assigned *msg.AssignedAlloc
 	// Hard ends it at once, whatever the servers say.
 	Hard bool
-	// Silent is for how long the node's lease has not been confirmed.
-	Silent time.Duration
+	// Silent is for how long the node's lease has not been confirmed, Lasts how long a
+	// confirmed one lasts.
+	Silent, Lasts time.Duration
 }
 
 func (o Order) stop() bool { return o.Assigned.Alloc.Terminal() }

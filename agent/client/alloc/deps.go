@@ -32,8 +32,9 @@ type Deps struct {
 	MaxKillTimeout time.Duration
 	// ParallelStarts bounds how many tasks are being started at a time.
 	ParallelStarts int
-	// Silent is for how long the node's lease has not been confirmed; nil = 0.
-	Silent func() time.Duration
+	// Lease is for how long the node's lease has not been confirmed, and how long a
+	// confirmed one lasts; nil: it always holds.
+	Lease func() (silent, lasts time.Duration)
 	// Sweep ends what is left of a task that no driver knows, by its labels.
 	Sweep func(allocID, task string) error
 	// Place makes the control groups that drivers of others expect.

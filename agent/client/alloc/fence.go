@@ -22,16 +22,26 @@ func (c *Core) fence(o Order) (stop, hold bool) {
 		}
 		begun = begun || t.status.Phase != task.Waiting
 	}
-	after := lease.StopAfter(c.group)
+	after := c.stopAfter(o)
 	if after == 0 || o.Silent < after {
 		return false, false
 	}
 	return begun, !begun
 }
 
+// stopAfter is after how long without a confirmed lease the allocation has to stop:
+// not while the lease lasts, however short the group's time is. 0 is never.
+func (c *Core) stopAfter(o Order) time.Duration {
+	after := lease.StopAfter(c.group)
+	if after > 0 {
+		after = max(after, o.Lasts)
+	}
+	return after
+}
+
 // fenceAt is when the fence may fall, or be lifted; zero for never.
 func (c *Core) fenceAt(o Order, now time.Time) time.Time {
-	after := lease.StopAfter(c.group)
+	after := c.stopAfter(o)
 	stop, hold := c.fence(o)
 	switch {
 	case after == 0 || stop || c.Dead():

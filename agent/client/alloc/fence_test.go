@@ -28,6 +28,7 @@ func TestFence(t *testing.T) {
 	for name, c := range map[string]struct {
 		plain  bool // no policy
 		silent time.Duration
+		lasts  time.Duration // the lease
 		phase  task.Phase
 		stop   bool // the servers want it, too
 		verb   task.Verb
@@ -36,6 +37,8 @@ func TestFence(t *testing.T) {
 	}{
 		"lease held":               {silent: 59 * time.Second, phase: task.Running, wake: time.Second},
 		"starts":                   {silent: 59 * time.Second, phase: task.Waiting, verb: task.VerbStart, wake: time.Second},
+		"a longer lease is held":   {silent: 89 * time.Second, lasts: 90 * time.Second, phase: task.Running, wake: time.Second},
+		"a longer lease is over":   {silent: 90 * time.Second, lasts: 90 * time.Second, phase: task.Running, verb: task.VerbKill, event: model.EventDisconnected},
 		"must not start":           {silent: time.Minute, phase: task.Waiting, wake: holdPause},
 		"stops":                    {silent: time.Minute, phase: task.Running, verb: task.VerbKill, event: model.EventDisconnected},
 		"gives up its start":       {silent: time.Minute, phase: task.Starting, verb: task.VerbCancel, event: model.EventDisconnected},
@@ -63,7 +66,7 @@ func TestFence(t *testing.T) {
 			}
 			var verb task.Verb
 			var events []string
-			order := Order{Assigned: as, Silent: c.silent}
+			order := Order{Assigned: as, Silent: c.silent, Lasts: c.lasts}
 			core.Settle(order, now, func(e Effect) {
 				verb = e.Action.Verb
 				for _, ev := range e.Action.Events {

@@ -283,7 +283,8 @@ func (r *Runner) settle(ctx context.Context) time.Duration {
 func (r *Runner) order() Order {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Order{Assigned: r.assigned, Hard: r.hard, Silent: r.deps.Silent()}
+	silent, lasts := r.deps.Lease()
+	return Order{Assigned: r.assigned, Hard: r.hard, Silent: silent, Lasts: lasts}
 }
 
 // finished tells whether every task has ended for good and left its driver.

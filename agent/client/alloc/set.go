@@ -37,8 +37,8 @@ type Set struct {
 // NewSet makes an empty set.
 func NewSet(deps Deps) *Set {
 	deps.starts = make(chan struct{}, max(deps.ParallelStarts, 1))
-	if deps.Silent == nil {
-		deps.Silent = func() time.Duration { return 0 }
+	if deps.Lease == nil {
+		deps.Lease = func() (time.Duration, time.Duration) { return 0, 0 }
 	}
 	return &Set{
 		deps: deps, work: make(chan func(context.Context)), done: make(chan struct{}),

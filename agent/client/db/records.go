@@ -35,11 +35,13 @@ type TaskRecord struct {
 }
 
 // LeaseRecord is when the newest confirmed renewal of the node's lease was sent:
-// after the start of the machine, which Boot names, and by the calendar.
+// after the start of the machine, which Boot names, and by the calendar; and how
+// long the servers said that it lasts.
 type LeaseRecord struct {
 	Boot  string
 	After time.Duration
 	At    time.Time
+	TTL   time.Duration `json:",omitempty"`
 }
 
 // Contents is all that a file held when it was opened.

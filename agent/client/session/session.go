@@ -109,7 +109,7 @@ type Session struct {
 // New makes a Session; Run opens it.
 func New(cfg Config) *Session {
 	if cfg.Lease == nil {
-		cfg.Lease = NewLease(time.Time{}, time.Now, nil)
+		cfg.Lease = NewLease(time.Time{}, 0, time.Now, nil)
 	}
 	return &Session{cfg: cfg}
 }
@@ -200,8 +200,8 @@ func (s *Session) once(ctx context.Context, addr string) (stood bool, err error)
 	s.stand(addr, registered.Servers)
 	defer s.stand("", nil)
 	s.cfg.Reports.Reset()
-	run(func(ctx context.Context) error { return c.receive(ctx, ttl) })
-	run(func(ctx context.Context) error { return c.renew(ctx, ttl) })
+	run(c.receive)
+	run(c.renew)
 	run(c.report)
 	run(func(ctx context.Context) error { return c.describe(ctx, changed) })
 	if s.cfg.Handlers != nil {
@@ -251,6 +251,7 @@ type connection struct {
 	s      *Session
 	stream *rpc.Stream[msg.NodeUp, msg.NodeDown]
 	sendMu sync.Mutex
+	ttl    atomic.Int64 // of a lease, nanoseconds
 	every  atomic.Int64 // between two renewals, nanoseconds
 
 	mu        sync.Mutex
@@ -291,7 +292,7 @@ func (c *connection) register(ctx context.Context, cancel context.CancelCauseFun
 }
 
 // receive handles what the server sends.
-func (c *connection) receive(ctx context.Context, ttl time.Duration) error {
+func (c *connection) receive(ctx context.Context) error {
 	for {
 		m, err := c.stream.Recv()
 		if err != nil {
@@ -304,9 +305,9 @@ func (c *connection) receive(ctx context.Context, ttl time.Duration) error {
 			}
 		case m.Renewed != nil:
 			c.confirm()
-			c.s.cfg.Lease.confirmed(m.Renewed.Seq)
+			c.s.cfg.Lease.confirmed(m.Renewed.Seq, m.Renewed.TTL)
 			if m.Renewed.Every > 0 {
-				c.pace(ttl, m.Renewed.Every)
+				c.pace(cmp.Or(m.Renewed.TTL, time.Duration(c.ttl.Load())), m.Renewed.Every)
 			}
 		case m.Reported != nil:
 			c.s.cfg.Confirmed(c.s.cfg.Reports.Acked(m.Reported.Seq))
@@ -321,6 +322,7 @@ func (c *connection) pace(ttl, every time.Duration) {
 	if every <= 0 || every > ttl/2 {
 		every = lease.Interval(ttl, 0)
 	}
+	c.ttl.Store(int64(ttl))
 	c.every.Store(int64(every))
 }
 
@@ -364,7 +366,7 @@ func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
 
 // renew extends the lease, and gives up a server that cannot. The first renewal
 // goes out at once: registration extends no lease.
-func (c *connection) renew(ctx context.Context, ttl time.Duration) error {
+func (c *connection) renew(ctx context.Context) error {
 	every := time.Duration(c.every.Load())
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -382,7 +384,7 @@ func (c *connection) renew(ctx context.Context, ttl time.Duration) error {
 			every = now
 			tick.Reset(every)
 		}
-		if silent := c.sinceConfirmed(); silent > ttl+every && len(c.s.Servers()) > 1 {
+		if silent := c.sinceConfirmed(); silent > time.Duration(c.ttl.Load())+every && len(c.s.Servers()) > 1 {
 			return model.Errorf(model.CodeUnavailable, "the server has not confirmed the lease for %v", silent.Round(time.Millisecond))
 		}
 	}

@@ -68,6 +68,7 @@ type AssignedAlloc struct {
 type NodeRenewed struct {
 	Seq   uint64
 	Every time.Duration // how often to renew from now on; 0 = as before
+	TTL   time.Duration // how long the lease lasts by this; 0 = NodeRegistered.LeaseTTL
 }
 
 // NodeReported acknowledges reports.
@@ -116,10 +117,12 @@ type NodeRenewRequest struct {
 }
 
 // NodeRenewResponse lists nodes that the leader does not consider alive or known:
-// their sessions must register again.
+// their sessions must register again. The leases of the others last for TTL; a leader
+// of an earlier version says 0 and means what each server tells its nodes.
 type NodeRenewResponse struct {
 	WriteMeta
 	Unknown []string
+	TTL     time.Duration
 }
 
 // HasNodeRequest asks a server whether it holds the node's tunnel.

@@ -393,13 +393,16 @@ func (z *NodeDown) MarshalMsg(b []byte) (o []byte, err error) {
 	if z.Renewed == nil {
 		o = msgp.AppendNil(o)
 	} else {
-		// map header, size 2
+		// map header, size 3
 		// string "Seq"
-		o = append(o, 0x82, 0xa3, 0x53, 0x65, 0x71)
+		o = append(o, 0x83, 0xa3, 0x53, 0x65, 0x71)
 		o = msgp.AppendUint64(o, z.Renewed.Seq)
 		// string "Every"
 		o = append(o, 0xa5, 0x45, 0x76, 0x65, 0x72, 0x79)
 		o = msgp.AppendDuration(o, z.Renewed.Every)
+		// string "TTL"
+		o = append(o, 0xa3, 0x54, 0x54, 0x4c)
+		o = msgp.AppendDuration(o, z.Renewed.TTL)
 	}
 	// string "Reported"
 	o = append(o, 0xa8, 0x52, 0x65, 0x70, 0x6f, 0x72, 0x74, 0x65, 0x64)
@@ -503,6 +506,12 @@ func (z *NodeDown) UnmarshalMsg(bts []byte) (o []byte, err error) {
 							err = msgp.WrapError(err, "Renewed", "Every")
 							return
 						}
+					case "TTL":
+						z.Renewed.TTL, bts, err = msgp.ReadDurationBytes(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Renewed", "TTL")
+							return
+						}
 					default:
 						bts, err = msgp.Skip(bts)
 						if err != nil {
@@ -582,7 +591,7 @@ func (z *NodeDown) Msgsize() (s int) {
 	if z.Renewed == nil {
 		s += msgp.NilSize
 	} else {
-		s += 1 + 4 + msgp.Uint64Size + 6 + msgp.DurationSize
+		s += 1 + 4 + msgp.Uint64Size + 6 + msgp.DurationSize + 4 + msgp.DurationSize
 	}
 	s += 9
 	if z.Reported == nil {
@@ -1005,9 +1014,9 @@ func (z *NodeRenewRequest) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *NodeRenewResponse) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 2
+	// map header, size 3
 	// string "WriteMeta"
-	o = append(o, 0x82, 0xa9, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4d, 0x65, 0x74, 0x61)
+	o = append(o, 0x83, 0xa9, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4d, 0x65, 0x74, 0x61)
 	o, err = z.WriteMeta.MarshalMsg(o)
 	if err != nil {
 		err = msgp.WrapError(err, "WriteMeta")
@@ -1019,6 +1028,9 @@ func (z *NodeRenewResponse) MarshalMsg(b []byte) (o []byte, err error) {
 	for za0001 := range z.Unknown {
 		o = msgp.AppendString(o, z.Unknown[za0001])
 	}
+	// string "TTL"
+	o = append(o, 0xa3, 0x54, 0x54, 0x4c)
+	o = msgp.AppendDuration(o, z.TTL)
 	return
 }
 
@@ -1065,6 +1077,12 @@ func (z *NodeRenewResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "TTL":
+			z.TTL, bts, err = msgp.ReadDurationBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "TTL")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -1083,19 +1101,23 @@ func (z *NodeRenewResponse) Msgsize() (s int) {
 	for za0001 := range z.Unknown {
 		s += msgp.StringPrefixSize + len(z.Unknown[za0001])
 	}
+	s += 4 + msgp.DurationSize
 	return
 }
 
 // MarshalMsg implements msgp.Marshaler
 func (z NodeRenewed) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 2
+	// map header, size 3
 	// string "Seq"
-	o = append(o, 0x82, 0xa3, 0x53, 0x65, 0x71)
+	o = append(o, 0x83, 0xa3, 0x53, 0x65, 0x71)
 	o = msgp.AppendUint64(o, z.Seq)
 	// string "Every"
 	o = append(o, 0xa5, 0x45, 0x76, 0x65, 0x72, 0x79)
 	o = msgp.AppendDuration(o, z.Every)
+	// string "TTL"
+	o = append(o, 0xa3, 0x54, 0x54, 0x4c)
+	o = msgp.AppendDuration(o, z.TTL)
 	return
 }
 
@@ -1129,6 +1151,12 @@ func (z *NodeRenewed) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Every")
 				return
 			}
+		case "TTL":
+			z.TTL, bts, err = msgp.ReadDurationBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "TTL")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -1143,7 +1171,7 @@ func (z *NodeRenewed) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z NodeRenewed) Msgsize() (s int) {
-	s = 1 + 4 + msgp.Uint64Size + 6 + msgp.DurationSize
+	s = 1 + 4 + msgp.Uint64Size + 6 + msgp.DurationSize + 4 + msgp.DurationSize
 	return
 }
 

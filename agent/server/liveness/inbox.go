@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 // Desk is a Liveness that receives renewals from the servers that hold the
@@ -25,7 +26,7 @@ type Desk struct {
 	// seen by the step that would take its node down, or not confirmed.
 	mu      sync.Mutex
 	givenUp map[string]bool      // by the last step; perhaps not committed yet
-	heard   map[string]time.Time // newest sign of life since the last step, of nodes in the state
+	heard   map[string]time.Time // until when leases last by signs of life since the last step
 	arrived int                  // registrations since the last step
 }
 
@@ -69,10 +70,8 @@ func (d *Desk) renew(ctx context.Context, r *msg.NodeRenewRequest) (*msg.NodeRen
 			return d.givenUp[id]
 		})
 	}
-	at := d.now()
-	for _, id := range known {
-		d.heard[id] = at
-	}
+	resp.TTL = d.Lasts()
+	d.hear(resp.TTL, known...)
 	return resp, nil
 }
 
@@ -80,8 +79,18 @@ func (d *Desk) renew(ctx context.Context, r *msg.NodeRenewRequest) (*msg.NodeRen
 func (d *Desk) Seen(nodeID string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.heard[nodeID] = d.now()
+	d.hear(d.Lasts(), nodeID)
 	d.arrived++
+}
+
+// hear notes signs of life, after which leases last for ttl; d.mu is held.
+func (d *Desk) hear(ttl time.Duration, ids ...string) {
+	until := lease.Until(d.now(), ttl)
+	for _, id := range ids {
+		if until.After(d.heard[id]) {
+			d.heard[id] = until
+		}
+	}
 }
 
 // Reset implements loop.Component. Renewals of an earlier term say nothing now.
@@ -98,8 +107,8 @@ func (d *Desk) Reset(snap *state.Snapshot) {
 func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for id, at := range d.heard {
-		d.Renew(at, id)
+	for id, until := range d.heard {
+		d.Renew(until, id)
 	}
 	clear(d.heard)
 	mine := d.now()

@@ -55,6 +55,10 @@ const (
 	// maxLate is how late a step may be before the time counts as one in which
 	// this server stood still.
 	maxLate = time.Second
+	// silentLeases is for how many leases more a node is waited for that gossip does
+	// not miss: it lives, then, and looks for a server that reaches the leader; of
+	// those that it tries, each may cost it a lease.
+	silentLeases = 2
 	// maxDown bounds the nodes of one command; the next step has the others.
 	maxDown = 512
 )
@@ -131,9 +135,11 @@ func returned(before, after *model.Node) bool {
 	return before != nil && before.Status != model.NodeStatusReady && after.Status == model.NodeStatusReady
 }
 
-// Renew extends the leases of nodes that were heard of at a time.
-func (l *Liveness) Renew(at time.Time, ids ...string) {
-	until := lease.Until(at, l.ttl)
+// Lasts is how long a lease lasts that is renewed now.
+func (l *Liveness) Lasts() time.Duration { return lease.Lasts(l.ttl, len(l.leases)) }
+
+// Renew has the leases of nodes last until then.
+func (l *Liveness) Renew(until time.Time, ids ...string) {
 	for _, id := range ids {
 		// A lease that has not begun will last longer than any renewal made so far.
 		if old, known := l.leases[id]; known && !old.IsZero() && until.After(old) {
@@ -168,13 +174,14 @@ func (l *Liveness) forgive(now time.Time) {
 func (l *Liveness) judge(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
 	var c census
 	var wake time.Time
-	silent := l.ttl + l.crowd.patience(now) // after the lease, without the word of gossip
+	lasts, longest := l.Lasts(), lease.Longest(l.ttl, len(l.leases))
+	silent := silentLeases*l.ttl + l.crowd.patience(now) // after the lease, without the word of gossip
 	for id, until := range l.leases {
 		if until.IsZero() {
-			until = now.Add(l.ttl)
+			until = now.Add(longest)
 			l.leases[id] = until
 		}
-		c.count(until.Sub(now), l.ttl)
+		c.count(until.Sub(now), lasts)
 		switch {
 		case until.After(now):
 		case !until.Add(silent).After(now), l.members.Dead(id):
@@ -215,7 +222,7 @@ func (l *Liveness) declare(now time.Time, snap *state.Snapshot, v verdict) fsm.C
 	l.decided = make(map[string]bool, len(v.down))
 	for _, id := range v.down {
 		l.decided[id] = true
-		reason := "its lease ended " + l.ttl.String() + " after the last sign of life"
+		reason := "its lease ended " + l.Lasts().String() + " after the last sign of life"
 		if l.members.Dead(id) {
 			reason += ", and the other agents cannot reach it"
 		}

@@ -133,12 +133,12 @@ func (s *scene) run(d time.Duration) string {
 	end, said := s.now.Add(d), ""
 	for !s.wake.IsZero() && s.wake.Before(end) {
 		s.now = s.wake
-		s.l.Renew(s.now, s.steady...)
+		s.l.Renew(s.now.Add(s.l.Lasts()), s.steady...)
 		out := s.step()
 		said += out[:strings.LastIndex(strings.TrimSuffix(out, "\n"), "\n")+1]
 	}
 	s.now = end
-	s.l.Renew(s.now, s.steady...)
+	s.l.Renew(s.now.Add(s.l.Lasts()), s.steady...)
 	return said + s.step()
 }
 
@@ -201,7 +201,7 @@ func TestScenarios(t *testing.T) {
 			case "place":
 				s.place(names[0], names[1])
 			case "renew":
-				s.l.Renew(s.now, names...)
+				s.l.Renew(s.now.Add(s.l.Lasts()), names...)
 			case "arrive": // so many nodes register
 				n, err := strconv.Atoi(names[0])
 				if err != nil {
@@ -284,6 +284,38 @@ func TestDesk(t *testing.T) {
 	d.Reset(s.store.Snapshot())
 	if cmds, _ := d.Step(s.now, s.store.Snapshot()); len(cmds) > 0 {
 		t.Error("an old renewal took a node down")
+	}
+}
+
+// TestLeasesOfMany: what a renewal is told is what its lease lasts, also when there
+// are fewer nodes later, and a new leader waits for what was told before.
+func TestLeasesOfMany(t *testing.T) {
+	const nodes = 5000
+	s := newScene()
+	cmds := make([]fsm.Body, nodes)
+	for i := range cmds {
+		cmds[i] = &fsm.RegisterNode{Node: &model.Node{ID: "n" + strconv.Itoa(i), Status: model.NodeStatusReady}}
+	}
+	s.apply(cmds...)
+	d := NewDesk(s.l, s.store, s, func() time.Time { return s.now })
+	look := func() int { cmds, _ := d.Step(s.now, s.store.Snapshot()); return len(cmds) }
+	look() // the leases begin
+	s.dead["n0"] = true
+	s.now = s.now.Add(s.l.ttl)
+	resp, err := d.renew(context.Background(), &msg.NodeRenewRequest{NodeIDs: []string{"n0"}})
+	if err != nil || resp.TTL != 2*s.l.ttl {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	s.apply(&fsm.DeregisterNodes{NodeIDs: slices.Collect(func(yield func(string) bool) {
+		for i := 1; i < nodes && yield("n"+strconv.Itoa(i)); i++ {
+		}
+	})})
+	look()
+	if s.now = s.now.Add(2*s.l.ttl - time.Millisecond); look() != 0 {
+		t.Error("taken down before what its node was told")
+	}
+	if s.now = s.now.Add(time.Second / 2); look() != 1 {
+		t.Error("not taken down after it")
 	}
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -305,14 +306,15 @@ func (h *Hub) sendRenewals(ctx context.Context, ids []string, batch map[string]*
 			s.registerAgain()
 		}
 	}
-	every := h.every()
+	done := msg.NodeRenewed{TTL: resp.TTL, Every: h.every(cmp.Or(resp.TTL, h.cfg.LeaseTTL))}
 	for id, seq := range seqs {
-		batch[id].ackRenewal(seq, every)
+		done.Seq = seq
+		batch[id].ackRenewal(done)
 	}
 }
 
-// every is how often nodes are to renew.
-func (h *Hub) every() time.Duration { return lease.Interval(h.cfg.LeaseTTL, h.Len()) }
+// every is how often nodes are to renew leases that last for ttl.
+func (h *Hub) every(ttl time.Duration) time.Duration { return lease.Interval(ttl, h.Len()) }
 
 // renewAgain keeps a renewal for the next call, unless the session has ended.
 func (h *Hub) renewAgain(s *session) {

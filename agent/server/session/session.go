@@ -87,7 +87,7 @@ func (h *Hub) serve(ctx context.Context, st *stream) error {
 	s.ctx, s.end = context.WithCancelCause(ctx)
 	defer s.finish()
 	s.acks = append(s.acks, msg.NodeDown{Registered: &msg.NodeRegistered{
-		Index: index, LeaseTTL: h.cfg.LeaseTTL, Servers: h.cfg.Servers(), Every: h.every(),
+		Index: index, LeaseTTL: h.cfg.LeaseTTL, Servers: h.cfg.Servers(), Every: h.every(h.cfg.LeaseTTL),
 	}})
 	if err := h.join(s); err != nil {
 		return err
@@ -197,13 +197,13 @@ func (s *session) wantFull() {
 	s.kick()
 }
 
-func (s *session) ackRenewal(seq uint64, every time.Duration) {
-	if seq == 0 {
+func (s *session) ackRenewal(done msg.NodeRenewed) {
+	if done.Seq == 0 {
 		return // the renewal that registration is
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ackRenew = &msg.NodeRenewed{Seq: seq, Every: every}
+	s.ackRenew = &done
 	s.kick()
 }
 
