@@ -9,7 +9,7 @@ import (
 // evaluations that they call for. A client status only moves forward
 // (pending, running, then complete, failed or lost; unknown beside running): a
 // report that is behind changes nothing, and neither does, from feature level Order
-// on, one that is not newer than the newest. Value: *Skipped, the allocations that
+// on, one that is not newer than the newest, or of an earlier run of the agent. Value: *Skipped, the allocations that
 // are unknown, belong to another node, or were ahead of the report.
 type UpdateAllocs struct {
 	NodeID  string // when set, the only node whose allocations may change
@@ -28,7 +28,7 @@ func (c *UpdateAllocs) apply(x *tx) (result, error) {
 			return nil, model.Errorf(model.CodeInvalid, "an allocation update is empty")
 		}
 		now := x.Alloc(up.ID)
-		late := ordered && now != nil && !now.NewReport(up)
+		late := ordered && now != nil && !now.NewReport(up, x.Node(now.NodeID))
 		if now == nil || late || c.NodeID != "" && now.NodeID != c.NodeID || !forward(now.ClientStatus, up.ClientStatus) {
 			out.add(up.ID)
 			continue

@@ -49,7 +49,9 @@ func TestOrderOfReports(t *testing.T) {
 		if level > feature.Base {
 			m.must(&fsm.FeatureLevel{Level: level})
 		}
-		m.must(&fsm.RegisterNode{Node: testNode(1)}, &fsm.RegisterJob{Job: testJob("web", 1), Eval: testEval("e", "web")})
+		node := testNode(1)
+		node.ReportsFrom = order / 2
+		m.must(&fsm.RegisterNode{Node: node}, &fsm.RegisterJob{Job: testJob("web", 1), Eval: testEval("e", "web")})
 		m.must(&fsm.ApplyPlan{Plan: &model.Plan{EvalID: "e", Namespace: "default", JobID: "web", Groups: []*model.PlanGroup{{
 			TaskGroup: "web", Resources: &model.AllocatedResources{}, Placements: []*model.Placement{{ID: "a", NodeID: testNode(1).ID}},
 		}}}})
@@ -74,7 +76,7 @@ func TestOrderOfReports(t *testing.T) {
 	if got := m.snap().Alloc("a").ReportOrder; got != 7 {
 		t.Fatalf("order %d", got)
 	}
-	if r := m.restored(); r.snap().Alloc("a").ReportOrder != 7 || r.snap().Hash() != m.snap().Hash() {
+	if r := m.restored(); r.snap().Alloc("a").ReportOrder != 7 || r.snap().Node(testNode(1).ID).ReportsFrom != 3 || r.snap().Hash() != m.snap().Hash() {
 		t.Error("the order is not in the snapshot")
 	}
 }

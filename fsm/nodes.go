@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/intern"
 )
 
@@ -35,6 +36,9 @@ func (c *RegisterNode) apply(x *tx) (result, error) {
 		return nil, model.Errorf(model.CodeInvalid, "a node needs an id")
 	}
 	next := *c.Node
+	if x.FeatureLevel() < feature.Order {
+		next.ReportsFrom = 0
+	}
 	if next.NodePool == "" {
 		next.NodePool = model.DefaultNodePool
 	}

@@ -162,6 +162,7 @@ func (l line) command() fsm.Body {
 	case "node":
 		return &fsm.RegisterNode{Node: &model.Node{
 			ID: l.subject, Name: l.subject + "-name", SecretID: l.get("secret", "s"), NodePool: l.get("pool", ""), Status: l.get("status", ""),
+			ReportsFrom: uint64(l.number("reports-from", 0)),
 		}, Evals: l.evals(ns, l.get("job", ""))}
 	case "node-status":
 		c := &fsm.NodeStatus{Evals: l.evals(ns, l.get("job", ""))}

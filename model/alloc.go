@@ -82,10 +82,10 @@ func (a *Allocation) Terminal() bool { return a.ServerTerminal() || a.ClientTerm
 // the node has said that it ended (or it is lost), whatever is desired.
 func (a *Allocation) Occupies() bool { return !a.ClientTerminal() }
 
-// NewReport tells whether a report is newer than those taken in. Without an order,
-// nobody can say that it is not.
-func (a *Allocation) NewReport(up *AllocUpdate) bool {
-	return up.Order == 0 || up.Order > a.ReportOrder
+// NewReport tells whether a report of the allocation's node is newer than those taken
+// in, and of the agent that runs now. Without an order, nobody can say that it is not.
+func (a *Allocation) NewReport(up *AllocUpdate, node *Node) bool {
+	return up.Order == 0 || up.Order > a.ReportOrder && (node == nil || up.Order > node.ReportsFrom)
 }
 
 // Index is the number in Name, or -1.

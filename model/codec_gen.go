@@ -9652,190 +9652,208 @@ func (z *NetworkResource) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Node) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 29
-	// string "ID"
-	o = append(o, 0xde, 0x0, 0x1d, 0xa2, 0x49, 0x44)
-	o = msgp.AppendString(o, z.ID)
-	// string "SecretID"
-	o = append(o, 0xa8, 0x53, 0x65, 0x63, 0x72, 0x65, 0x74, 0x49, 0x44)
-	o = msgp.AppendString(o, z.SecretID)
-	// string "Datacenter"
-	o = append(o, 0xaa, 0x44, 0x61, 0x74, 0x61, 0x63, 0x65, 0x6e, 0x74, 0x65, 0x72)
-	o = msgp.AppendString(o, z.Datacenter)
-	// string "Name"
-	o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
-	o = msgp.AppendString(o, z.Name)
-	// string "HTTPAddr"
-	o = append(o, 0xa8, 0x48, 0x54, 0x54, 0x50, 0x41, 0x64, 0x64, 0x72)
-	o = msgp.AppendString(o, z.HTTPAddr)
-	// string "TLSEnabled"
-	o = append(o, 0xaa, 0x54, 0x4c, 0x53, 0x45, 0x6e, 0x61, 0x62, 0x6c, 0x65, 0x64)
-	o = msgp.AppendBool(o, z.TLSEnabled)
-	// string "Attributes"
-	o = append(o, 0xaa, 0x41, 0x74, 0x74, 0x72, 0x69, 0x62, 0x75, 0x74, 0x65, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Attributes)))
-	for za0001, za0002 := range z.Attributes {
-		o = msgp.AppendString(o, za0001)
-		o = msgp.AppendString(o, za0002)
+	// check for omitted fields
+	zb0001Len := uint32(30)
+	var zb0001Mask uint32 /* 30 bits */
+	_ = zb0001Mask
+	if z.ReportsFrom == 0 {
+		zb0001Len--
+		zb0001Mask |= 0x20000000
 	}
-	// string "NodeResources"
-	o = append(o, 0xad, 0x4e, 0x6f, 0x64, 0x65, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
-	if z.NodeResources == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.NodeResources.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "NodeResources")
-			return
+	// variable map header, size zb0001Len
+	o = msgp.AppendMapHeader(o, zb0001Len)
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "ID"
+		o = append(o, 0xa2, 0x49, 0x44)
+		o = msgp.AppendString(o, z.ID)
+		// string "SecretID"
+		o = append(o, 0xa8, 0x53, 0x65, 0x63, 0x72, 0x65, 0x74, 0x49, 0x44)
+		o = msgp.AppendString(o, z.SecretID)
+		// string "Datacenter"
+		o = append(o, 0xaa, 0x44, 0x61, 0x74, 0x61, 0x63, 0x65, 0x6e, 0x74, 0x65, 0x72)
+		o = msgp.AppendString(o, z.Datacenter)
+		// string "Name"
+		o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+		o = msgp.AppendString(o, z.Name)
+		// string "HTTPAddr"
+		o = append(o, 0xa8, 0x48, 0x54, 0x54, 0x50, 0x41, 0x64, 0x64, 0x72)
+		o = msgp.AppendString(o, z.HTTPAddr)
+		// string "TLSEnabled"
+		o = append(o, 0xaa, 0x54, 0x4c, 0x53, 0x45, 0x6e, 0x61, 0x62, 0x6c, 0x65, 0x64)
+		o = msgp.AppendBool(o, z.TLSEnabled)
+		// string "Attributes"
+		o = append(o, 0xaa, 0x41, 0x74, 0x74, 0x72, 0x69, 0x62, 0x75, 0x74, 0x65, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Attributes)))
+		for za0001, za0002 := range z.Attributes {
+			o = msgp.AppendString(o, za0001)
+			o = msgp.AppendString(o, za0002)
 		}
-	}
-	// string "ReservedResources"
-	o = append(o, 0xb1, 0x52, 0x65, 0x73, 0x65, 0x72, 0x76, 0x65, 0x64, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
-	if z.ReservedResources == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.ReservedResources.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "ReservedResources")
-			return
-		}
-	}
-	// string "Links"
-	o = append(o, 0xa5, 0x4c, 0x69, 0x6e, 0x6b, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Links)))
-	for za0003, za0004 := range z.Links {
-		o = msgp.AppendString(o, za0003)
-		o = msgp.AppendString(o, za0004)
-	}
-	// string "Meta"
-	o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
-	for za0005, za0006 := range z.Meta {
-		o = msgp.AppendString(o, za0005)
-		o = msgp.AppendString(o, za0006)
-	}
-	// string "NodeClass"
-	o = append(o, 0xa9, 0x4e, 0x6f, 0x64, 0x65, 0x43, 0x6c, 0x61, 0x73, 0x73)
-	o = msgp.AppendString(o, z.NodeClass)
-	// string "NodePool"
-	o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x50, 0x6f, 0x6f, 0x6c)
-	o = msgp.AppendString(o, z.NodePool)
-	// string "ComputedClass"
-	o = append(o, 0xad, 0x43, 0x6f, 0x6d, 0x70, 0x75, 0x74, 0x65, 0x64, 0x43, 0x6c, 0x61, 0x73, 0x73)
-	o = msgp.AppendString(o, z.ComputedClass)
-	// string "CgroupParent"
-	o = append(o, 0xac, 0x43, 0x67, 0x72, 0x6f, 0x75, 0x70, 0x50, 0x61, 0x72, 0x65, 0x6e, 0x74)
-	o = msgp.AppendString(o, z.CgroupParent)
-	// string "Drain"
-	o = append(o, 0xa5, 0x44, 0x72, 0x61, 0x69, 0x6e)
-	o = msgp.AppendBool(o, z.Drain)
-	// string "DrainStrategy"
-	o = append(o, 0xad, 0x44, 0x72, 0x61, 0x69, 0x6e, 0x53, 0x74, 0x72, 0x61, 0x74, 0x65, 0x67, 0x79)
-	if z.DrainStrategy == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.DrainStrategy.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "DrainStrategy")
-			return
-		}
-	}
-	// string "SchedulingEligibility"
-	o = append(o, 0xb5, 0x53, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x69, 0x6e, 0x67, 0x45, 0x6c, 0x69, 0x67, 0x69, 0x62, 0x69, 0x6c, 0x69, 0x74, 0x79)
-	o = msgp.AppendString(o, z.SchedulingEligibility)
-	// string "Status"
-	o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
-	o = msgp.AppendString(o, z.Status)
-	// string "StatusDescription"
-	o = append(o, 0xb1, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
-	o = msgp.AppendString(o, z.StatusDescription)
-	// string "StatusUpdatedAt"
-	o = append(o, 0xaf, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65, 0x64, 0x41, 0x74)
-	o = msgp.AppendInt64(o, z.StatusUpdatedAt)
-	// string "Events"
-	o = append(o, 0xa6, 0x45, 0x76, 0x65, 0x6e, 0x74, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Events)))
-	for za0007 := range z.Events {
-		if z.Events[za0007] == nil {
+		// string "NodeResources"
+		o = append(o, 0xad, 0x4e, 0x6f, 0x64, 0x65, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
+		if z.NodeResources == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Events[za0007].MarshalMsg(o)
+			o, err = z.NodeResources.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Events", za0007)
+				err = msgp.WrapError(err, "NodeResources")
 				return
 			}
 		}
-	}
-	// string "Drivers"
-	o = append(o, 0xa7, 0x44, 0x72, 0x69, 0x76, 0x65, 0x72, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Drivers)))
-	for za0008, za0009 := range z.Drivers {
-		o = msgp.AppendString(o, za0008)
-		if za0009 == nil {
+		// string "ReservedResources"
+		o = append(o, 0xb1, 0x52, 0x65, 0x73, 0x65, 0x72, 0x76, 0x65, 0x64, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
+		if z.ReservedResources == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = za0009.MarshalMsg(o)
+			o, err = z.ReservedResources.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Drivers", za0008)
+				err = msgp.WrapError(err, "ReservedResources")
 				return
 			}
 		}
-	}
-	// string "HostVolumes"
-	o = append(o, 0xab, 0x48, 0x6f, 0x73, 0x74, 0x56, 0x6f, 0x6c, 0x75, 0x6d, 0x65, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.HostVolumes)))
-	for za0010, za0011 := range z.HostVolumes {
-		o = msgp.AppendString(o, za0010)
-		if za0011 == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			// map header, size 3
-			// string "Path"
-			o = append(o, 0x83, 0xa4, 0x50, 0x61, 0x74, 0x68)
-			o = msgp.AppendString(o, za0011.Path)
-			// string "ReadOnly"
-			o = append(o, 0xa8, 0x52, 0x65, 0x61, 0x64, 0x4f, 0x6e, 0x6c, 0x79)
-			o = msgp.AppendBool(o, za0011.ReadOnly)
-			// string "ID"
-			o = append(o, 0xa2, 0x49, 0x44)
-			o = msgp.AppendString(o, za0011.ID)
+		// string "Links"
+		o = append(o, 0xa5, 0x4c, 0x69, 0x6e, 0x6b, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Links)))
+		for za0003, za0004 := range z.Links {
+			o = msgp.AppendString(o, za0003)
+			o = msgp.AppendString(o, za0004)
 		}
-	}
-	// string "HostNetworks"
-	o = append(o, 0xac, 0x48, 0x6f, 0x73, 0x74, 0x4e, 0x65, 0x74, 0x77, 0x6f, 0x72, 0x6b, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.HostNetworks)))
-	for za0012, za0013 := range z.HostNetworks {
-		o = msgp.AppendString(o, za0012)
-		if za0013 == nil {
+		// string "Meta"
+		o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
+		for za0005, za0006 := range z.Meta {
+			o = msgp.AppendString(o, za0005)
+			o = msgp.AppendString(o, za0006)
+		}
+		// string "NodeClass"
+		o = append(o, 0xa9, 0x4e, 0x6f, 0x64, 0x65, 0x43, 0x6c, 0x61, 0x73, 0x73)
+		o = msgp.AppendString(o, z.NodeClass)
+		// string "NodePool"
+		o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x50, 0x6f, 0x6f, 0x6c)
+		o = msgp.AppendString(o, z.NodePool)
+		// string "ComputedClass"
+		o = append(o, 0xad, 0x43, 0x6f, 0x6d, 0x70, 0x75, 0x74, 0x65, 0x64, 0x43, 0x6c, 0x61, 0x73, 0x73)
+		o = msgp.AppendString(o, z.ComputedClass)
+		// string "CgroupParent"
+		o = append(o, 0xac, 0x43, 0x67, 0x72, 0x6f, 0x75, 0x70, 0x50, 0x61, 0x72, 0x65, 0x6e, 0x74)
+		o = msgp.AppendString(o, z.CgroupParent)
+		// string "Drain"
+		o = append(o, 0xa5, 0x44, 0x72, 0x61, 0x69, 0x6e)
+		o = msgp.AppendBool(o, z.Drain)
+		// string "DrainStrategy"
+		o = append(o, 0xad, 0x44, 0x72, 0x61, 0x69, 0x6e, 0x53, 0x74, 0x72, 0x61, 0x74, 0x65, 0x67, 0x79)
+		if z.DrainStrategy == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = za0013.MarshalMsg(o)
+			o, err = z.DrainStrategy.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "HostNetworks", za0012)
+				err = msgp.WrapError(err, "DrainStrategy")
 				return
 			}
 		}
-	}
-	// string "LastDrain"
-	o = append(o, 0xa9, 0x4c, 0x61, 0x73, 0x74, 0x44, 0x72, 0x61, 0x69, 0x6e)
-	if z.LastDrain == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.LastDrain.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "LastDrain")
-			return
+		// string "SchedulingEligibility"
+		o = append(o, 0xb5, 0x53, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x69, 0x6e, 0x67, 0x45, 0x6c, 0x69, 0x67, 0x69, 0x62, 0x69, 0x6c, 0x69, 0x74, 0x79)
+		o = msgp.AppendString(o, z.SchedulingEligibility)
+		// string "Status"
+		o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
+		o = msgp.AppendString(o, z.Status)
+		// string "StatusDescription"
+		o = append(o, 0xb1, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
+		o = msgp.AppendString(o, z.StatusDescription)
+		// string "StatusUpdatedAt"
+		o = append(o, 0xaf, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65, 0x64, 0x41, 0x74)
+		o = msgp.AppendInt64(o, z.StatusUpdatedAt)
+		// string "Events"
+		o = append(o, 0xa6, 0x45, 0x76, 0x65, 0x6e, 0x74, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Events)))
+		for za0007 := range z.Events {
+			if z.Events[za0007] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Events[za0007].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Events", za0007)
+					return
+				}
+			}
+		}
+		// string "Drivers"
+		o = append(o, 0xa7, 0x44, 0x72, 0x69, 0x76, 0x65, 0x72, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Drivers)))
+		for za0008, za0009 := range z.Drivers {
+			o = msgp.AppendString(o, za0008)
+			if za0009 == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = za0009.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Drivers", za0008)
+					return
+				}
+			}
+		}
+		// string "HostVolumes"
+		o = append(o, 0xab, 0x48, 0x6f, 0x73, 0x74, 0x56, 0x6f, 0x6c, 0x75, 0x6d, 0x65, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.HostVolumes)))
+		for za0010, za0011 := range z.HostVolumes {
+			o = msgp.AppendString(o, za0010)
+			if za0011 == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 3
+				// string "Path"
+				o = append(o, 0x83, 0xa4, 0x50, 0x61, 0x74, 0x68)
+				o = msgp.AppendString(o, za0011.Path)
+				// string "ReadOnly"
+				o = append(o, 0xa8, 0x52, 0x65, 0x61, 0x64, 0x4f, 0x6e, 0x6c, 0x79)
+				o = msgp.AppendBool(o, za0011.ReadOnly)
+				// string "ID"
+				o = append(o, 0xa2, 0x49, 0x44)
+				o = msgp.AppendString(o, za0011.ID)
+			}
+		}
+		// string "HostNetworks"
+		o = append(o, 0xac, 0x48, 0x6f, 0x73, 0x74, 0x4e, 0x65, 0x74, 0x77, 0x6f, 0x72, 0x6b, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.HostNetworks)))
+		for za0012, za0013 := range z.HostNetworks {
+			o = msgp.AppendString(o, za0012)
+			if za0013 == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = za0013.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "HostNetworks", za0012)
+					return
+				}
+			}
+		}
+		// string "LastDrain"
+		o = append(o, 0xa9, 0x4c, 0x61, 0x73, 0x74, 0x44, 0x72, 0x61, 0x69, 0x6e)
+		if z.LastDrain == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.LastDrain.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "LastDrain")
+				return
+			}
+		}
+		// string "NodeMaxAllocs"
+		o = append(o, 0xad, 0x4e, 0x6f, 0x64, 0x65, 0x4d, 0x61, 0x78, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x73)
+		o = msgp.AppendInt(o, z.NodeMaxAllocs)
+		// string "CreateIndex"
+		o = append(o, 0xab, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.CreateIndex)
+		// string "ModifyIndex"
+		o = append(o, 0xab, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.ModifyIndex)
+		if (zb0001Mask & 0x20000000) == 0 { // if not omitted
+			// string "ReportsFrom"
+			o = append(o, 0xab, 0x52, 0x65, 0x70, 0x6f, 0x72, 0x74, 0x73, 0x46, 0x72, 0x6f, 0x6d)
+			o = msgp.AppendUint64(o, z.ReportsFrom)
 		}
 	}
-	// string "NodeMaxAllocs"
-	o = append(o, 0xad, 0x4e, 0x6f, 0x64, 0x65, 0x4d, 0x61, 0x78, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x73)
-	o = msgp.AppendInt(o, z.NodeMaxAllocs)
-	// string "CreateIndex"
-	o = append(o, 0xab, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.CreateIndex)
-	// string "ModifyIndex"
-	o = append(o, 0xab, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.ModifyIndex)
 	return
 }
 
@@ -10299,6 +10317,12 @@ func (z *Node) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "ModifyIndex")
 				return
 			}
+		case "ReportsFrom":
+			z.ReportsFrom, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ReportsFrom")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -10402,7 +10426,7 @@ func (z *Node) Msgsize() (s int) {
 	} else {
 		s += z.LastDrain.Msgsize()
 	}
-	s += 14 + msgp.IntSize + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size
+	s += 14 + msgp.IntSize + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size
 	return
 }
 

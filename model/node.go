@@ -48,6 +48,9 @@ type Node struct {
 	NodeMaxAllocs         int
 	CreateIndex           uint64
 	ModifyIndex           uint64
+	// ReportsFrom is the Order after which the reports of its agent's present run are:
+	// what an earlier run reported is not taken any more. 0: not known.
+	ReportsFrom uint64 `json:"-" msg:",omitempty"`
 }
 
 // Ready tells whether new work may be placed on the node.

@@ -80,6 +80,9 @@ func (n *node) startAgent() {
 	n.takeUpLease()
 	n.runners, n.strays = map[string]*runner{}, map[string][]*proc{}
 	n.reports = report.NewAt(func() time.Time { return n.w.Now })
+	described := *n.desc
+	described.ReportsFrom = n.reports.From()
+	n.desc = &described
 	n.rota, n.session = clisession.Rota{}, nil
 	ids := slices.Sorted(maps.Keys(n.disk.Allocs))
 	for _, id := range ids {

@@ -31,7 +31,7 @@ func (b *board) current() *model.Node {
 }
 
 // newBoard describes the machine, without drivers yet.
-func newBoard(c *Config, id, secret string, f *fingerprint.Facts) (*board, error) {
+func newBoard(c *Config, id, secret string, f *fingerprint.Facts, reportsFrom uint64) (*board, error) {
 	cores, err := reservedCores(c.Reserved.Cores)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func newBoard(c *Config, id, secret string, f *fingerprint.Facts) (*board, error
 			Disk:     model.NodeReservedDiskResources{DiskMB: uint64(c.Reserved.DiskMB)},
 			Networks: model.NodeReservedNetworkResources{ReservedHostPorts: c.Reserved.Ports},
 		},
-		Status: model.NodeStatusInit, SchedulingEligibility: model.NodeEligible,
+		Status: model.NodeStatusInit, SchedulingEligibility: model.NodeEligible, ReportsFrom: reportsFrom,
 	}
 	if n.Meta == nil {
 		n.Meta = map[string]string{}

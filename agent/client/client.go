@@ -117,7 +117,7 @@ func (c *Client) assemble(ctx context.Context) error {
 	if err != nil {
 		return model.Errorf(model.CodeInvalid, "fingerprint: %w", err)
 	}
-	if c.board, err = newBoard(cfg, id, secret, facts); err != nil {
+	if c.board, err = newBoard(cfg, id, secret, facts, c.reports.From()); err != nil {
 		return err
 	}
 	if err := c.assembleDrivers(ctx, facts.Topology); err != nil {

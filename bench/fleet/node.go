@@ -96,7 +96,9 @@ func newFleet(c *cluster, count int) (*fleet, error) {
 	}
 	gate := make(chan struct{}, machines)
 	for i := range count {
-		n := &node{desc: describe(i), pool: rpc.NewPool(security, log), reports: report.New()}
+		reports := report.New()
+		n := &node{desc: describe(i), pool: rpc.NewPool(security, log), reports: reports}
+		n.desc.ReportsFrom = reports.From()
 		n.session = session.New(session.Config{
 			Servers: reach{addrs, n.pool, gate}, Node: func() (*model.Node, <-chan struct{}) { return n.desc, nil },
 			Reports: n.reports, Apply: n.apply, Confirmed: func([]*model.AllocUpdate) {},

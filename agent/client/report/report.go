@@ -57,6 +57,7 @@ type Queue struct {
 
 	mu       sync.Mutex
 	entries  map[string]*entry
+	first    uint64 // all Orders are beyond it
 	seq      uint64 // of the last report, which is its Order
 	inFlight map[uint64]bool
 	last     time.Time // of the last report
@@ -70,13 +71,15 @@ func New() *Queue { return NewAt(time.Now) }
 
 // NewAt makes an empty queue with a clock of its own, for the simulator.
 func NewAt(now func() time.Time) *Queue {
-	return &Queue{
-		now: now, entries: map[string]*entry{}, inFlight: map[uint64]bool{}, wake: make(chan struct{}, 1),
-		// An agent makes fewer reports than one in a microsecond: this is beyond what
-		// its earlier runs made.
-		seq: uint64(max(now().UnixMicro(), 0)),
-	}
+	// An agent makes fewer reports than one in a microsecond: this is beyond what its
+	// earlier runs made.
+	first := uint64(max(now().UnixMicro(), 0))
+	return &Queue{now: now, entries: map[string]*entry{}, inFlight: map[uint64]bool{}, wake: make(chan struct{}, 1), first: first, seq: first}
 }
+
+// From is the Order that all reports are beyond, and those of earlier runs of the
+// agent are not.
+func (q *Queue) From() uint64 { return q.first }
 
 // Beyond takes note of an Order that the servers know: reports to come are newer,
 // even if the machine's clock was set back before the agent started.

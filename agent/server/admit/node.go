@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/sched/place"
 )
 
@@ -42,6 +43,9 @@ func (d *Desk) nodeRegister(ctx context.Context, r *msg.NodeRegisterRequest) (*m
 		node.NodePool = model.DefaultNodePool
 	}
 	node.Status, node.StatusDescription = model.NodeStatusReady, ""
+	if snap.FeatureLevel() < feature.Order {
+		node.ReportsFrom = 0
+	}
 	node.ComputedClass = place.ComputedClass(&node)
 	if now != nil {
 		same, err := sameNode(now, &node)
@@ -209,7 +213,7 @@ func (d *Desk) updateAllocs(snap *state.Snapshot, r *msg.NodeUpdateAllocsRequest
 			continue
 		}
 		a := snap.Alloc(up.ID)
-		if a == nil || a.NodeID != r.NodeID || !a.NewReport(up) {
+		if a == nil || a.NodeID != r.NodeID || !a.NewReport(up, node) {
 			continue // collected, never its own, or known: nothing to record
 		}
 		cmd.Updates = append(cmd.Updates, up)
