@@ -47,14 +47,23 @@ func (r router) Servers() []string {
 	return out
 }
 
+// connsOf is a limit of connections as the listener has it: 0 in the configuration is
+// no limit, nothing the listener's own.
+func connsOf(limit *int) int {
+	switch {
+	case limit == nil:
+		return 0
+	case *limit <= 0:
+		return -1
+	}
+	return *limit
+}
+
 // newServer builds the server role; nothing runs yet but the Raft host.
 func (a *Agent) newServer() error {
 	s := &serverRole{store: state.New()}
 	a.srv = s
-	conns := 0
-	if a.cfg.Limits.RPCMaxConns != nil {
-		conns = *a.cfg.Limits.RPCMaxConns
-	}
+	conns := connsOf(a.cfg.Limits.RPCMaxConns)
 	l, err := listen("rpc", a.ends.rpc.bind)
 	if err != nil {
 		return err

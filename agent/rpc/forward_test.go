@@ -293,6 +293,21 @@ func TestRaftSharesThePort(t *testing.T) {
 	}
 }
 
+// TestNoConnectionLimit: below zero there is none, of one address neither.
+func TestNoConnectionLimit(t *testing.T) {
+	a := startAgent(t, "a", port.Plaintext(), func(c *port.ListenerConfig) { c.MaxConnsPerIP = -1 })
+	for range port.DefaultMaxConnsPerIP/1000 + 5 {
+		c, err := net.Dial("tcp", a.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	if _, err := echo.Call(testCtx(t), a.pool.At(a.addr), &note{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestConnectionLimits(t *testing.T) {
 	a := startAgent(t, "a", port.Plaintext(), func(c *port.ListenerConfig) { c.MaxConns, c.MaxConnsPerIP = 3, 2 })
 	dial := func() net.Conn {

@@ -20,7 +20,7 @@ import (
 
 const (
 	// patience bounds everything that is waited for.
-	patience = 2 * time.Minute
+	patience = 5 * time.Minute
 	// look is the pause between two looks at something awaited.
 	look = 20 * time.Millisecond
 	// tailBytes is how much of a server's log an error shows.

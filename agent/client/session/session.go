@@ -60,7 +60,8 @@ const (
 	// A server that has said nothing for Silence after a renewal was due is asked
 	// whether it still runs, and has ProbeTimeout to answer, Strikes times: one that
 	// is stopped, or cut off, is left before the node can be taken down. One that is only busy, because
-	// a thousand nodes came at once, must not be left by all of them.
+	// a thousand nodes came at once, must not be left by all of them. Nodes that renew
+	// rarely, because they are many, wait longer: half of the time between renewals.
 	Silence       = 700 * time.Millisecond
 	ProbeTimeout  = time.Second
 	ProbeInterval = 500 * time.Millisecond
@@ -349,11 +350,12 @@ func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if c.sinceConfirmed() < time.Duration(c.every.Load())+Silence || len(c.s.Servers()) < 2 {
+		every := time.Duration(c.every.Load())
+		if c.sinceConfirmed() < every+max(Silence, every/2) || len(c.s.Servers()) < 2 {
 			missed = 0
 			continue
 		}
-		asked, cancel := context.WithTimeout(ctx, ProbeTimeout)
+		asked, cancel := context.WithTimeout(ctx, max(ProbeTimeout, every/2))
 		_, err := rpc.Ping.Call(asked, caller, &rpc.Nothing{})
 		cancel()
 		if err == nil || ctx.Err() != nil {

@@ -34,7 +34,7 @@ type ListenerConfig struct {
 	// Security greets connections.
 	Security *Security
 	// MaxConns bounds open connections, MaxConnsPerIP those of one address;
-	// zero means the defaults. Further ones are closed at once.
+	// zero means the defaults, below zero no bound. Further ones are closed at once.
 	MaxConns      int
 	MaxConnsPerIP int
 	// Logger gets refused connections.
@@ -116,9 +116,9 @@ func (l *Listener) accept(ctx context.Context, nc net.Conn) {
 	l.mu.Lock()
 	full := ""
 	switch {
-	case l.total >= l.cfg.MaxConns:
+	case l.cfg.MaxConns > 0 && l.total >= l.cfg.MaxConns:
 		full = "limit of connections reached"
-	case l.perIP[ip] >= l.cfg.MaxConnsPerIP:
+	case l.cfg.MaxConnsPerIP > 0 && l.perIP[ip] >= l.cfg.MaxConnsPerIP:
 		full = "limit of connections from one address reached"
 	default:
 		l.total++
