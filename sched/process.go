@@ -77,7 +77,7 @@ func (p *process) decide() {
 		}
 	}
 	out := reconcile.Job(reconcile.Input{
-		Job: p.job, Allocs: p.allocs, Node: p.state.Node, Now: p.env.Now, Eval: p.eval,
+		Job: p.job, Allocs: p.allocs, Node: p.state.Node, Now: p.env.Now, Steady: p.env.Steady, Eval: p.eval,
 		InPlace: p.suits, Targets: p.targets,
 	})
 	for i := range out.Stops {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 	"github.com/steppe-project/steppe/sched/place"
 )
 
@@ -37,6 +38,7 @@ type State interface {
 // Env is what a decision needs besides state.
 type Env struct {
 	Now    time.Time
+	Steady lease.Steady // how even the clock went that Now is of
 	Seed   uint64
 	Config *model.SchedulerConfiguration // nil = defaults
 	// Pool is what the job's node pool overrides of Config; nil for nothing.

@@ -49,7 +49,7 @@ func newLead(s *server) *lead {
 	l.view = fleet.New(s.store)
 	l.plans = planner.New(planner.Config{View: l.view, Proposer: proposer{s}, Logger: quiet})
 	l.workers = worker.New(worker.Config{
-		Count: 1, Evals: l.evals, View: l.view, Planner: l, Proposer: proposer{s}, Now: s.clock, Logger: quiet,
+		Count: 1, Evals: l.evals, View: l.view, Planner: l, Proposer: proposer{s}, Now: s.clock, Steady: s.time.Steady, Logger: quiet,
 	})
 	material := keys.Material{ClusterID: w.ID(), KeyID: w.ID(), Public: []byte("public"), Private: []byte("private")}
 	cfg := gc.Defaults()

@@ -148,6 +148,7 @@ func (s *server) apply(index uint64) []fsm.Outcome {
 	}
 	outcomes := s.machine.Apply(e)
 	s.applied, s.appliedTime = index, e.Time
+	s.time.Applied(e.Time)
 	s.w.checks.applied(s)
 	s.changed()
 	return outcomes

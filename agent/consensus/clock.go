@@ -1,8 +1,11 @@
 package consensus
 
 import (
+	"slices"
 	"sync"
 	"time"
+
+	nodelease "github.com/steppe-project/steppe/model/lease"
 )
 
 // Clock is the time of the cluster as one server tells it. What is kept in the
@@ -15,7 +18,8 @@ import (
 //     time that passes until both agree again. (An hour ahead, as after a clock
 //     was set wrong for a while, is made good in ten hours; delays are a tenth
 //     longer meanwhile.)
-//   - It follows the machine's clock forward at once.
+//   - It follows the machine's clock forward at once. What must not be early by that
+//     asks Steady, which knows of such jumps.
 type Clock struct {
 	// Wall is the machine's clock, Elapsed the time since some moment of a clock
 	// that nobody sets, Newest the time (unix ns) of the newest entry applied.
@@ -24,13 +28,21 @@ type Clock struct {
 	Elapsed func() time.Duration
 	Newest  func() int64
 
-	mu   sync.Mutex
-	at   int64 // what was told last, unix ns
-	then time.Duration
+	mu     sync.Mutex
+	at     int64 // what was told last, unix ns
+	then   time.Duration
+	steady nodelease.Steady
+	ahead  int64 // of Elapsed, the most there was
 }
 
-// slewing is the part of the passing time that a clock which is ahead loses.
-const slewing = 10
+const (
+	// slewing is the part of the passing time that a clock which is ahead loses.
+	slewing = 10
+	// leap is what the clock may gain unnoticed; maxJumps bounds what is remembered:
+	// the oldest are taken for one.
+	leap     = 100 * time.Millisecond
+	maxJumps = 16
+)
 
 // Now is the time.
 func (c *Clock) Now() time.Time {
@@ -43,5 +55,40 @@ func (c *Clock) Now() time.Time {
 		at -= min(ahead, passed/slewing)
 	}
 	c.at, c.then = max(at, wall, newest), elapsed
+	c.watch(c.at, elapsed)
 	return time.Unix(0, c.at).UTC()
+}
+
+// Applied notes the time of an entry that was applied: so a server that follows
+// knows how the clock went before it leads.
+func (c *Clock) Applied(at int64) {
+	elapsed := c.Elapsed()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch(at, elapsed)
+}
+
+// watch notes a jump when the clock says at; c.mu is held.
+func (c *Clock) watch(at int64, elapsed time.Duration) {
+	ahead := at - int64(elapsed)
+	switch by := time.Duration(ahead - c.ahead); {
+	case c.steady.From.IsZero():
+		c.steady.From = time.Unix(0, at).UTC()
+	case by < leap:
+		return
+	default:
+		c.steady.Jumps = append(slices.Clone(c.steady.Jumps), nodelease.Jump{At: time.Unix(0, at).UTC(), By: by})
+		if jumps := c.steady.Jumps; len(jumps) > maxJumps {
+			jumps[1].By += jumps[0].By
+			c.steady.Jumps = jumps[1:]
+		}
+	}
+	c.ahead = ahead
+}
+
+// Steady is what is known of how even this clock went.
+func (c *Clock) Steady() nodelease.Steady {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.steady
 }

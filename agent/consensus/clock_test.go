@@ -17,6 +17,11 @@ func TestClock(t *testing.T) {
 			Newest: func() int64 { return newest },
 		}
 		last := c.Now()
+		type look struct {
+			says    time.Time
+			elapsed time.Duration
+		}
+		looks := []look{{last, elapsed}}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			pass := time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "pass"))
 			elapsed += pass
@@ -35,6 +40,20 @@ func TestClock(t *testing.T) {
 				t.Fatalf("it is %s; the log is at %s, the machine at %s", now, time.Unix(0, newest), wall)
 			}
 			last = now
+			if rapid.Bool().Draw(t, "applies") {
+				c.Applied(last.UnixNano())
+			}
+			// Steady never takes for passed what has not.
+			for _, l := range looks {
+				longer := elapsed - l.elapsed + 2*leap
+				if at := c.Steady().After(l.says, longer); !at.After(now) {
+					t.Fatalf("%s after %s is %s, and it is %s: only %s passed", longer, l.says, at, now, elapsed-l.elapsed)
+				}
+			}
+			looks = append(looks, look{now, elapsed})
+		}
+		if n := len(c.Steady().Jumps); n > maxJumps {
+			t.Fatalf("%d jumps are remembered", n)
 		}
 		for range 2000 { // twelve weeks: enough for sixty hours
 			elapsed += time.Hour

@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus/guard"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
+	nodelease "github.com/steppe-project/steppe/model/lease"
 )
 
 // Host runs Raft for one server.
@@ -74,6 +75,7 @@ func Open(cfg Config) (*Host, error) {
 	}
 	h.adapter = &adapter{machine: cfg.Machine, fatal: h.fail}
 	h.clock = &Clock{Wall: cfg.Now, Elapsed: func() time.Duration { return time.Since(began) }, Newest: h.adapter.time.Load}
+	h.adapter.noted = h.clock.Applied
 	h.publish(Leadership{})
 	var err error
 	if h.store, err = openStore(&cfg, h.logger, h.fail); err != nil {
@@ -214,6 +216,9 @@ func (h *Host) Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome,
 
 // Now is the cluster's time: see Clock.
 func (h *Host) Now() time.Time { return h.clock.Now() }
+
+// Steady is what this server knows of how even the cluster's time went.
+func (h *Host) Steady() nodelease.Steady { return h.clock.Steady() }
 
 // Leadership implements Proposer.
 func (h *Host) Leadership() Leadership { return h.now.Load().Leadership }

@@ -47,17 +47,16 @@ const (
 //	+ Gossip * log4 n  until all have heard
 //
 //	n        probed  failed  may object  heard   median    1 in 100 over
-//	30       0.35    0.5     2.2         0.25    3.3 s     5.3 s
-//	100      0.35    0.5     3.0         0.35    4.2 s     6.2 s
-//	1,000    0.35    0.5     4.5         0.5     5.9 s     7.8 s
-//	10,000   0.35    0.5     6.0         0.7     7.6 s     9.5 s
+//	30       0.28    0.4     1.2         0.25    2.1 s     3.7 s
+//	100      0.28    0.4     1.6         0.35    2.6 s     4.2 s
+//	1,000    0.28    0.4     2.4         0.5     3.6 s     5.1 s
+//	10,000   0.28    0.4     3.2         0.7     4.6 s     6.1 s
 //
-// (probed: the median; 1 in 100 waits 2.3 s). It is one of two witnesses: a node
-// whose lease was not renewed for twice its time is given up without gossip, after
-// 8 s at the latest (agent/server/liveness), so that the last line's tail costs
-// nothing. Suspicion 2 would save 1.5 s at 1,000 members and 2 s at 10,000, but asks
-// for no second opinion and leaves a small cluster's member 1 s to object, which a
-// busy machine misses. A living member that lost a datagram is saved by three
+// (probed: the median; 1 in 100 waits 1.8 s). It is one of two witnesses: a node
+// whose lease was not renewed for three times its time is given up without gossip
+// (agent/server/liveness). A Suspicion of 2 asks for no second opinion and leaves a
+// small cluster's member about a second to object: the lease makes up for what a busy
+// machine misses. A living member that lost a datagram is saved by three
 // indirect probes and one by TCP, which losses only delay. At 10,000 an agent sends
 // and answers some four datagrams a second and exchanges states of about 2 MB every
 // three minutes (memberlist stretches PushPull by log2(n/32)).
@@ -91,7 +90,7 @@ type Timing struct {
 // The defaults.
 var (
 	lanTiming = Timing{
-		Probe: 500 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond, Suspicion: 2, SuspicionMax: 3,
+		Probe: 400 * time.Millisecond, ProbeTimeout: 200 * time.Millisecond, Suspicion: 2, SuspicionMax: 3,
 		Gossip: 100 * time.Millisecond, PushPull: 20 * time.Second, Rejoin: 10 * time.Second,
 	}
 	wanTiming = Timing{

@@ -70,7 +70,7 @@ func (s *Server) pipeline(ctx context.Context, g *errgroup.Group) error {
 	s.metrics.planner.Store(plans)
 	workers := worker.New(worker.Config{
 		Count: s.cfg.Schedulers, Evals: evals, View: view, Planner: plans, Proposer: s.deps.Host,
-		Now: s.deps.Now, Logger: s.deps.Logger, OnDecision: s.metrics.decision,
+		Now: s.deps.Now, Steady: s.deps.Host.Steady, Logger: s.deps.Logger, OnDecision: s.metrics.decision,
 	})
 	runner := loop.New(loop.Config{
 		Source: s.deps.Store, Proposer: s.deps.Host, Clock: clock(s.deps.Now), Logger: s.deps.Logger,

@@ -37,7 +37,7 @@ const (
 	// TTL is how long a lease lasts. Nodes renew three times in it (Interval), and a
 	// restarted agent is back long before, so its tasks stay; what a lost
 	// machine ran is elsewhere within ten seconds even if gossip stays silent.
-	TTL = 3 * time.Second
+	TTL = 2750 * time.Millisecond
 	// manySessions of one server are renewed less often: of each renewal's cost most
 	// is waking up for it, and a server of thousands does little else.
 	manySessions = 1024

@@ -120,7 +120,7 @@ func (r *run) goneAt(a *model.Allocation) time.Time {
 	if n == nil || after == 0 {
 		return time.Time{}
 	}
-	return time.Unix(n.StatusUpdatedAt, 0).Add(after)
+	return r.in.Steady.After(time.Unix(n.StatusUpdatedAt, 0), after)
 }
 
 // unsure tells whether an allocation may still run on a node that is down, which

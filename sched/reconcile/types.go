@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 )
 
 // Why an allocation is stopped, as users read it.
@@ -25,6 +26,7 @@ type Input struct {
 	Allocs []*model.Allocation
 	Node   func(id string) *model.Node // nil for one that does not exist
 	Now    time.Time
+	Steady lease.Steady // how even the clock went that Now is of
 	Eval   *model.Evaluation
 	// InPlace tells whether a running allocation's node still suits the group
 	// as it is now.

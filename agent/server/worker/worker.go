@@ -31,6 +31,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/proposal"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/lease"
 	"github.com/steppe-project/steppe/sched"
 )
 
@@ -55,6 +56,7 @@ type Config struct {
 	Planner  Planner
 	Proposer Proposer
 	Now      func() time.Time
+	Steady   func() lease.Steady // how even Now goes; nil: it does
 	Logger   *slog.Logger
 	// OnDecision, when set, is told how long a decision took. It must not block.
 	OnDecision func(jobType string, took time.Duration)
@@ -68,7 +70,12 @@ type Workers struct {
 }
 
 // New makes the workers of one term of leadership.
-func New(cfg Config) *Workers { return &Workers{cfg: cfg, decide: sched.Process} }
+func New(cfg Config) *Workers {
+	if cfg.Steady == nil {
+		cfg.Steady = func() lease.Steady { return lease.Steady{} }
+	}
+	return &Workers{cfg: cfg, decide: sched.Process}
+}
 
 // Run decides until ctx ends.
 func (w *Workers) Run(ctx context.Context) error {
@@ -120,7 +127,7 @@ func (w *Workers) plan(basis *fleet.Basis, eval *model.Evaluation) (plan *model.
 			err = fmt.Errorf("the scheduler failed unexpectedly: %v", r)
 		}
 	}()
-	env := sched.Env{Now: w.cfg.Now(), Seed: seed(eval.ID, basis.Index()), Config: basis.SchedulerConfig()}
+	env := sched.Env{Now: w.cfg.Now(), Steady: w.cfg.Steady(), Seed: seed(eval.ID, basis.Index()), Config: basis.SchedulerConfig()}
 	if job := basis.Job(eval.Namespace, eval.JobID); job != nil {
 		if pool := basis.NodePool(job.NodePool); pool != nil {
 			env.Pool = pool.SchedulerConfiguration
