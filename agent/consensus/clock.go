@@ -32,16 +32,17 @@ type Clock struct {
 	at     int64 // what was told last, unix ns
 	then   time.Duration
 	steady nodelease.Steady
-	ahead  int64 // of Elapsed, the most there was
+	seen   time.Duration // when steady was brought up to date
+	ahead  int64         // of Elapsed, but for what steady knows and less than a leap
 }
 
 const (
 	// slewing is the part of the passing time that a clock which is ahead loses.
 	slewing = 10
-	// leap is what the clock may gain unnoticed; maxJumps bounds what is remembered:
-	// the oldest are taken for one.
-	leap     = 100 * time.Millisecond
-	maxJumps = 16
+	// leap is what the clock may gain unnoticed, less than a lease, maxJumps how
+	// many jumps are remembered.
+	leap     = time.Second
+	maxJumps = 64
 )
 
 // Now is the time.
@@ -52,38 +53,41 @@ func (c *Clock) Now() time.Time {
 	passed := int64(max(elapsed-c.then, 0))
 	at := c.at + passed
 	if ahead := at - wall; ahead > 0 {
-		at -= min(ahead, passed/slewing)
+		lost := min(ahead, passed/slewing)
+		at -= lost
+		c.ahead -= lost
 	}
+	c.seen = elapsed
 	c.at, c.then = max(at, wall, newest), elapsed
 	c.watch(c.at, elapsed)
 	return time.Unix(0, c.at).UTC()
 }
 
 // Applied notes the time of an entry that was applied: so a server that follows
-// knows how the clock went before it leads.
+// knows how the clock went before it leads. The leader's clock may have been losing
+// time meanwhile, to gain it now, which nobody sees from here.
 func (c *Clock) Applied(at int64) {
 	elapsed := c.Elapsed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.ahead -= int64(max(elapsed-c.seen, 0)) / slewing
+	c.seen = elapsed
 	c.watch(at, elapsed)
 }
 
 // watch notes a jump when the clock says at; c.mu is held.
 func (c *Clock) watch(at int64, elapsed time.Duration) {
-	ahead := at - int64(elapsed)
+	ahead, now := at-int64(elapsed), time.Unix(0, at).UTC()
 	switch by := time.Duration(ahead - c.ahead); {
 	case c.steady.From.IsZero():
-		c.steady.From = time.Unix(0, at).UTC()
-	case by < leap:
-		return
-	default:
-		c.steady.Jumps = append(slices.Clone(c.steady.Jumps), nodelease.Jump{At: time.Unix(0, at).UTC(), By: by})
-		if jumps := c.steady.Jumps; len(jumps) > maxJumps {
-			jumps[1].By += jumps[0].By
-			c.steady.Jumps = jumps[1:]
+		c.steady.From, c.ahead = now, ahead
+	case by >= leap:
+		jumps := append(slices.Clone(c.steady.Jumps), nodelease.Jump{At: now, By: by})
+		if len(jumps) > maxJumps {
+			c.steady.From, jumps = jumps[0].At, jumps[1:]
 		}
+		c.steady.Jumps, c.ahead = jumps, ahead
 	}
-	c.ahead = ahead
 }
 
 // Steady is what is known of how even this clock went.

@@ -29,7 +29,7 @@ type adapter struct {
 	applied atomic.Uint64 // index of the last command entry applied
 	time    atomic.Int64  // its time
 	noted   func(time int64)
-	saved   atomic.Int64  // bytes of the newest snapshot, 0 before the first
+	saved   atomic.Int64 // bytes of the newest snapshot, 0 before the first
 }
 
 // Apply implements raft.FSM.
