@@ -146,7 +146,7 @@ type Server struct {
 	// HeartbeatGrace is added to a node's lease before it is declared lost.
 	// Default 0s; at most 1h.
 	HeartbeatGrace string `hcl:"heartbeat_grace,optional"`
-	// MinHeartbeatTTL is the least lease. Default 3s.
+	// MinHeartbeatTTL is the least lease. Default 2.75s.
 	MinHeartbeatTTL      string  `hcl:"min_heartbeat_ttl,optional"`
 	MaxHeartbeatsPerSec  float64 `hcl:"max_heartbeats_per_second,optional"`
 	FailoverHeartbeatTTL string  `hcl:"failover_heartbeat_ttl,optional"`

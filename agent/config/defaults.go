@@ -1,6 +1,10 @@
 package config
 
-import "github.com/hashicorp/hcl/v2"
+import (
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/steppe-project/steppe/model/lease"
+)
 
 // Default ports.
 const (
@@ -22,7 +26,7 @@ func Default() *Config {
 		Ports:     &Ports{HTTP: DefaultHTTPPort, RPC: DefaultRPCPort, Serf: DefaultSerfPort, WAN: DefaultWANPort},
 		Addresses: &Addresses{}, Advertise: &Advertise{},
 		Server: &Server{
-			RetryInterval: "30s", RaftProtocol: 3, HeartbeatGrace: "0s", MinHeartbeatTTL: "3s",
+			RetryInterval: "30s", RaftProtocol: 3, HeartbeatGrace: "0s", MinHeartbeatTTL: lease.TTL.String(),
 			NodeGCThreshold: "24h", JobGCInterval: "5m", JobGCThreshold: "4h", EvalGCThreshold: "1h",
 			BatchEvalGCThreshold: "24h", DeploymentGC: "1h", EventBufferSize: 100, JobTrackedVersions: 6,
 			JobMaxPriority: 100, JobDefaultPriority: 50, DiskReserveMB: 64,

@@ -19,8 +19,8 @@ import (
 
 const (
 	// RenewInterval is how long renewals are gathered for one call to the
-	// leader: a twelfth of the usual lease.
-	RenewInterval = 250 * time.Millisecond
+	// leader. A lease lasts longer by as much as its renewal waits here.
+	RenewInterval = 100 * time.Millisecond
 	// renewBatch bounds the nodes of one call, about 160 KB.
 	renewBatch = 4096
 	// renewTimeout bounds such a call; the next one carries on.
