@@ -61,7 +61,7 @@ const (
 // and answers some four datagrams a second and exchanges states of about 2 MB every
 // three minutes (memberlist stretches PushPull by log2(n/32)).
 //
-// BenchmarkDetection measures it; see bench/README.md.
+// TestDetection and TestDetectionOfTenThousand try it; see bench/README.md.
 //
 // The defaults of a WAN pool, in brackets, bear round trips of a second and lines
 // that lose packets; requests between regions try the next server all the same, so

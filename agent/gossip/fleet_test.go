@@ -214,6 +214,9 @@ const (
 	detections = 20
 	// detectionLimit is for ten thousand members; fewer have less.
 	detectionLimit = 8 * time.Second
+	// modelOff is what medians of the model and of production's members may differ by:
+	// that of twenty failures varies by a fifth.
+	modelOff = 0.4
 )
 
 // TestDetection cuts one member after the other off for good and measures, in virtual
@@ -241,6 +244,10 @@ func TestDetection(t *testing.T) {
 		t.Logf("%d members, %d cut off: known after a median of %v, at worst %v", n, len(took), took[len(took)/2], took[len(took)-1])
 		if worst := took[len(took)-1]; worst > detectionLimit {
 			t.Errorf("a failure was known after %v", worst)
+		}
+		says := modelled(n, 200)
+		if ratio := float64(took[len(took)/2]) / float64(says[len(says)/2]); ratio < 1-modelOff || ratio > 1+modelOff {
+			t.Errorf("the model of ten thousand says %v", says[len(says)/2])
 		}
 	})
 }

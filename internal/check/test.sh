@@ -13,7 +13,7 @@ virtual=./agent/gossip
 status=0
 # shellcheck disable=SC2086 # lists of packages
 go test -timeout "$timeout" $plain || status=1
-go test -timeout "$timeout" -run '^(TestDetection|TestFalseFailures)$' $virtual || status=1
+go test -timeout "$timeout" -run '^(TestDetection|TestDetectionOfTenThousand|TestFalseFailures)$' $virtual || status=1
 # shellcheck disable=SC2086
 go test -race -timeout "$timeout" $race || status=1
 (cd compat && GOFLAGS=-buildvcs=false go test -timeout "$timeout" ./...) || status=1
