@@ -41,7 +41,7 @@ const (
 	slewing = 10
 	// leap is what the clock may gain unnoticed, less than a lease, maxJumps how
 	// many jumps are remembered.
-	leap     = time.Second
+	leap     = nodelease.JumpAtLeast
 	maxJumps = 64
 )
 

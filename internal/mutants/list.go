@@ -42,8 +42,7 @@ var mutants = []mutant{
 	{"outcomes go to the wrong callers", "agent/consensus/batch.go", "outcomes = outcomes[len(p.cmds):]", "outcomes = outcomes[len(outcomes)-len(p.cmds):]", tests("./agent/consensus")},
 	{"a flipped bit in the log is applied", "agent/consensus/guard/guard.go", "l.Index != index || len(l.Extensions) > 0 && !bytes.Equal(l.Extensions, checksum(l))", "l.Index != index && !bytes.Equal(l.Extensions, checksum(l))", tests("./agent/consensus")},
 	{"the newest entries may be missing", "agent/consensus/guard/tail.go", "if reached < want {", "if reached+1000 < want {", tests("./agent/consensus/...")},
-	{"a failed fsync is passed over", "agent/consensus/trouble/trouble.go", "if !durable.OutOfSpace(err) && s.over", "if false && s.over",
-		[]string{"test", "./internal/crash", "-count=1", "-timeout=30m", "-crash.full", "-crash.only=server", "-crash.kinds=eio"}},
+	{"a failed fsync is passed over", "agent/consensus/trouble/trouble.go", "if !durable.OutOfSpace(err) && s.over", "if false && s.over", tests("./agent/consensus/trouble")},
 	// Liveness.
 	{"a lease is not extended", "agent/server/liveness/liveness.go", "known && !old.IsZero() && until.After(old) {", "known && !old.IsZero() && until.Before(old) {", controlPlane},
 	{"time in which the leader stood still counts", "agent/server/liveness/liveness.go", "if l.due.IsZero() || now.Sub(l.due) < maxLate {", "if l.due.IsZero() || now.Sub(l.due) < maxLate*100000 {", controlPlane},

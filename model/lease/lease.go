@@ -57,6 +57,8 @@ const (
 	maxSent = 64
 	// ending is what it takes from the kill of a task to its end.
 	ending = time.Second
+	// told is until a node that is back has heard what it is to stop.
+	told = 2 * time.Second
 )
 
 // Never is how long a lease has not been confirmed that never was.
@@ -184,6 +186,21 @@ func GoneAfter(g *model.TaskGroup) time.Duration {
 	if after == 0 {
 		return 0
 	}
+	return after + after/driftShare + stopping(g)
+}
+
+// EndAfter is for how long a node has to be back before an allocation of the group
+// may be replaced that was given up as lost: what a node stops by itself it may still
+// be stopping, told by the servers now; 0 is at once.
+func EndAfter(g *model.TaskGroup) time.Duration {
+	if StopAfter(g) == 0 {
+		return 0
+	}
+	return told + stopping(g)
+}
+
+// stopping is how long it takes until all but poststop tasks have ended.
+func stopping(g *model.TaskGroup) time.Duration {
 	// The leader ends first, then the main tasks, then the sidecars.
 	var leader, mains, sidecars time.Duration
 	for _, t := range g.Tasks {
@@ -196,5 +213,5 @@ func GoneAfter(g *model.TaskGroup) time.Duration {
 		}
 		*end = max(*end, t.KillTimeout+ending)
 	}
-	return after + after/driftShare + leader + mains + sidecars
+	return leader + mains + sidecars
 }

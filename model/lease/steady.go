@@ -13,7 +13,12 @@ type Steady struct {
 	Jumps []Jump
 }
 
-// Jump is one of them: from before At on, by By.
+// JumpAtLeast is what the clock gains unnoticed: By of a jump may contain as much that
+// was gained before.
+const JumpAtLeast = time.Second
+
+// Jump is one of them: to At, by By. Times between were not told, so that one which is
+// there because it was cut to seconds is of after it.
 type Jump struct {
 	At time.Time
 	By time.Duration
@@ -26,7 +31,7 @@ func (s Steady) After(t time.Time, d time.Duration) time.Time {
 	}
 	until := t.Add(d)
 	for _, j := range s.Jumps {
-		if j.At.After(t) {
+		if !t.After(j.At.Add(JumpAtLeast - j.By)) {
 			until = until.Add(j.By)
 		}
 	}

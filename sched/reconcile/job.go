@@ -106,28 +106,34 @@ func (r *run) lost(a *model.Allocation) string {
 	return ""
 }
 
-// goneAt is when an allocation of a node that is down has surely ended, because
-// its node stops what its group wants stopped; zero when nobody waits for that.
+// goneAt is when an allocation of a node that is down, or that was given up and its
+// node is back, has surely ended, because its node stops what its group wants
+// stopped; zero when nobody waits for that.
 func (r *run) goneAt(a *model.Allocation) time.Time {
 	n, job := r.in.Node(a.NodeID), a.Job
 	if job == nil {
 		job = r.in.Job
 	}
-	after := time.Duration(0)
-	if g := Find(job, a.TaskGroup); g != nil {
-		after = lease.GoneAfter(g)
+	g := Find(job, a.TaskGroup)
+	if n == nil || g == nil {
+		return time.Time{}
 	}
-	if n == nil || after == 0 {
+	after := time.Duration(0)
+	switch {
+	case n.Status == model.NodeStatusDown:
+		after = lease.GoneAfter(g)
+	case a.ClientStatus == model.ClientLost && a.ServerTerminal(): // the servers' word, not its node's
+		after = lease.EndAfter(g)
+	}
+	if after == 0 {
 		return time.Time{}
 	}
 	return r.in.Steady.After(time.Unix(n.StatusUpdatedAt, 0), after)
 }
 
-// unsure tells whether an allocation may still run on a node that is down, which
-// will stop it.
-func (r *run) unsure(a *model.Allocation) bool {
-	return r.lost(a) != "" && r.goneAt(a).After(r.in.Now)
-}
+// unsure tells whether an allocation may still run on a node that is down, or back,
+// and will stop it.
+func (r *run) unsure(a *model.Allocation) bool { return r.goneAt(a).After(r.in.Now) }
 
 // current tells whether an allocation runs the job's present version.
 func (r *run) current(a *model.Allocation) bool {
