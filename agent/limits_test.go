@@ -1,6 +1,19 @@
 package agent
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/steppe-project/steppe/agent/config"
+	"github.com/steppe-project/steppe/model/lease"
+)
+
+// TestDefaultLease: the configuration, which knows no rules, and the rules say one
+// length.
+func TestDefaultLease(t *testing.T) {
+	if got := config.Duration(config.Default().Server.MinHeartbeatTTL); got != lease.TTL {
+		t.Errorf("the configuration says %v, the rules %v", got, lease.TTL)
+	}
+}
 
 // TestConnsOf: 0 in the configuration is no limit, not the default.
 func TestConnsOf(t *testing.T) {

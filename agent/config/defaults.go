@@ -1,10 +1,6 @@
 package config
 
-import (
-	"github.com/hashicorp/hcl/v2"
-
-	"github.com/steppe-project/steppe/model/lease"
-)
+import "github.com/hashicorp/hcl/v2"
 
 // Default ports.
 const (
@@ -26,7 +22,7 @@ func Default() *Config {
 		Ports:     &Ports{HTTP: DefaultHTTPPort, RPC: DefaultRPCPort, Serf: DefaultSerfPort, WAN: DefaultWANPort},
 		Addresses: &Addresses{}, Advertise: &Advertise{},
 		Server: &Server{
-			RetryInterval: "30s", RaftProtocol: 3, HeartbeatGrace: "0s", MinHeartbeatTTL: lease.TTL.String(),
+			RetryInterval: "30s", RaftProtocol: 3, HeartbeatGrace: "0s", MinHeartbeatTTL: "2.75s",
 			NodeGCThreshold: "24h", JobGCInterval: "5m", JobGCThreshold: "4h", EvalGCThreshold: "1h",
 			BatchEvalGCThreshold: "24h", DeploymentGC: "1h", EventBufferSize: 100, JobTrackedVersions: 6,
 			JobMaxPriority: 100, JobDefaultPriority: 50, DiskReserveMB: 64,
