@@ -24,13 +24,6 @@ func NewLease(from time.Time, ttl time.Duration, now func() time.Time, keep func
 	return &Lease{now: now, keep: keep, held: lease.Since(from, ttl)}
 }
 
-// Silent is for how long the lease has not been confirmed.
-func (l *Lease) Silent() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.held.Silent(l.now())
-}
-
 // State is for how long the lease has not been confirmed, and how long a confirmed
 // one lasts.
 func (l *Lease) State() (silent, lasts time.Duration) {
