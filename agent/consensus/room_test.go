@@ -37,23 +37,34 @@ func smallDisk(t *testing.T, size string) string {
 	return mnt
 }
 
-// fill takes all the space that is left; the returned function gives it back.
+// fill takes the space that is free as it is called, and none that a reserve gives
+// up meanwhile; the returned function gives it back.
 func fill(t *testing.T, dir string) (release func()) {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for size := 1 << 20; size > 0; {
-		if _, err := f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
-			size /= 2
-		} else if err != nil {
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
+		free := int64(st.Bavail) * st.Bsize
+		if free == 0 {
+			break
+		}
+		if err := unix.Fallocate(int(f.Fd()), 0, size, free); err == nil {
+			break
+		} else if !errors.Is(err, syscall.ENOSPC) { // of which something was written meanwhile
+			t.Fatal(err)
+		}
 	}
 	return func() {
 		if err := os.Remove(path); err != nil {

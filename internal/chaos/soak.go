@@ -48,8 +48,21 @@ func (i *Injector) killDrivers(a *faults.Agent) {
 func (c *Cluster) Sleepers() map[string]int {
 	c.T.Helper()
 	c.Servers[0].Register(c.Site.Script("sleepers", model.JobTypeService, "raw_exec", sleepers, faults.Forever))
-	c.Servers[0].AwaitRunning("sleepers", sleepers)
-	return c.Site.Tasks()
+	return c.running("sleepers", sleepers)
+}
+
+// running waits until a job of so many tasks runs, alone, and returns their
+// processes. One that has just begun may show no environment yet: it is waited for.
+func (c *Cluster) running(job string, count int) (tasks map[string]int) {
+	c.T.Helper()
+	c.Servers[0].AwaitRunning(job, count)
+	c.Site.Await("all processes of job "+job+" are seen", faults.Patience, func() error {
+		if tasks = c.Site.Tasks(); len(tasks) != count {
+			return fmt.Errorf("%d of %d: %v", len(tasks), count, tasks)
+		}
+		return nil
+	})
+	return tasks
 }
 
 // SameTasks checks that exactly the tasks of before run, as the same processes.

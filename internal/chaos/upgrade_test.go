@@ -33,8 +33,7 @@ func TestUpgrade(t *testing.T) {
 	c.Site.Await("its servers vote", 2*faults.Patience, func() error { return c.healthy(servers) })
 	const count = 3
 	c.Servers[0].Register(c.Site.Script("lasting", model.JobTypeService, "raw_exec", count, faults.Forever))
-	c.Servers[0].AwaitRunning("lasting", count)
-	tasks := c.Site.Tasks()
+	tasks := c.running("lasting", count)
 
 	ws := c.write()
 	for _, s := range c.Servers[:servers-1] {

@@ -102,6 +102,13 @@ func (d *Desk) Reset(snap *state.Snapshot) {
 	d.Liveness.Reset(snap)
 }
 
+// Observe implements loop.Component; renewals are received meanwhile.
+func (d *Desk) Observe(changes []state.Change) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.Liveness.Observe(changes)
+}
+
 // Step implements loop.Component. Leases go by the desk's own clock; the wake
 // time is told on the caller's.
 func (d *Desk) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {

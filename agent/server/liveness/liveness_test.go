@@ -319,6 +319,32 @@ func TestLeasesOfMany(t *testing.T) {
 	}
 }
 
+// TestDeskReceivesMeanwhile: renewals and registrations come while changes of the
+// nodes are noted; the race detector looks on.
+func TestDeskReceivesMeanwhile(t *testing.T) {
+	s := newScene()
+	s.apply(&fsm.RegisterNode{Node: &model.Node{ID: "n1", Status: model.NodeStatusReady}})
+	d := NewDesk(s.l, s.store, s, func() time.Time { return s.now })
+	received := make(chan error)
+	go func() {
+		var err error
+		for range 100 {
+			d.Seen("n1")
+			if _, e := d.renew(context.Background(), &msg.NodeRenewRequest{NodeIDs: []string{"n1"}}); e != nil {
+				err = e
+			}
+		}
+		received <- err
+	}()
+	for i := range 100 {
+		id := "n" + strconv.Itoa(i)
+		d.Observe([]state.Change{{Table: state.TableNodes, Key: id, After: &model.Node{ID: id, Status: model.NodeStatusReady}}})
+	}
+	if err := <-received; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestNoConfirmationOnceGivenUp: between the decision to take a node down and its
 // commit a renewal is not confirmed: the node would rely on it.
 func TestNoConfirmationOnceGivenUp(t *testing.T) {
