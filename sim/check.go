@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sim/watch"
 )
 
@@ -202,7 +203,7 @@ func (w *world) unsettled() string {
 		}
 	}
 	if lead := w.ledger.leader; lead != nil && lead.lead != nil {
-		return watch.Undecided(lead.store, w.Now)
+		return watch.Undecided(lead.store, sched.Env{Now: lead.clock(), Steady: lead.time.Steady(), Seed: 1})
 	}
 	return "nobody leads"
 }

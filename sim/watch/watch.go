@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/steppe-project/steppe/agent/server/fleet"
 	"github.com/steppe-project/steppe/fsm"
@@ -170,8 +169,9 @@ func (c *Watch) fits(nodeID string) {
 const lifecyclePeak = 2
 
 // Undecided asks the scheduler about every job: in the end it must have nothing
-// to do. A blocked evaluation that could place something has missed its wake-up.
-func Undecided(store *state.Store, now time.Time) string {
+// to do. A blocked evaluation that could place something has missed its wake-up. Env
+// tells the time as the scheduler has it: the cluster's clock.
+func Undecided(store *state.Store, env sched.Env) string {
 	snap := store.Snapshot()
 	view := fleet.New(store)
 	defer func() {
@@ -183,6 +183,7 @@ func Undecided(store *state.Store, now time.Time) string {
 	if err != nil {
 		return err.Error()
 	}
+	env.Config = basis.SchedulerConfig()
 	for j := range snap.Jobs(state.Range{}) {
 		e := &model.Evaluation{
 			ID: "check", Namespace: j.Namespace, JobID: j.ID, Type: j.Type, Priority: j.Priority,
@@ -192,7 +193,7 @@ func Undecided(store *state.Store, now time.Time) string {
 			// What has failed for good on a node waits for the next change.
 			e.TriggeredBy = model.TriggerRetryFailed
 		}
-		plan := sched.Process(basis, e, sched.Env{Now: now, Seed: 1, Config: basis.SchedulerConfig()}).Plan
+		plan := sched.Process(basis, e, env).Plan
 		if len(plan.Stops) > 0 {
 			return "job " + j.ID + ": there is something to stop"
 		}
