@@ -66,6 +66,11 @@ func run(ctx context.Context) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	restore, err := roomy()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, restore()) }()
 	c, err := startCluster(ctx, o.steppe)
 	if err != nil {
 		return err

@@ -116,10 +116,15 @@ func (m *measurer) rest(ctx context.Context) error {
 		return err
 	}
 	start := time.Now()
-	select {
-	case <-time.After(m.steady):
-	case <-ctx.Done():
-		return ctx.Err()
+	for tick := time.NewTicker(progress); time.Since(start) < m.steady; {
+		select {
+		case <-tick.C:
+			if lost := m.fleet.ended.take(); lost != "" {
+				fmt.Fprintf(os.Stderr, "at rest, %.0f s: sessions %v\n%s\n", time.Since(start).Seconds(), m.fleet.on(), lost)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	mb, after, err := m.cluster.usage()
 	if err != nil {

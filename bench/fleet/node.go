@@ -67,7 +67,9 @@ func (p paced) Open(ctx context.Context, spec rpc.Spec) (rpc.Wire, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	_, err := rpc.Ping.Call(ctx, p.Caller, &rpc.Nothing{}) // connects
+	connecting, cancel := context.WithTimeout(ctx, session.RegisterPatience)
+	_, err := rpc.Ping.Call(connecting, p.Caller, &rpc.Nothing{}) // connects
+	cancel()
 	<-p.gate
 	if err != nil {
 		return nil, err
