@@ -66,6 +66,10 @@ const (
 	ProbeTimeout  = time.Second
 	ProbeInterval = 500 * time.Millisecond
 	Strikes       = 2
+	// together bounds by how much a renewal is put off to come with others of its
+	// server, and waitShare does as the share of an interval.
+	together  = 150 * time.Millisecond
+	waitShare = 8
 	// tunnelPause paces reopening of the tunnel within a session.
 	tunnelPause = 500 * time.Millisecond
 )
@@ -176,7 +180,8 @@ func (s *Session) once(ctx context.Context, addr string) (stood bool, err error)
 		return false, err
 	}
 	defer stream.Close()
-	c := &connection{s: s, stream: stream, confirmed: time.Now()}
+	c := &connection{s: s, stream: stream, confirmed: time.Now(), begun: time.Now(), due: time.NewTimer(time.Hour)}
+	defer c.due.Stop()
 	c.pace(lease.TTL, 0)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -254,6 +259,9 @@ type connection struct {
 	sendMu sync.Mutex
 	ttl    atomic.Int64 // of a lease, nanoseconds
 	every  atomic.Int64 // between two renewals, nanoseconds
+	due    *time.Timer  // of the next renewal
+	sent   atomic.Int64 // when the newest renewal went out, nanoseconds since begun
+	begun  time.Time
 
 	mu        sync.Mutex
 	confirmed time.Time // last word of the server on the lease, to judge the server by
@@ -310,6 +318,7 @@ func (c *connection) receive(ctx context.Context) error {
 			if m.Renewed.Every > 0 {
 				c.pace(cmp.Or(m.Renewed.TTL, time.Duration(c.ttl.Load())), m.Renewed.Every)
 			}
+			c.postpone()
 		case m.Reported != nil:
 			c.s.cfg.Confirmed(c.s.cfg.Reports.Acked(m.Reported.Seq))
 		case m.Registered != nil: // registered anew by its server
@@ -369,26 +378,34 @@ func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
 // renew extends the lease, and gives up a server that cannot. The first renewal
 // goes out at once: registration extends no lease.
 func (c *connection) renew(ctx context.Context) error {
-	every := time.Duration(c.every.Load())
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	for seq := uint64(1); ; seq++ {
+		c.sent.Store(int64(time.Since(c.begun)))
+		c.due.Reset(time.Duration(c.every.Load()))
 		c.s.cfg.Lease.sent(seq) // before it is: the lease counts from here
 		if err := c.send(&msg.NodeUp{Renew: &msg.NodeRenew{Seq: seq}}); err != nil {
 			return err
 		}
 		select {
-		case <-tick.C:
+		case <-c.due.C:
 		case <-ctx.Done():
 			return nil
 		}
-		if now := time.Duration(c.every.Load()); now != every {
-			every = now
-			tick.Reset(every)
-		}
+		every := time.Duration(c.every.Load())
 		if silent := c.sinceConfirmed(); silent > time.Duration(c.ttl.Load())+every && len(c.s.Servers()) > 1 {
 			return model.Errorf(model.CodeUnavailable, "the server has not confirmed the lease for %v", silent.Round(time.Millisecond))
 		}
+	}
+}
+
+// postpone puts off the next renewal until an interval after the word on the last one,
+// if that came at once. A server confirms many leases together, so their nodes renew
+// together from then on: most of what a renewal costs a server is being woken for
+// it. A late word, as after an election, does not count, or all would come together.
+func (c *connection) postpone() {
+	every := time.Duration(c.every.Load())
+	took := time.Since(c.begun) - time.Duration(c.sent.Load())
+	if took < min(together, every/waitShare) {
+		c.due.Reset(every)
 	}
 }
 

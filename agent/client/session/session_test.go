@@ -408,3 +408,28 @@ func silentFor(l *Lease) time.Duration {
 	silent, _ := l.State()
 	return silent
 }
+
+// TestRenewTogether: the next renewal follows the word on the last one, which many
+// nodes have at once, unless that word was late.
+func TestRenewTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &connection{begun: time.Now(), due: time.NewTimer(time.Hour)}
+		for _, x := range []struct{ every, took, next time.Duration }{
+			{2 * time.Second, 100 * time.Millisecond, 2100 * time.Millisecond},
+			{2 * time.Second, 200 * time.Millisecond, 2 * time.Second},
+			{800 * time.Millisecond, 90 * time.Millisecond, 890 * time.Millisecond},
+			{800 * time.Millisecond, 110 * time.Millisecond, 800 * time.Millisecond},
+		} {
+			c.pace(6*time.Second, x.every)
+			sent := time.Now()
+			c.sent.Store(int64(time.Since(c.begun)))
+			c.due.Reset(x.every)
+			time.Sleep(x.took)
+			c.postpone()
+			<-c.due.C
+			if next := time.Since(sent); next != x.next {
+				t.Errorf("every %v, confirmed after %v: renewed again after %v, want %v", x.every, x.took, next, x.next)
+			}
+		}
+	})
+}
