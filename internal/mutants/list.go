@@ -61,5 +61,6 @@ var mutants = []mutant{
 	{"a task that was told to stop restarts", "agent/client/task/step.go", "case m.d.Stop || m.s.StopSeen:\n\t\tif m.s.Phase == Killing {", "case m.d.Stop && m.s.StopSeen && false:\n\t\tif m.s.Phase == Killing {", simulator},
 	{"newer statuses are thought acknowledged", "agent/client/report/report.go", "if e.sent != 0 && e.sent <= seq {", "if seq >= 0 {", simulator},
 	{"unconfirmed statuses are not sent again", "agent/client/report/report.go", "for _, e := range q.entries {\n\t\te.sent = 0", "for _, e := range q.entries {\n\t\t_ = e.sent", simulator},
+	{"after an election all nodes renew at once", "agent/client/session/session.go", "if took < min(together, every/waitShare) {", "if took < min(together, every/waitShare)+every {", tests("./agent/client/session")},
 	{"stops are not told to nodes", "agent/server/session/hub.go", "return a != nil && !(a.ServerTerminal() && a.ClientTerminal())", "return a != nil", tests("./agent/server/session")},
 }
