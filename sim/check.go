@@ -236,21 +236,7 @@ func (w *world) differs(n *node, snap *state.Snapshot) string {
 			return fmt.Sprintf("%s runs %s, which should not run: %s", n.name, id, n.runners[id])
 		}
 	}
-	for a := range snap.AllocsByNode(n.id) {
-		if a.ClientTerminal() {
-			continue
-		}
-		if a.ServerTerminal() {
-			return a.ID + " on " + n.name + " was told to stop and has not said that it did"
-		}
-		if a.ClientStatus == model.ClientRunning && !live[a.ID] && a.Job.Type == model.JobTypeService {
-			return a.ID + " on " + n.name + " is running, says the state, and is not"
-		}
-		if a.ClientStatus == model.ClientPending {
-			return a.ID + " on " + n.name + " is pending"
-		}
-	}
-	return ""
+	return watch.Unheard(snap, n.id, live)
 }
 
 // final checks what only the end can tell.
@@ -264,13 +250,11 @@ func (w *world) final() {
 			}
 			j := snap.Job(model.DefaultNamespace, id)
 			last := marks[len(marks)-1]
-			if j == nil {
-				if strings.HasPrefix(id, "s") || strings.HasPrefix(id, "y") {
-					w.Fail("job %s, last written as %s, is gone", id, last)
-				}
-				continue // a batch job that is done is collected
-			}
-			if j.Meta[markKey] != last {
+			lasting := strings.HasPrefix(id, "s") || strings.HasPrefix(id, "y") // a batch job that is done is collected
+			switch {
+			case j == nil && lasting:
+				w.Fail("job %s, last written as %s, is gone", id, last)
+			case j != nil && j.Meta[markKey] != last:
 				w.Fail("job %s was last written as %s and is %s", id, last, j.Meta[markKey])
 			}
 		}

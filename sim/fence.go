@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/lease"
+	"github.com/steppe-project/steppe/sched/reconcile"
 	"github.com/steppe-project/steppe/sim/engine"
 	"github.com/steppe-project/steppe/sim/watch"
 )
@@ -80,12 +81,7 @@ func (c *checks) apart(n *node, r *runner) {
 	if r.assigned.Alloc.CreateIndex < prev.AllocModifyIndex {
 		return // an update placed it before the node was lost: they may overlap
 	}
-	var group *model.TaskGroup
-	for _, g := range prev.Job.TaskGroups {
-		if g.Name == prev.TaskGroup {
-			group = g
-		}
-	}
+	group := reconcile.Find(prev.Job, prev.TaskGroup)
 	if lease.StopAfter(group) == 0 {
 		return
 	}

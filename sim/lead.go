@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"github.com/steppe-project/steppe/sim/engine"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/loop"
@@ -16,6 +15,8 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sim/engine"
+	"github.com/steppe-project/steppe/sim/workload"
 )
 
 const (
@@ -54,7 +55,7 @@ func newLead(s *server) *lead {
 	material := keys.Material{ClusterID: w.ID(), KeyID: w.ID(), Public: []byte("public"), Private: []byte("private")}
 	cfg := gc.Defaults()
 	cfg.Interval, cfg.Eval, cfg.BatchEval, cfg.Job, cfg.Node = time.Minute, 2*time.Minute, 3*time.Minute, 2*time.Minute, 4*time.Minute
-	for _, c := range []loop.Component{levels{}, broker.NewQueue(l.evals), s.desk, nodeevals.New(), gc.New(cfg), keys.New(material)} {
+	for _, c := range []loop.Component{workload.Levels{}, broker.NewQueue(l.evals), s.desk, nodeevals.New(), gc.New(cfg), keys.New(material)} {
 		l.loops = append(l.loops, newLooper(l, c))
 	}
 	return l

@@ -168,6 +168,26 @@ func (c *Watch) fits(nodeID string) {
 // a plain sum may be larger than the node. The groups here have two tasks.
 const lifecyclePeak = 2
 
+// Unheard tells what the state says of a node's allocations and is not so; live are
+// those that run there.
+func Unheard(snap *state.Snapshot, nodeID string, live map[string]bool) string {
+	for a := range snap.AllocsByNode(nodeID) {
+		if a.ClientTerminal() {
+			continue
+		}
+		if a.ServerTerminal() {
+			return a.ID + " on " + a.NodeName + " was told to stop and has not said that it did"
+		}
+		if a.ClientStatus == model.ClientRunning && !live[a.ID] && a.Job.Type == model.JobTypeService {
+			return a.ID + " on " + a.NodeName + " is running, says the state, and is not"
+		}
+		if a.ClientStatus == model.ClientPending {
+			return a.ID + " on " + a.NodeName + " is pending"
+		}
+	}
+	return ""
+}
+
 // Undecided asks the scheduler about every job: in the end it must have nothing
 // to do. A blocked evaluation that could place something has missed its wake-up. Env
 // tells the time as the scheduler has it: the cluster's clock.
