@@ -351,19 +351,18 @@ func (c *connection) sinceConfirmed() time.Duration {
 // probe asks a silent server whether it still runs, and gives up one that does
 // not answer, if there are others.
 func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
-	tick := time.NewTicker(ProbeInterval)
-	defer tick.Stop()
-	for missed := 0; ; {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
+	for missed := 0; ctx.Err() == nil; {
 		every := time.Duration(c.every.Load())
-		if c.sinceConfirmed() < every+max(Silence, every/2) || len(c.s.Servers()) < 2 {
+		wait := every + max(Silence, every/2) - c.sinceConfirmed()
+		if wait <= 0 && len(c.s.Servers()) < 2 {
+			wait = ProbeInterval
+		}
+		if wait > 0 {
 			missed = 0
+			rest(ctx, wait)
 			continue
 		}
+		next := time.Now().Add(ProbeInterval)
 		asked, cancel := context.WithTimeout(ctx, max(ProbeTimeout, every/2))
 		_, err := rpc.Ping.Call(asked, caller, &rpc.Nothing{})
 		cancel()
@@ -372,7 +371,9 @@ func (c *connection) probe(ctx context.Context, caller rpc.Caller) error {
 		} else if missed++; missed == Strikes {
 			return model.Errorf(model.CodeUnavailable, "the server does not answer any more: %w", err)
 		}
+		rest(ctx, time.Until(next))
 	}
+	return nil
 }
 
 // renew extends the lease, and gives up a server that cannot. The first renewal
