@@ -58,6 +58,7 @@ func (d *Desk) nodeRegister(ctx context.Context, r *msg.NodeRegisterRequest) (*m
 			return &msg.NodeWriteResponse{WriteMeta: msg.WriteMeta{Index: snap.Index()}, NodeModifyIndex: now.ModifyIndex}, nil
 		}
 	}
+	d.cfg.Seen(node.ID) // it lives, however long the commit takes
 	out, err := d.propose(ctx, "", &fsm.RegisterNode{Node: &node})
 	if err != nil {
 		return nil, err
