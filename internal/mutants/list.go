@@ -34,7 +34,8 @@ var mutants = []mutant{
 	{"the voter that was there loses its zone's seat", "agent/consensus/pilot/seats.go", "voting(a)-voting(b), held(a)", "voting(b)-voting(a), held(a)", tests("./agent/consensus/pilot")},
 	{"an older server holds no level up", "model/feature/feature.go", "level = min(level, s.Understands)", "_ = s.Understands", tests("./model/feature")},
 	// Admission and consensus glue.
-	{"an unchanged node is answered with an old index", "agent/server/admit/node.go", "msg.WriteMeta{Index: snap.Index()}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", "msg.WriteMeta{Index: now.ModifyIndex}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", simulator},
+	{"an unchanged node is answered with an old index", "agent/server/admit/node.go", "msg.WriteMeta{Index: snap.Index()}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", "msg.WriteMeta{Index: now.ModifyIndex}, NodeModifyIndex: now.ModifyIndex}, nil\n\t\t}", tests("./agent/server/admit")},
+	{"a node is heard when its registration is committed", "agent/server/admit/node.go", "\td.cfg.Seen(node.ID) // it lives, however long the commit takes\n", "", tests("./agent/server/admit")},
 	{"a deposed leader answers", "agent/server/admit/admit.go", "if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil {", "if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil && false {", tests("./agent/server/admit")},
 	{"a minority confirms a lease", "agent/consensus/lease.go", "return times[len(times)/2], l.void != term, l.acked", "return times[0], l.void != term, l.acked", tests("./agent/consensus")},
 	{"a new leader does not wait for its log", "agent/consensus/host.go", "case catching != term:", "case catching != term && false:", tests("./agent/consensus")},

@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"maps"
@@ -20,12 +21,21 @@ import (
 type stage struct {
 	*memlog.Log
 	call rpc.Caller
+	// seen are the nodes that were heard of, heard those before the newest entry.
+	seen, heard []string
+}
+
+// Propose notes who was heard of before there was an entry.
+func (s *stage) Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome, error) {
+	s.heard = slices.Clone(s.seen)
+	return s.Log.Propose(ctx, cmds...)
 }
 
 func newStage() *stage {
 	s := &stage{Log: memlog.New()}
 	srv := rpc.NewServer(rpc.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	New(Config{Store: s.Store, Proposer: s.Log, Region: model.DefaultRegion, Now: s.Now}).Register(srv)
+	New(Config{Store: s.Store, Proposer: s, Region: model.DefaultRegion, Now: s.Now,
+		Seen: func(id string) { s.seen = append(s.seen, id) }}).Register(srv)
 	s.call = srv.Caller()
 	return s
 }
@@ -241,6 +251,19 @@ func TestNodeRegister(t *testing.T) {
 	again := register()
 	if again.Index != newest || again.NodeModifyIndex != first.NodeModifyIndex || len(s.Entries()) != entries {
 		t.Errorf("answered %+v at index %d, with %d entries more", again, newest, len(s.Entries())-entries)
+	}
+}
+
+// A node that registers is heard when it does, not when a full disk lets its
+// registration be written: until then it would count as silent and be taken down.
+func TestSeenBeforeCommit(t *testing.T) {
+	s := newStage()
+	n := goodNode()
+	if _, err := msg.NodeRegisterAt.Call(t.Context(), s.call, &msg.NodeRegisterRequest{Node: n}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(s.heard, []string{n.ID}) {
+		t.Errorf("before its registration was written: heard of %q", s.heard)
 	}
 }
 
