@@ -225,9 +225,31 @@ func (b *batcher) take() []*proposal {
 	return batch
 }
 
-// gather forms entries and gives them to raft until ctx ends. It waits for a
-// free slot before it takes from the queue, so that an entry has all that came
-// until then.
+// room takes a slot for the next entry, once all are free if little waits for it;
+// false when ctx has ended.
+func (b *batcher) room(ctx context.Context) bool {
+	b.mu.Lock()
+	free := 1
+	if b.bytes < worthwhile {
+		free = maxEntriesInFlight
+	}
+	b.mu.Unlock()
+	for range free {
+		select {
+		case b.slots <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for range free - 1 {
+		<-b.slots
+	}
+	return true
+}
+
+// gather forms entries and gives them to raft until ctx ends. It waits for
+// room before it takes from the queue, so that an entry has all that came until
+// then.
 func (b *batcher) gather(ctx context.Context) {
 	defer close(b.flight)
 	for {
@@ -237,9 +259,7 @@ func (b *batcher) gather(ctx context.Context) {
 			return
 		}
 		for {
-			select {
-			case b.slots <- struct{}{}:
-			case <-ctx.Done():
+			if !b.room(ctx) {
 				return
 			}
 			batch := b.take()

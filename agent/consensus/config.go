@@ -29,6 +29,10 @@ const (
 	// being written here and one on its way at the followers. More would only
 	// make entries smaller.
 	maxEntriesInFlight = 2
+	// worthwhile is how much must wait for an entry that goes out beside another.
+	// Less of it gains more by sharing the next entry, and so its fsync and its
+	// messages, than by being earlier.
+	worthwhile = 128 << 10
 
 	// maxAppendEntries bounds the entries in one message to a follower.
 	maxAppendEntries = 64
