@@ -43,7 +43,7 @@ func (x *Txn) tally(namespace, id string) *tally {
 	ref := jobRef{namespace, id}
 	t := x.store.tallies[ref]
 	if t == nil {
-		t = &tally{}
+		t = x.store.counted(ref)
 		x.store.tallies[ref] = t
 	}
 	if !x.staleSet[ref] {
@@ -189,7 +189,7 @@ func (x *Txn) settleJob(ref jobRef) {
 		if summary != nil {
 			drop(x, &summarySchema, summary)
 		}
-		if t.allocs == 0 && t.evals == 0 && t.children == (model.JobChildrenSummary{}) {
+		if x.store.origin == nil && t.allocs == 0 && t.evals == 0 && t.children == (model.JobChildrenSummary{}) {
 			delete(x.store.tallies, ref)
 		}
 		return
