@@ -152,7 +152,6 @@ func (s *Server) laterRoutes() []Route {
 		get("/v1/vars", "No variables yet.", empty),
 		get("/v1/var/{path...}", "No variables yet.", missing("variable")).with(http.MethodPut, variables).with(http.MethodDelete, variables),
 		get("/v1/jobs/statuses", "Later.", later("statuses of jobs are")).with(http.MethodPut, later("statuses of jobs are")),
-		put("/v1/job/{id}/plan", "Later.", later("job plan is")),
 		put("/v1/job/{id}/dispatch", "Later.", later("dispatch is")),
 		put("/v1/job/{id}/revert", "Later.", later("revert is")),
 		put("/v1/job/{id}/stable", "Later.", later("marking a version stable is")),

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/api/jobspec"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/jobdiff"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
@@ -27,6 +29,7 @@ func (s *Server) jobRoutes() []Route {
 		get("/v1/job/{id}/summary", "Count a job's allocations by group and state.", s.jobSummary),
 		get("/v1/job/{id}/submission", "Read the text a job version came from.", s.jobSubmission),
 		put("/v1/job/{id}/evaluate", "Have the scheduler look at a job again.", s.evaluateJob),
+		put("/v1/job/{id}/plan", "Tell what registering a job would do.", s.planJob).faults(http.StatusInternalServerError),
 		get("/v1/job/{id}/scale", "Read the counts of a job's groups.", s.jobScaleStatus).
 			with(http.MethodPut, s.scaleJob),
 	}
@@ -113,6 +116,55 @@ func (s *Server) registerJob(q *request) (any, error) {
 	return registerReply{
 		EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex, JobModifyIndex: out.JobModifyIndex,
 		Index: out.Index, Warnings: warningText(warnings),
+	}, nil
+}
+
+// planReply is what clients expect of a plan, and by instance what would be placed
+// and stopped.
+type planReply struct {
+	Annotations        *model.PlanAnnotations
+	FailedTGAllocs     map[string]*model.AllocationMetric
+	JobModifyIndex     uint64
+	CreatedEvals       []*model.Evaluation
+	Diff               *jobdiff.Job
+	NextPeriodicLaunch time.Time
+	Warnings           string
+	Placements         []*msg.PlannedPlacement
+	Stops              []*msg.PlannedStop
+	Index              uint64
+	LastContact        int64
+	KnownLeader        bool
+}
+
+func (s *Server) planJob(q *request) (any, error) {
+	var body struct {
+		registerBody
+		Diff           bool
+		PolicyOverride bool
+	}
+	if err := q.body(&body, false); err != nil {
+		return nil, asBadRequest(err)
+	}
+	job, warnings, err := q.job(body.registerBody)
+	if err != nil {
+		return nil, err
+	}
+	if q.r.PathValue("id") != job.ID {
+		return nil, &statusError{http.StatusBadRequest, "Job ID does not match"}
+	}
+	req := &msg.JobPlanRequest{WriteOptions: q.writeOptions(), Job: job, Diff: body.Diff}
+	req.Namespace = job.Namespace
+	out, err := msg.JobPlan.Call(q.r.Context(), q.servers(), req)
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	if out.Warnings != "" {
+		warnings = append(warnings, out.Warnings)
+	}
+	return planReply{
+		Annotations: out.Annotations, FailedTGAllocs: out.FailedTGAllocs, JobModifyIndex: out.JobModifyIndex, CreatedEvals: out.CreatedEvals,
+		Diff: out.Diff, Placements: orEmpty(out.Placements), Stops: orEmpty(out.Stops), Warnings: warningText(warnings), Index: out.Index,
 	}, nil
 }
 
@@ -259,15 +311,18 @@ func (s *Server) jobVersions(q *request) (any, error) {
 	if len(out.Versions) == 0 {
 		return nil, model.Errorf(model.CodeNotFound, "job versions not found")
 	}
-	if diffs, err := q.flag("diffs"); err != nil {
-		return nil, err
-	} else if diffs {
-		return nil, &statusError{http.StatusNotImplemented, "diffs of job versions are not supported by this version: leave out ?diffs"}
-	}
-	return struct {
+	reply := struct {
 		Versions []*model.Job
-		Diffs    []any
-	}{out.Versions, nil}, nil
+		Diffs    []*jobdiff.Job // each version against the one before it
+	}{Versions: out.Versions}
+	wanted, err := q.flag("diffs")
+	if err != nil {
+		return nil, err
+	}
+	for i := 0; wanted && i+1 < len(out.Versions); i++ {
+		reply.Diffs = append(reply.Diffs, jobdiff.Of(out.Versions[i+1], out.Versions[i], true))
+	}
+	return reply, nil
 }
 
 func (s *Server) jobAllocs(q *request) (any, error) {

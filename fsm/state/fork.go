@@ -1,5 +1,7 @@
 package state
 
+import "github.com/steppe-project/steppe/model/feature"
+
 // Fork returns a store of its own that starts as snap, a snapshot of s, was: what
 // is written to it nobody else sees. It costs next to nothing, and memory only for
 // what is written. So a question that begins with "what if" is answered by the code
@@ -15,6 +17,9 @@ func (s *Store) Fork(snap *Snapshot) *Store {
 	f.current.Store(snap)
 	return f
 }
+
+// Understands is the newest feature level that states of this store may have.
+func (s *Store) Understands() feature.Level { return s.understands }
 
 // counted is the tally of a job that was not touched yet: a fork's is of the rows
 // that it began with.

@@ -30,6 +30,8 @@ var rules = []rule{
 	{pkgs: "model/feature", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"-"},
 		why: "the state machine goes by it, and the CLI shows it"},
 	{pkgs: "agent/consensus/pilot", only: []string{"model", "agent/consensus"}, why: "who votes is decided from what it is told"},
+	{pkgs: "model/jobdiff", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "servers, API and CLI speak of the same difference"},
 	{pkgs: "model/intern", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "the state machine goes through it: a node means the same before and after"},
 	{pkgs: "plugins", only: []string{"-"}, why: "a third party implements it and must not pull in the house"},

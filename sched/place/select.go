@@ -71,7 +71,7 @@ func (s *Selector) fill() {
 
 func (s *Selector) candidate(row int32) candidate {
 	c, i := s.board.fleet.at(row)
-	return candidate{score: s.score(row, false).final, tie: mix(c.hash[i] ^ s.board.set.Seed), row: row}
+	return candidate{score: s.score(row, false).final, tie: mix(c.hash[i] ^ s.board.set.Ties), row: row}
 }
 
 // Next chooses a node for one instance and books it; nil when none fits. Nodes

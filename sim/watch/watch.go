@@ -80,6 +80,9 @@ func (c *Watch) changes() {
 			if c.OnNode != nil {
 				c.OnNode(before, after)
 			}
+			if before != nil && before.Status != model.NodeStatusDown && after.Status == model.NodeStatusDown {
+				c.evaluated(after)
+			}
 		case *model.Job:
 			before, _ := changes[i].Before.(*model.Job)
 			if !after.Stop && (before == nil || before.CreateIndex != after.CreateIndex || before.Version != after.Version) {
@@ -92,6 +95,20 @@ func (c *Watch) changes() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(touched)) {
 		c.fits(id)
+	}
+}
+
+// evaluated: the entry that takes a node down has the jobs of what it ran looked at.
+func (c *Watch) evaluated(n *model.Node) {
+	snap := c.store.Snapshot()
+	for a := range snap.AllocsByNode(n.ID) {
+		pending := false
+		for e := range snap.EvalsByJob(a.Namespace, a.JobID) {
+			pending = pending || e.Status == model.EvalPending
+		}
+		if !a.Terminal() && !pending {
+			c.fail("node %s is down, and nobody looks at job %s for %s", n.Name, a.JobID, a.ID)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ var (
 	JobDeregister  = rpc.Method[JobDeregisterRequest, JobRegisterResponse]{Name: "Job.Deregister", Forward: rpc.Leader, Keyed: true}
 	JobEvaluate    = rpc.Method[JobEvaluateRequest, JobRegisterResponse]{Name: "Job.Evaluate", Forward: rpc.Leader, Keyed: true}
 	JobScale       = rpc.Method[JobScaleRequest, JobRegisterResponse]{Name: "Job.Scale", Forward: rpc.Leader, Keyed: true}
+	JobPlan        = rpc.Method[JobPlanRequest, JobPlanResponse]{Name: "Job.Plan", Forward: rpc.Leader, Idempotent: true}
 	JobGet         = rpc.Method[JobQuery, JobResponse]{Name: "Job.Get", Forward: rpc.LeaderOrStale}
 	JobList        = rpc.Method[JobListRequest, JobListResponse]{Name: "Job.List", Forward: rpc.LeaderOrStale}
 	JobVersions    = rpc.Method[JobQuery, JobVersionsResponse]{Name: "Job.Versions", Forward: rpc.LeaderOrStale}

@@ -49,7 +49,7 @@ func New(cfg Config) *Desk {
 
 // Register adds the handlers to srv.
 func (d *Desk) Register(srv *rpc.Server) {
-	handle(d, srv, msg.JobRegister, d.jobRegister)
+	handle(d, srv, msg.JobRegister, d.JobRegister)
 	handle(d, srv, msg.JobDeregister, d.jobDeregister)
 	handle(d, srv, msg.JobEvaluate, d.jobEvaluate)
 	handle(d, srv, msg.JobScale, d.jobScale)

@@ -11,8 +11,8 @@ import (
 	"github.com/steppe-project/steppe/model"
 )
 
-// jobRegister creates or updates a job.
-func (d *Desk) jobRegister(ctx context.Context, r *msg.JobRegisterRequest) (*msg.JobRegisterResponse, error) {
+// JobRegister creates or updates a job: the handler, and what a forecast begins with.
+func (d *Desk) JobRegister(ctx context.Context, r *msg.JobRegisterRequest) (*msg.JobRegisterResponse, error) {
 	if r.Job == nil {
 		return nil, model.Errorf(model.CodeInvalid, "missing job for registration")
 	}
