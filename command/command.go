@@ -30,7 +30,7 @@ func Tree() []*base.Command {
 		agent.Agent, agent.Recover, completion,
 		job.Run, job.Plan, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init,
 		alloc.Status, alloc.Logs, alloc.Stop, alloc.Restart, alloc.Signal, alloc.FS,
-		node.Status, node.Eligibility,
+		node.Status, node.Eligibility, node.Drain,
 		eval.List, eval.Status,
 		server.Members, server.Join, server.Leave, server.ForceLeave,
 		operator.RaftList, operator.RaftRemove, operator.RaftTransfer, operator.SnapshotSave, operator.SnapshotRestore,

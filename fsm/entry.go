@@ -21,6 +21,7 @@ const (
 	KindNodeEligibility Kind = 3
 	KindDeregisterNodes Kind = 4
 	KindNodeEvents      Kind = 5
+	KindNodeDrain       Kind = 6
 
 	KindRegisterJob   Kind = 10
 	KindDeregisterJob Kind = 11

@@ -13,6 +13,7 @@ import (
 // alike, because the level is in the state.
 var levels = map[Kind]feature.Level{
 	KindFeatureLevel: feature.Seats,
+	KindNodeDrain:    feature.Drains,
 }
 
 // needing is a command that was there before, of which a part came with a level.

@@ -65,6 +65,7 @@ var kinds = map[Kind]kind{
 	KindRegisterNode:     {func() command { return new(RegisterNode) }, nil},
 	KindNodeStatus:       {func() command { return new(NodeStatus) }, skipped},
 	KindNodeEligibility:  {func() command { return new(NodeEligibility) }, nil},
+	KindNodeDrain:        {func() command { return new(NodeDrain) }, nil},
 	KindDeregisterNodes:  {func() command { return new(DeregisterNodes) }, skipped},
 	KindNodeEvents:       {func() command { return new(NodeEvents) }, skipped},
 	KindRegisterJob:      {func() command { return new(RegisterJob) }, func() result { return new(JobResult) }},

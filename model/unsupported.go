@@ -14,16 +14,17 @@ import (
 // because they describe (meta, ui), belong to the server (status, indexes), or
 // wait for the catalogue (services and their checks).
 var supported = map[string]string{
-	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints TaskGroups Update Reschedule Meta UI
+	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints TaskGroups Update Reschedule Migrate Meta UI
 		Stop ParentID Dispatched DispatchIdempotencyToken Payload NomadTokenID Status StatusDescription Stable
 		Version SubmitTime CreateIndex ModifyIndex JobModifyIndex VersionTag`,
 	"JobUIConfig":   "Description Links",
 	"JobUILink":     "Label URL",
 	"JobVersionTag": "Name Description TaggedTime",
-	"TaskGroup": `Name Count Constraints Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Networks Meta Services
+	"TaskGroup": `Name Count Constraints Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Networks Meta Services
 		ShutdownDelay StopAfterClientDisconnect`,
 	"Constraint":       "LTarget RTarget Operand",
 	"UpdateStrategy":   "MaxParallel MinHealthyTime",
+	"MigrateStrategy":  "MaxParallel MinHealthyTime",
 	"RestartPolicy":    "Interval Attempts Delay Mode",
 	"ReschedulePolicy": "Attempts Interval Delay DelayFunction MaxDelay Unlimited",
 	"EphemeralDisk":    "SizeMB",
@@ -56,6 +57,7 @@ const (
 	useSecrets   = "Steppe's own secrets come in a later version; until then pass values with job variables or env"
 	useNetwork   = "ports of the host's networks work: delete it, or write mode = \"host\""
 	useUpdate    = "rolling updates with max_parallel and min_healthy_time work: delete it"
+	useMigrate   = "max_parallel and min_healthy_time work: delete it"
 	useStop      = "of what is to happen on disconnection, stop_on_client_after works; lost_after, replace and reconcile do not"
 	usePlain     = "delete it"
 )
@@ -67,7 +69,6 @@ var refusals = []refusal{
 	{field: "Job.Multiregion", hint: "register the job in each region"},
 	{field: "Job.Periodic", hint: "register the job when it is to run"},
 	{field: "Job.ParameterizedJob", hint: "register a job for each set of parameters, with variables"},
-	{field: "Job.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
 	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
 	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},
 
@@ -75,12 +76,13 @@ var refusals = []refusal{
 	{field: "UpdateStrategy.HealthCheck", accepted: notManual, hint: useUpdate},
 	{field: "UpdateStrategy.HealthyDeadline", accepted: NewUpdateStrategy().HealthyDeadline, hint: useUpdate},
 	{field: "UpdateStrategy.ProgressDeadline", accepted: NewUpdateStrategy().ProgressDeadline, hint: useUpdate},
+	{field: "MigrateStrategy.HealthCheck", accepted: notManual, hint: useMigrate},
+	{field: "MigrateStrategy.HealthyDeadline", accepted: NewMigrateStrategy().HealthyDeadline, hint: useMigrate},
 	{field: "UpdateStrategy.Canary UpdateStrategy.AutoRevert UpdateStrategy.AutoPromote", hint: useUpdate},
 
 	{field: "TaskGroup.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
 	{field: "TaskGroup.Volumes", hint: "the group's own directory, alloc/, works within ephemeral_disk"},
 	{field: "TaskGroup.Disconnect", accepted: stopsOnly, hint: useStop},
-	{field: "TaskGroup.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
 	{field: "TaskGroup.MaxClientDisconnect TaskGroup.PreventRescheduleOnLost", hint: useStop},
 	{field: "TaskGroup.Scaling", hint: "job scale works"},
 	{field: "RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},

@@ -157,7 +157,6 @@ func (s *Server) laterRoutes() []Route {
 		put("/v1/job/{id}/stable", "Later.", later("marking a version stable is")),
 		put("/v1/job/{id}/periodic/force", "Later.", later("periodic force is")),
 		every("/v1/job/{id}/versions/{tag}/tag", "Later.", later("tags of versions are")),
-		put("/v1/node/{id}/drain", "Later.", later("node drain is")),
 		put("/v1/namespace", "Later.", later("changing namespaces is")),
 		get("/v1/client/allocation/{alloc}/exec", "Later.", later("alloc exec is")),
 		get("/v1/client/allocation/{alloc}/snapshot", "Later.", later("moving an allocation's data is")),

@@ -54,6 +54,12 @@ var mutants = []mutant{
 	{"blocked evaluations do not wake", "agent/server/broker/blocked.go", "if couldHelp(e.eval, class) && t.freedAt[class] > e.eval.SnapshotIndex {", "if couldHelp(e.eval, class) && t.freedAt[class] > e.eval.SnapshotIndex && false {", simulator},
 	{"two evaluations of a job at once", "agent/server/broker/step.go", "if e.job.running == nil {\n\t\tb.ready.add(e)", "if e.job.running == nil || true {\n\t\tb.ready.add(e)", tests("./agent/server/broker")},
 	{"what is on its way is not held", "agent/server/planner/planner.go", "p.cfg.View.Hold(plan)", "_ = p.cfg.View.Hold", simulator},
+	// Drains.
+	{"a drain takes more than max_parallel", "agent/server/drain/drain.go", "room := healthy - (g.Count - max(1, policy.MaxParallel))", "room := healthy", tests("./agent/server/drain")},
+	{"a drain is complete when the servers want it", "agent/server/drain/drain.go", "if a.ClientTerminal() {\n\t\t\tcontinue", "if a.Terminal() {\n\t\t\tcontinue", tests("./agent/server/drain")},
+	{"a drain is complete while its node is down", "agent/server/drain/drain.go", "if n.Status == model.NodeStatusDown {", "if n.Status == model.NodeStatusDown && false {", tests("./agent/server/drain")},
+	{"what is drained stops before it has a place", "sched/reconcile/job.go", "return n != nil && n.DrainStrategy != nil && !n.DrainStrategy.Forced(r.in.Now)", "return n != nil && n.DrainStrategy != nil && !n.DrainStrategy.Forced(r.in.Now) && false", tests("./agent/server/drain")},
+	{"a drain that is called off goes on", "fsm/drain.go", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() {", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() && false {", tests("./agent/server/drain")},
 	// The node.
 	{"a flipped bit in the client's state is believed", "agent/client/db/records.go", "if len(value) < 5 || value[0] != sealed ||", "if len(value) < 5 || value[0] != sealed || false &&", tests("./agent/client/db")},
 	{"changed wishes are not heard", "agent/client/alloc/judge.go", "if was := have.Alloc; a.AllocModifyIndex == was.AllocModifyIndex && a.DesiredStatus == was.DesiredStatus {", "if was := have.Alloc; was != nil {", simulator},

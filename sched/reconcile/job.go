@@ -158,6 +158,13 @@ func (r *run) outdated(a *model.Allocation) bool {
 	return changed
 }
 
+// patient tells whether an allocation that is to move stays until it has another
+// place: its node is drained, and the deadline is not over.
+func (r *run) patient(a *model.Allocation) bool {
+	n := r.in.Node(a.NodeID)
+	return n != nil && n.DrainStrategy != nil && !n.DrainStrategy.Forced(r.in.Now)
+}
+
 // moving tells whether an operator asked for a live allocation to be replaced.
 // ForceReschedule is about failed ones only.
 func moving(a *model.Allocation) bool {

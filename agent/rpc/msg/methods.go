@@ -34,6 +34,7 @@ var (
 	NodeGet         = rpc.Method[IDQuery, NodeResponse]{Name: "Node.Get", Forward: rpc.LeaderOrStale}
 	NodeAllocs      = rpc.Method[IDQuery, AllocsResponse]{Name: "Node.Allocs", Forward: rpc.LeaderOrStale}
 	NodeEligibility = rpc.Method[NodeEligibilityRequest, NodeWriteResponse]{Name: "Node.Eligibility", Forward: rpc.Leader, Keyed: true}
+	NodeDrain       = rpc.Method[NodeDrainRequest, NodeWriteResponse]{Name: "Node.Drain", Forward: rpc.Leader, Keyed: true}
 	NodePurge       = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Purge", Forward: rpc.Leader, Keyed: true}
 	NodeEvaluate    = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Evaluate", Forward: rpc.Leader, Keyed: true}
 	NodePools       = rpc.Method[StatusRequest, NodePoolsResponse]{Name: "NodePool.List", Forward: rpc.LeaderOrStale}

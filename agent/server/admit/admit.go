@@ -58,6 +58,7 @@ func (d *Desk) Register(srv *rpc.Server) {
 	handle(d, srv, msg.NodeUpdateAllocs, d.nodeUpdateAllocs)
 	handle(d, srv, msg.NodeReportAt, d.nodeReport)
 	handle(d, srv, msg.NodeEligibility, d.nodeEligibility)
+	handle(d, srv, msg.NodeDrain, d.nodeDrain)
 	handle(d, srv, msg.NodePurge, d.nodePurge)
 	handle(d, srv, msg.NodeEvaluate, d.nodeEvaluate)
 }
