@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/api/jobspec"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rules"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
@@ -29,6 +30,8 @@ func (s *Server) jobRoutes() []Route {
 		put("/v1/job/{id}/evaluate", "Have the scheduler look at a job again.", s.evaluateJob),
 		get("/v1/job/{id}/scale", "Read the counts of a job's groups.", s.jobScaleStatus).
 			with(http.MethodPut, s.scaleJob),
+		put("/v1/job/{id}/dispatch", "Launch a parameterized job.", s.dispatchJob),
+		put("/v1/job/{id}/periodic/force", "Launch a periodic job now.", s.forceJob),
 	}
 }
 
@@ -192,7 +195,7 @@ func (s *Server) validateJob(q *request) (any, error) {
 		Error                 string
 		Warnings              string
 	}{DriverConfigValidated: true, Warnings: warningText(warnings)}
-	for _, p := range append(model.Validate(job), model.Unsupported(job)...) {
+	for _, p := range rules.Problems(job) {
 		reply.ValidationErrors = append(reply.ValidationErrors, p.String())
 	}
 	if n := len(reply.ValidationErrors); n > 0 {

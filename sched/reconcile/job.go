@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/lease"
 )
 
@@ -31,7 +32,7 @@ func Job(in Input) *Output {
 		r.stopAll()
 		return r.out
 	}
-	if !launches(in.Job) {
+	if launch.IsTemplate(in.Job) {
 		return r.out
 	}
 	r.batch = in.Job.Type == model.JobTypeBatch || in.Job.Type == model.JobTypeSysbatch
@@ -57,12 +58,6 @@ func Job(in Input) *Output {
 		}
 	}
 	return r.out
-}
-
-// launches tells whether a job itself has instances: one that is periodic or
-// parameterized only has children.
-func launches(j *model.Job) bool {
-	return j.Periodic == nil && (j.ParameterizedJob == nil || j.Dispatched)
 }
 
 // stopAll ends whatever a stopped or purged job has. Ended instances are marked
