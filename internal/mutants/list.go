@@ -28,6 +28,13 @@ var mutants = []mutant{
 	{"what came with a level is taken before", "fsm/feature.go", "if need <= have {", "if need <= have || true {", tests("./fsm/...")},
 	{"a level beyond the binary is applied", "fsm/feature.go", "err != nil || level.Level <= f.understands {", "err != nil || level.Level > 0 {", tests("./fsm/...")},
 	{"the base level leaves a trace", "fsm/state/hash.go", "if t.Size() == 0 {\n\t\treturn nil", "if t.Size() < 0 {\n\t\treturn nil", tests("./fsm/...")},
+	// Launches.
+	{"overlap is not prohibited", "fsm/launches.go", "children.Pending+children.Running > 0", "children.Pending+children.Running > 1000", simulator},
+	{"a slot is decided on and not noted", "fsm/launches.go", "next.Slot, next.ModifyIndex = c.Slot, x.index", "next.ModifyIndex = x.index", tests("./fsm/...")},
+	{"a token stands for nothing", "fsm/launches.go", "if c.Token != \"\" {", "if c.Token != \"\" && false {", simulator},
+	{"a schedule that is in force again goes on where it ended", "fsm/launches.go", "now != nil && inForce(now) && sameSlots", "now != nil && sameSlots", simulator},
+	{"launches are not resumed by a new leader", "agent/server/periodic/periodic.go", "		l.note(state.JobKey(job.Namespace, job.ID), job)\n\t}\n}", "		_ = job\n\t}\n}", simulator},
+	{"missed slots are never made up for", "agent/server/periodic/periodic.go", "len(slots) > 0 || t.job.Periodic.CatchUp == launch.CatchUpSkip", "len(slots) >= 0", tests("./agent/server/periodic")},
 	// Votes.
 	{"a demotion takes the majority", "agent/consensus/pilot/decide.go", "healthy-bit(s.Healthy) < quorum(voters-1)", "healthy-bit(s.Healthy) < 0", tests("./agent/consensus/pilot")},
 	{"a migration begins too early", "agent/consensus/pilot/seats.go", "p.ready = p.arrived() >= voters", "p.ready = p.arrived() >= 1", tests("./agent/consensus/pilot")},
