@@ -197,3 +197,45 @@ func (j Jobs) ScaleStatus(ctx context.Context, id string, q *Query) (*ScaleStatu
 	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/scale", q, &out)
 	return &out, m, err
 }
+
+// Dispatch is what a dispatch brings.
+type Dispatch struct {
+	Payload          []byte
+	Meta             map[string]string
+	IDPrefixTemplate string `json:"IdPrefixTemplate"`
+	Priority         int    // 0 = the job's
+	Token            string `json:"-"` // idempotency: of one token there is one child
+}
+
+// Launched names the child that was launched, and its evaluation: "" when the child
+// was there already.
+type Launched struct {
+	JobID           string
+	EvalID          string
+	EvalCreateIndex uint64
+}
+
+// Dispatch launches a parameterized job.
+func (j Jobs) Dispatch(ctx context.Context, id string, d *Dispatch, q *Query) (*Launched, error) {
+	if d == nil {
+		d = &Dispatch{}
+	}
+	var out struct {
+		Launched
+		DispatchedJobID string
+	}
+	_, err := j.c.Put(ctx, "/v1/job/"+esc(id)+"/dispatch", with(q, "idempotency_token", d.Token), d, &out)
+	out.JobID = out.DispatchedJobID
+	return &out.Launched, err
+}
+
+// PeriodicForce launches a periodic job now.
+func (j Jobs) PeriodicForce(ctx context.Context, id string, q *Query) (*Launched, error) {
+	var out struct {
+		Launched
+		LaunchedJobID string
+	}
+	_, err := j.c.Put(ctx, "/v1/job/"+esc(id)+"/periodic/force", q, nil, &out)
+	out.JobID = out.LaunchedJobID
+	return &out.Launched, err
+}

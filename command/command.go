@@ -28,7 +28,7 @@ import (
 func Tree() []*base.Command {
 	list := []*base.Command{
 		agent.Agent, agent.Recover, completion,
-		job.Run, job.Plan, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init,
+		job.Run, job.Plan, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init, job.Dispatch, job.PeriodicForce,
 		alloc.Status, alloc.Logs, alloc.Stop, alloc.Restart, alloc.Signal, alloc.FS,
 		node.Status, node.Eligibility, node.Drain,
 		eval.List, eval.Status,

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/drain"
 )
 
 // NodeDrain begins a drain of a node (Spec set), calls it off, or says that it is
@@ -80,7 +81,7 @@ func (c *NodeDrain) begin(n *model.Node, at time.Time) {
 	if c.Spec.Deadline != 0 {
 		strategy.ForceDeadline = at.Add(max(0, c.Spec.Deadline))
 	}
-	last := &model.DrainMetadata{StartedAt: at, UpdatedAt: at, Status: model.DrainDraining, Meta: c.Meta}
+	last := &model.DrainMetadata{StartedAt: at, UpdatedAt: at, Status: drain.Draining, Meta: c.Meta}
 	if n.DrainStrategy != nil {
 		strategy.StartedAt = n.DrainStrategy.StartedAt
 		last.StartedAt = strategy.StartedAt
@@ -95,9 +96,9 @@ func (c *NodeDrain) end(n *model.Node, at time.Time) (event string) {
 	if n.LastDrain != nil {
 		last = *n.LastDrain
 	}
-	last.UpdatedAt, last.Status, event = at, model.DrainCanceled, eventDrainCanceled
+	last.UpdatedAt, last.Status, event = at, drain.Canceled, eventDrainCanceled
 	if c.Complete {
-		last.Status, event = model.DrainComplete, eventDrainEnds
+		last.Status, event = drain.Complete, eventDrainEnds
 	} else if c.MarkEligible {
 		n.SchedulingEligibility = model.NodeEligible
 	}

@@ -27,6 +27,8 @@ const (
 	KindDeregisterJob Kind = 11
 	KindScaleJob      Kind = 12
 	KindJobStability  Kind = 13
+	KindDispatchJob   Kind = 14
+	KindLaunchJob     Kind = 15
 
 	KindUpsertEvals Kind = 20
 	KindDeleteEvals Kind = 21

@@ -72,6 +72,8 @@ var kinds = map[Kind]kind{
 	KindDeregisterJob:    {func() command { return new(DeregisterJob) }, func() result { return new(JobResult) }},
 	KindScaleJob:         {func() command { return new(ScaleJob) }, func() result { return new(JobResult) }},
 	KindJobStability:     {func() command { return new(JobStability) }, nil},
+	KindDispatchJob:      {func() command { return new(DispatchJob) }, func() result { return new(Launched) }},
+	KindLaunchJob:        {func() command { return new(LaunchJob) }, func() result { return new(Launched) }},
 	KindUpsertEvals:      {func() command { return new(UpsertEvals) }, skipped},
 	KindDeleteEvals:      {func() command { return new(DeleteEvals) }, skipped},
 	KindApplyPlan:        {func() command { return new(ApplyPlan) }, func() result { return new(model.PlanResult) }},

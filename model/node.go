@@ -204,24 +204,11 @@ type DrainStrategy struct {
 	StartedAt     time.Time
 }
 
-// Forced tells whether the time to leave by itself is over: what is still there is
-// stopped whether it has a place elsewhere or not.
-func (d *DrainStrategy) Forced(now time.Time) bool {
-	return d.Deadline < 0 || d.Deadline > 0 && !now.Before(d.ForceDeadline)
-}
-
-// Statuses of a drain.
-const (
-	DrainDraining = "draining"
-	DrainComplete = "complete"
-	DrainCanceled = "canceled"
-)
-
 // DrainMetadata describes the last drain.
 type DrainMetadata struct {
 	StartedAt  time.Time
 	UpdatedAt  time.Time
-	Status     string // see the constants
+	Status     string // draining, complete, canceled
 	AccessorID string
 	Meta       map[string]string
 }

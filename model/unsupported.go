@@ -14,12 +14,15 @@ import (
 // because they describe (meta, ui), belong to the server (status, indexes), or
 // wait for the catalogue (services and their checks).
 var supported = map[string]string{
-	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints TaskGroups Update Reschedule Migrate Meta UI
+	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints TaskGroups Update Periodic ParameterizedJob Reschedule Migrate Meta UI
 		Stop ParentID Dispatched DispatchIdempotencyToken Payload NomadTokenID Status StatusDescription Stable
 		Version SubmitTime CreateIndex ModifyIndex JobModifyIndex VersionTag`,
-	"JobUIConfig":   "Description Links",
-	"JobUILink":     "Label URL",
-	"JobVersionTag": "Name Description TaggedTime",
+	"JobUIConfig":            "Description Links",
+	"JobUILink":              "Label URL",
+	"JobVersionTag":          "Name Description TaggedTime",
+	"PeriodicConfig":         "Enabled Spec Specs SpecType ProhibitOverlap TimeZone CatchUp",
+	"ParameterizedJobConfig": "Payload MetaRequired MetaOptional",
+	"DispatchPayloadConfig":  "File",
 	"TaskGroup": `Name Count Constraints Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Networks Meta Services
 		ShutdownDelay StopAfterClientDisconnect`,
 	"Constraint":       "LTarget RTarget Operand",
@@ -30,7 +33,7 @@ var supported = map[string]string{
 	"EphemeralDisk":    "SizeMB",
 	"NetworkResource":  "ReservedPorts DynamicPorts",
 	"Port":             "Label Value To HostNetwork IgnoreCollision",
-	"Task": `Name Driver User Lifecycle Config Constraints Env Services Resources RestartPolicy Meta KillTimeout LogConfig
+	"Task": `Name Driver User Lifecycle Config Constraints Env Services Resources RestartPolicy DispatchPayload Meta KillTimeout LogConfig
 		Leader ShutdownDelay KillSignal`,
 	"TaskLifecycle": "Hook Sidecar",
 	"Resources":     "CPU Cores MemoryMB",
@@ -67,8 +70,6 @@ var refusals = []refusal{
 	{field: "Job.Affinities TaskGroup.Affinities Task.Affinities", hint: "constraint works"},
 	{field: "Job.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
 	{field: "Job.Multiregion", hint: "register the job in each region"},
-	{field: "Job.Periodic", hint: "register the job when it is to run"},
-	{field: "Job.ParameterizedJob", hint: "register a job for each set of parameters, with variables"},
 	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
 	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},
 
@@ -93,7 +94,7 @@ var refusals = []refusal{
 	{field: "Task.Artifacts", hint: "fetch it from within the task, in a prestart task for example"},
 	{field: "Task.Consul", hint: useCatalogue},
 	{field: "Task.Templates", hint: "env works; write files from within the task, in a prestart task for example"},
-	{field: "Task.DispatchPayload Task.VolumeMounts Task.CSIPluginConfig Task.ScalingPolicies Task.Identities Task.Schedule", hint: usePlain},
+	{field: "Task.VolumeMounts Task.CSIPluginConfig Task.ScalingPolicies Task.Identities Task.Schedule", hint: usePlain},
 	{field: "Task.Identity", accepted: unchangedIdentity, hint: usePlain},
 	{field: "Task.Actions", hint: "alloc exec comes in a later version too"},
 

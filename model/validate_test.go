@@ -52,7 +52,6 @@ func TestValidate(t *testing.T) {
 		{"priority 101", func(j *Job) { j.Priority = 101 }, "Job priority must be between [1, 100]"},
 		{"no groups", func(j *Job) { j.TaskGroups = nil }, "job: Missing job task groups"},
 		{"no tasks", func(j *Job) { group(j).Tasks = nil }, `Missing tasks for group "g"`},
-		{"periodic service", func(j *Job) { j.Periodic = &PeriodicConfig{Spec: "* * * * *"} }, "cannot be periodic"},
 		{"group twice", func(j *Job) { j.TaskGroups = append(j.TaskGroups, group(j).Copy()) }, `job.group["g"]#2: the group name`},
 		{"group name", func(j *Job) { group(j).Name = "a/b" }, "must not contain a slash"},
 		{"count -1", func(j *Job) { group(j).Count = -1 }, "count must not be negative"},

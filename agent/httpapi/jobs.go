@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
+	"github.com/steppe-project/steppe/agent/httpapi/jobjson"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/api/jobspec"
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/jobdiff"
+	"github.com/steppe-project/steppe/model/rules"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
@@ -32,6 +32,8 @@ func (s *Server) jobRoutes() []Route {
 		put("/v1/job/{id}/plan", "Tell what registering a job would do.", s.planJob).faults(http.StatusInternalServerError),
 		get("/v1/job/{id}/scale", "Read the counts of a job's groups.", s.jobScaleStatus).
 			with(http.MethodPut, s.scaleJob),
+		put("/v1/job/{id}/dispatch", "Launch a parameterized job.", s.dispatchJob),
+		put("/v1/job/{id}/periodic/force", "Launch a periodic job now.", s.forceJob),
 	}
 }
 
@@ -113,27 +115,10 @@ func (s *Server) registerJob(q *request) (any, error) {
 	if out.Warnings != "" {
 		warnings = append(warnings, out.Warnings)
 	}
-	return registerReply{
+	return jobjson.Registered{
 		EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex, JobModifyIndex: out.JobModifyIndex,
 		Index: out.Index, Warnings: warningText(warnings),
 	}, nil
-}
-
-// planReply is what clients expect of a plan, and by instance what would be placed
-// and stopped.
-type planReply struct {
-	Annotations        *model.PlanAnnotations
-	FailedTGAllocs     map[string]*model.AllocationMetric
-	JobModifyIndex     uint64
-	CreatedEvals       []*model.Evaluation
-	Diff               *jobdiff.Job
-	NextPeriodicLaunch time.Time
-	Warnings           string
-	Placements         []*msg.PlannedPlacement
-	Stops              []*msg.PlannedStop
-	Index              uint64
-	LastContact        int64
-	KnownLeader        bool
 }
 
 func (s *Server) planJob(q *request) (any, error) {
@@ -162,10 +147,7 @@ func (s *Server) planJob(q *request) (any, error) {
 	if out.Warnings != "" {
 		warnings = append(warnings, out.Warnings)
 	}
-	return planReply{
-		Annotations: out.Annotations, FailedTGAllocs: out.FailedTGAllocs, JobModifyIndex: out.JobModifyIndex, CreatedEvals: out.CreatedEvals,
-		Diff: out.Diff, Placements: orEmpty(out.Placements), Stops: orEmpty(out.Stops), Warnings: warningText(warnings), Index: out.Index,
-	}, nil
+	return jobjson.Of(out, warningText(warnings)), nil
 }
 
 // asBadRequest keeps 400 for a malformed body on routes whose faults are 500.
@@ -174,17 +156,6 @@ func asBadRequest(err error) error {
 		return &statusError{http.StatusBadRequest, err.Error()}
 	}
 	return err
-}
-
-type registerReply struct {
-	EvalID          string
-	EvalCreateIndex uint64
-	JobModifyIndex  uint64
-	Warnings        string
-	Index           uint64
-	LastContact     int64
-	KnownLeader     bool
-	NextToken       string
 }
 
 func warningText(warnings []string) string {
@@ -244,7 +215,7 @@ func (s *Server) validateJob(q *request) (any, error) {
 		Error                 string
 		Warnings              string
 	}{DriverConfigValidated: true, Warnings: warningText(warnings)}
-	for _, p := range append(model.Validate(job), model.Unsupported(job)...) {
+	for _, p := range rules.Problems(job) {
 		reply.ValidationErrors = append(reply.ValidationErrors, p.String())
 	}
 	if n := len(reply.ValidationErrors); n > 0 {
@@ -296,7 +267,7 @@ func (q *request) registered(out *msg.JobRegisterResponse, err error) (any, erro
 		return nil, err
 	}
 	q.index(out.Index)
-	return registerReply{
+	return jobjson.Registered{
 		EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex, JobModifyIndex: out.JobModifyIndex,
 		Index: out.Index, Warnings: out.Warnings,
 	}, nil
@@ -311,18 +282,11 @@ func (s *Server) jobVersions(q *request) (any, error) {
 	if len(out.Versions) == 0 {
 		return nil, model.Errorf(model.CodeNotFound, "job versions not found")
 	}
-	reply := struct {
-		Versions []*model.Job
-		Diffs    []*jobdiff.Job // each version against the one before it
-	}{Versions: out.Versions}
-	wanted, err := q.flag("diffs")
+	diffs, err := q.flag("diffs")
 	if err != nil {
 		return nil, err
 	}
-	for i := 0; wanted && i+1 < len(out.Versions); i++ {
-		reply.Diffs = append(reply.Diffs, jobdiff.Of(out.Versions[i+1], out.Versions[i], true))
-	}
-	return reply, nil
+	return jobjson.VersionsOf(out.Versions, diffs), nil
 }
 
 func (s *Server) jobAllocs(q *request) (any, error) {

@@ -4,7 +4,7 @@
 //
 //	every server  query events route operator session    read, stream, carry on
 //	the leader    admit ─► log ─► broker ─► worker ─► planner ─► log ─► session
-//	              liveness nodeevals gc keys autopilot
+//	              liveness nodeevals periodic gc keys autopilot
 //
 // Contract and invariants:
 //

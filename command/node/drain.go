@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/api"
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/model"
+	rules "github.com/steppe-project/steppe/model/drain"
 )
 
 const (
@@ -181,7 +182,7 @@ func (w *drainWatch) interrupted(ctx context.Context, err error) error {
 }
 
 func (w *drainWatch) conclude(n *model.Node) error {
-	if n.LastDrain != nil && n.LastDrain.Status == model.DrainComplete {
+	if n.LastDrain != nil && n.LastDrain.Status == rules.Complete {
 		w.o.Say("%s", w.o.Paint(base.Green, "Drain of node "+w.name+" is complete: every task on it has ended"))
 		return nil
 	}

@@ -75,6 +75,7 @@ func newStages(x *Txn) map[Table]stage {
 		TableEvals:       &rowStage[model.Evaluation, *model.Evaluation]{schema: &evalSchema},
 		TableDeployments: &rowStage[model.Deployment, *model.Deployment]{schema: &deploySchema},
 		TableScaling:     &rowStage[ScalingEvents, *ScalingEvents]{schema: &scalingSchema},
+		TableLaunches:    &rowStage[Launches, *Launches]{schema: &launchSchema},
 		TableRequests:    &rowStage[Request, *Request]{schema: &requestSchema},
 		TableAllocs: &allocStage{
 			rowStage: rowStage[model.Allocation, *model.Allocation]{schema: &allocSchema},

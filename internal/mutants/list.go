@@ -28,6 +28,13 @@ var mutants = []mutant{
 	{"what came with a level is taken before", "fsm/feature.go", "if need <= have {", "if need <= have || true {", tests("./fsm/...")},
 	{"a level beyond the binary is applied", "fsm/feature.go", "err != nil || level.Level <= f.understands {", "err != nil || level.Level > 0 {", tests("./fsm/...")},
 	{"the base level leaves a trace", "fsm/state/hash.go", "if t.Size() == 0 {\n\t\treturn nil", "if t.Size() < 0 {\n\t\treturn nil", tests("./fsm/...")},
+	// Launches.
+	{"overlap is not prohibited", "fsm/launches.go", "children.Pending+children.Running > 0", "children.Pending+children.Running > 1000", simulator},
+	{"a slot is decided on and not noted", "fsm/launches.go", "next.Slot, next.ModifyIndex = c.Slot, x.index", "next.ModifyIndex = x.index", tests("./fsm/...")},
+	{"a token stands for nothing", "fsm/launches.go", "if c.Token != \"\" {", "if c.Token != \"\" && false {", simulator},
+	{"a schedule that is in force again goes on where it ended", "fsm/launches.go", "now != nil && inForce(now) && sameSlots", "now != nil && sameSlots", simulator},
+	{"launches are not resumed by a new leader", "agent/server/periodic/periodic.go", "		l.note(state.JobKey(job.Namespace, job.ID), job)\n\t}\n}", "		_ = job\n\t}\n}", simulator},
+	{"missed slots are never made up for", "agent/server/periodic/periodic.go", "len(slots) > 0 || t.job.Periodic.CatchUp == launch.CatchUpSkip", "len(slots) >= 0", tests("./agent/server/periodic")},
 	// Votes.
 	{"a demotion takes the majority", "agent/consensus/pilot/decide.go", "healthy-bit(s.Healthy) < quorum(voters-1)", "healthy-bit(s.Healthy) < 0", tests("./agent/consensus/pilot")},
 	{"a migration begins too early", "agent/consensus/pilot/seats.go", "p.ready = p.arrived() >= voters", "p.ready = p.arrived() >= 1", tests("./agent/consensus/pilot")},
@@ -58,7 +65,7 @@ var mutants = []mutant{
 	{"a drain takes more than max_parallel", "agent/server/drain/drain.go", "room := healthy - (g.Count - max(1, policy.MaxParallel))", "room := healthy", tests("./agent/server/drain")},
 	{"a drain is complete when the servers want it", "agent/server/drain/drain.go", "if a.ClientTerminal() {\n\t\t\tcontinue", "if a.Terminal() {\n\t\t\tcontinue", tests("./agent/server/drain")},
 	{"a drain is complete while its node is down", "agent/server/drain/drain.go", "if n.Status == model.NodeStatusDown {", "if n.Status == model.NodeStatusDown && false {", tests("./agent/server/drain")},
-	{"what is drained stops before it has a place", "sched/reconcile/job.go", "return n != nil && n.DrainStrategy != nil && !n.DrainStrategy.Forced(r.in.Now)", "return n != nil && n.DrainStrategy != nil && !n.DrainStrategy.Forced(r.in.Now) && false", tests("./agent/server/drain")},
+	{"what is drained stops before it has a place", "sched/reconcile/job.go", "return n != nil && n.DrainStrategy != nil && !drain.Forced(n.DrainStrategy, r.in.Now)", "return n != nil && n.DrainStrategy != nil && !drain.Forced(n.DrainStrategy, r.in.Now) && false", tests("./agent/server/drain")},
 	{"a drain that is called off goes on", "fsm/drain.go", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() {", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() && false {", tests("./agent/server/drain")},
 	// The node.
 	{"a flipped bit in the client's state is believed", "agent/client/db/records.go", "if len(value) < 5 || value[0] != sealed ||", "if len(value) < 5 || value[0] != sealed || false &&", tests("./agent/client/db")},

@@ -1,7 +1,10 @@
-// Package metricsjson is the metrics in the form that clients of go-metrics read.
+// Package metricsjson writes Prometheus' figures in the shape and with the names of the
+// JSON that Nomad's clients read.
 //
-// Contract: a counter has its value as count and sum; of summaries and histograms
-// count, sum and mean are told.
+// Example:
+//
+//	families, err := gatherer.Gather()
+//	out := metricsjson.Of(families, time.Now())
 package metricsjson
 
 import (
@@ -11,8 +14,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Of are the families as they were at a time.
-func Of(families []*dto.MetricFamily, at time.Time) any {
+// Of is the shape that clients of go-metrics read.
+func Of(families []*dto.MetricFamily, now time.Time) any {
 	type gauge struct {
 		Name   string
 		Value  float64
@@ -31,7 +34,7 @@ func Of(families []*dto.MetricFamily, at time.Time) any {
 		Points    []any
 		Counters  []sample
 		Samples   []sample
-	}{Timestamp: at.UTC().Format("2006-01-02 15:04:05 -0700 MST"), Gauges: []gauge{}, Points: []any{}, Counters: []sample{}, Samples: []sample{}}
+	}{Timestamp: now.UTC().Format("2006-01-02 15:04:05 -0700 MST"), Gauges: []gauge{}, Points: []any{}, Counters: []sample{}, Samples: []sample{}}
 	for _, f := range families {
 		name := dotted(f.GetName())
 		for _, m := range f.GetMetric() {

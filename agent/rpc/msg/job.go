@@ -1,6 +1,8 @@
 package msg
 
 import (
+	"time"
+
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/jobdiff"
 	"github.com/steppe-project/steppe/model/scaling"
@@ -78,7 +80,9 @@ type JobPlanResponse struct {
 	CreatedEvals   []*model.Evaluation
 	Placements     []*PlannedPlacement
 	Stops          []*PlannedStop
-	Warnings       string
+	// NextPeriodicLaunch is when a periodic job is launched next; zero for others.
+	NextPeriodicLaunch time.Time
+	Warnings           string
 }
 
 // PlannedPlacement is an instance that would be placed.

@@ -449,9 +449,9 @@ func (z *JobPlanRequest) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *JobPlanResponse) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 9
+	// map header, size 10
 	// string "WriteMeta"
-	o = append(o, 0x89, 0xa9, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4d, 0x65, 0x74, 0x61)
+	o = append(o, 0x8a, 0xa9, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4d, 0x65, 0x74, 0x61)
 	o, err = z.WriteMeta.MarshalMsg(o)
 	if err != nil {
 		err = msgp.WrapError(err, "WriteMeta")
@@ -539,6 +539,9 @@ func (z *JobPlanResponse) MarshalMsg(b []byte) (o []byte, err error) {
 			}
 		}
 	}
+	// string "NextPeriodicLaunch"
+	o = append(o, 0xb2, 0x4e, 0x65, 0x78, 0x74, 0x50, 0x65, 0x72, 0x69, 0x6f, 0x64, 0x69, 0x63, 0x4c, 0x61, 0x75, 0x6e, 0x63, 0x68)
+	o = msgp.AppendTime(o, z.NextPeriodicLaunch)
 	// string "Warnings"
 	o = append(o, 0xa8, 0x57, 0x61, 0x72, 0x6e, 0x69, 0x6e, 0x67, 0x73)
 	o = msgp.AppendString(o, z.Warnings)
@@ -738,6 +741,12 @@ func (z *JobPlanResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					}
 				}
 			}
+		case "NextPeriodicLaunch":
+			z.NextPeriodicLaunch, bts, err = msgp.ReadTimeBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "NextPeriodicLaunch")
+				return
+			}
 		case "Warnings":
 			z.Warnings, bts, err = msgp.ReadStringBytes(bts)
 			if err != nil {
@@ -806,7 +815,7 @@ func (z *JobPlanResponse) Msgsize() (s int) {
 			s += z.Stops[za0005].Msgsize()
 		}
 	}
-	s += 9 + msgp.StringPrefixSize + len(z.Warnings)
+	s += 19 + msgp.TimeSize + 9 + msgp.StringPrefixSize + len(z.Warnings)
 	return
 }
 

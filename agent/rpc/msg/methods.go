@@ -9,6 +9,8 @@ var (
 	JobEvaluate    = rpc.Method[JobEvaluateRequest, JobRegisterResponse]{Name: "Job.Evaluate", Forward: rpc.Leader, Keyed: true}
 	JobScale       = rpc.Method[JobScaleRequest, JobRegisterResponse]{Name: "Job.Scale", Forward: rpc.Leader, Keyed: true}
 	JobPlan        = rpc.Method[JobPlanRequest, JobPlanResponse]{Name: "Job.Plan", Forward: rpc.Leader, Idempotent: true}
+	JobDispatch    = rpc.Method[JobDispatchRequest, JobLaunchResponse]{Name: "Job.Dispatch", Forward: rpc.Leader, Keyed: true}
+	JobForce       = rpc.Method[JobForceRequest, JobLaunchResponse]{Name: "Job.PeriodicForce", Forward: rpc.Leader, Keyed: true}
 	JobGet         = rpc.Method[JobQuery, JobResponse]{Name: "Job.Get", Forward: rpc.LeaderOrStale}
 	JobList        = rpc.Method[JobListRequest, JobListResponse]{Name: "Job.List", Forward: rpc.LeaderOrStale}
 	JobVersions    = rpc.Method[JobQuery, JobVersionsResponse]{Name: "Job.Versions", Forward: rpc.LeaderOrStale}

@@ -53,6 +53,8 @@ func (d *Desk) Register(srv *rpc.Server) {
 	handle(d, srv, msg.JobDeregister, d.jobDeregister)
 	handle(d, srv, msg.JobEvaluate, d.jobEvaluate)
 	handle(d, srv, msg.JobScale, d.jobScale)
+	handle(d, srv, msg.JobDispatch, d.jobDispatch)
+	handle(d, srv, msg.JobForce, d.jobForce)
 	handle(d, srv, msg.AllocStop, d.allocStop)
 	handle(d, srv, msg.NodeRegisterAt, d.nodeRegister)
 	handle(d, srv, msg.NodeUpdateAllocs, d.nodeUpdateAllocs)

@@ -35,6 +35,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	rules "github.com/steppe-project/steppe/model/drain"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -132,7 +133,7 @@ func (p *pass) node(n *model.Node) {
 		return // what ran there is being replaced; whether it has ended, nobody knows
 	}
 	strategy := n.DrainStrategy
-	forced := strategy.Forced(p.now)
+	forced := rules.Forced(strategy, p.now)
 	if !forced && strategy.Deadline > 0 {
 		p.wakeAt(strategy.ForceDeadline)
 	}

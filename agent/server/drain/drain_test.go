@@ -14,6 +14,8 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	rules "github.com/steppe-project/steppe/model/drain"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/sched"
 )
 
@@ -32,7 +34,7 @@ func newStage(t testing.TB) *stage {
 	s := &stage{Log: memlog.New(), t: t, c: New()}
 	s.now = s.Log.Now()
 	s.Log.Now = func() time.Time { return s.now }
-	s.Must(&fsm.FeatureLevel{Level: 4})
+	s.Must(&fsm.FeatureLevel{Level: feature.Newest})
 	snap, sub := s.Store.Subscribe(s.c.Reads()...)
 	s.sub, s.view = sub, fleet.New(s.Store)
 	s.c.Reset(snap)
@@ -239,13 +241,13 @@ func TestDrains(t *testing.T) {
 				if ignore {
 					delete(left, "sys")
 				}
-				if s.status(i) == model.DrainComplete && len(left) > 0 {
+				if s.status(i) == rules.Complete && len(left) > 0 {
 					rt.Fatalf("complete, and %v run on n%d", left, i)
 				}
 			}
 		})
 		for i := range drained {
-			if s.status(i) != model.DrainComplete {
+			if s.status(i) != rules.Complete {
 				rt.Fatalf("n%d: %s, %v are left", i, s.status(i), s.on(i))
 			}
 			if ignore != (s.on(i)["sys"] == 1) {
@@ -268,12 +270,12 @@ func TestNoRoom(t *testing.T) {
 	s.pass(10*time.Second, nil)
 	s.drain(0, model.DrainSpec{Deadline: time.Minute})
 	s.pass(50*time.Second, func() {
-		if s.running("web") != 3 || s.status(0) != model.DrainDraining {
+		if s.running("web") != 3 || s.status(0) != rules.Draining {
 			t.Fatalf("%d run, the drain: %s", s.running("web"), s.status(0))
 		}
 	})
 	s.pass(20*time.Second, nil)
-	if len(s.on(0)) > 0 || s.status(0) != model.DrainComplete {
+	if len(s.on(0)) > 0 || s.status(0) != rules.Complete {
 		t.Errorf("after the deadline: %v, %s", s.on(0), s.status(0))
 	}
 	s.node(1, 300)
@@ -301,12 +303,12 @@ func TestCallOffAndBatch(t *testing.T) {
 	s.Must(&fsm.NodeDrain{NodeID: id(0), MarkEligible: true})
 	s.node(2, 500)
 	s.pass(30*time.Second, nil)
-	if on := s.on(0); !slices.Equal(s.left(0, "web"), before) || on["calc"] != 1 || s.status(0) != model.DrainCanceled || !s.Store.Snapshot().Node(id(0)).Ready() {
+	if on := s.on(0); !slices.Equal(s.left(0, "web"), before) || on["calc"] != 1 || s.status(0) != rules.Canceled || !s.Store.Snapshot().Node(id(0)).Ready() {
 		t.Errorf("called off: %v are left, %s", on, s.status(0))
 	}
 	s.drain(0, model.DrainSpec{Deadline: -1})
 	s.pass(5*time.Second, nil)
-	if len(s.on(0)) > 0 || s.status(0) != model.DrainComplete || s.running("calc") != 1 {
+	if len(s.on(0)) > 0 || s.status(0) != rules.Complete || s.running("calc") != 1 {
 		t.Errorf("by force: %v are left, %s", s.on(0), s.status(0))
 	}
 }
@@ -321,12 +323,12 @@ func TestDownIsNotComplete(t *testing.T) {
 	s.Must(&fsm.NodeStatus{Updates: []fsm.NodeStatusUpdate{{NodeID: id(0), Status: model.NodeStatusDown}}})
 	s.drain(0, model.DrainSpec{Deadline: time.Second})
 	s.pass(10*time.Second, nil)
-	if s.status(0) != model.DrainDraining {
+	if s.status(0) != rules.Draining {
 		t.Errorf("down: %s", s.status(0))
 	}
 	s.node(0, 500)
 	s.pass(10*time.Second, nil)
-	if s.status(0) != model.DrainComplete {
+	if s.status(0) != rules.Complete {
 		t.Errorf("back: %s", s.status(0))
 	}
 }
@@ -341,7 +343,7 @@ func TestLateCompletion(t *testing.T) {
 	s.now = s.now.Add(time.Second)
 	s.drain(0, model.DrainSpec{})
 	s.Must(&fsm.NodeDrain{NodeID: id(0), Complete: true, StartedAt: started})
-	if s.status(0) != model.DrainDraining {
+	if s.status(0) != rules.Draining {
 		t.Errorf("%s", s.status(0))
 	}
 }

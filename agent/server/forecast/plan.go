@@ -8,6 +8,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/cron"
 	"github.com/steppe-project/steppe/model/jobdiff"
 )
 
@@ -61,6 +62,7 @@ func (d *Desk) jobPlan(ctx context.Context, r *msg.JobPlanRequest) (*msg.JobPlan
 	if now != nil {
 		resp.JobModifyIndex = now.JobModifyIndex
 	}
+	resp.NextPeriodicLaunch = cron.NextLaunch(job, d.cfg.Now())
 	if r.Diff {
 		resp.Diff = jobdiff.Of(now, job, true)
 	}
