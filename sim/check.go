@@ -25,6 +25,7 @@ import (
 //   - no three nodes are taken down at once: the brake is on before
 //   - a process is ended only because the servers or its job want it, and no task
 //     runs twice on a node
+//   - when a node's drain is complete, nothing runs there
 //   - when the faults are over, schedules go on (package launches)
 //   - in the end, nothing is pending, every blocked evaluation is blocked for a
 //     reason, and the machines run what the state says
@@ -84,8 +85,22 @@ func (c *checks) applied(s *server) {
 // node looks at a node that has changed.
 func (c *checks) node(before, after *model.Node) {
 	c.fenced(before, after)
+	c.drained(before, after)
 	if c.w.cfg.NoLoss && before != nil && before.Status == model.NodeStatusReady && after.Status == model.NodeStatusDown {
 		c.w.Fail("node %s is taken down, and nothing has happened to it: %s", after.Name, after.StatusDescription)
+	}
+}
+
+// drained: when a drain is complete, nothing runs there but what may stay.
+func (c *checks) drained(before, after *model.Node) {
+	if !watch.Emptied(before, after) {
+		return
+	}
+	n := c.w.nodes[slices.IndexFunc(c.w.nodes, func(n *node) bool { return n.id == after.ID })]
+	for _, id := range sortedKeys(n.procs) {
+		if p := n.procs[id]; !p.ended && !watch.MayStay(c.Snapshot().Alloc(p.alloc), before) {
+			c.w.Fail("the drain of %s is complete, and %s runs there", n.name, p.id)
+		}
 	}
 }
 
@@ -154,10 +169,10 @@ func (c *checks) killed(r *runner, i int) {
 
 // settleDown waits for everything to converge after the faults.
 func (w *world) settleDown() {
-	admin := &user{w: w, name: "admin"}
+	admin := (&user{w: w, name: "admin"}).operator()
 	left := len(w.nodes)
 	for _, n := range w.nodes {
-		admin.setEligibility(n.id, model.NodeEligible, func() { left-- })
+		admin.Open(n.id, func() { left-- })
 	}
 	w.launches.End()
 	until := w.Now.Add(quietFor)

@@ -1,12 +1,10 @@
 package sim
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"time"
 
-	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/sim/engine"
 	"github.com/steppe-project/steppe/sim/launches"
 	"github.com/steppe-project/steppe/sim/workload"
@@ -55,7 +53,7 @@ func (w *world) build() {
 		u.begin()
 	}
 	w.launches = launches.New(w.Engine, launches.Config{
-		Write: w.callers, State: w.truth, Clock: w.leaderClock, Launched: w.checks.Launched, Mark: markKey,
+		Write: (&user{w: w, name: "launcher"}).calls, State: w.truth, Clock: w.leaderClock, Launched: w.checks.Launched, Mark: markKey,
 	})
 	w.After(0, w.ledger.beat)
 	w.After(0, w.listen)
@@ -63,12 +61,6 @@ func (w *world) build() {
 	if w.Chance(0.4) {
 		w.launches.Begin()
 	}
-}
-
-// callers carries a write of the user of launches.
-func (w *world) callers(handle func(ctx context.Context, to rpc.Caller, rid string) error, done func(error)) {
-	u := &user{w: w, name: "launcher"}
-	u.write(func(ctx context.Context, at *server, rid string) error { return handle(ctx, at.rpc.Caller(), rid) }, done)
 }
 
 // leaderClock is the cluster's time as its leader tells it.

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sim/operator"
 	"github.com/steppe-project/steppe/sim/workload"
 )
 
@@ -53,7 +55,7 @@ func (u *user) act() {
 	case roll < 82:
 		u.stopOne(id, next)
 	case roll < 92:
-		u.toggle(next)
+		u.operator().Toggle(u.w.nodes[u.w.Rand.IntN(len(u.w.nodes))].id, next)
 	default:
 		u.write(func(ctx context.Context, at *server, rid string) error {
 			r := &msg.JobEvaluateRequest{JobID: id}
@@ -122,23 +124,14 @@ func (u *user) stopOne(id string, next func()) {
 	}, func(error) { next() })
 }
 
-// toggle closes a node for new work, or opens it.
-func (u *user) toggle(next func()) {
-	n := u.w.nodes[u.w.Rand.IntN(len(u.w.nodes))]
-	to := model.NodeEligible
-	if u.w.Chance(0.4) {
-		to = model.NodeIneligible
-	}
-	u.setEligibility(n.id, to, next)
+// operator acts on nodes, as this user.
+func (u *user) operator() operator.Operator {
+	return operator.Operator{Engine: u.w.Engine, Write: u.calls}
 }
 
-func (u *user) setEligibility(node, to string, next func()) {
-	u.write(func(ctx context.Context, at *server, rid string) error {
-		r := &msg.NodeEligibilityRequest{NodeID: node, Eligibility: to}
-		r.RequestID = rid
-		_, err := msg.NodeEligibility.Call(ctx, at.rpc.Caller(), r)
-		return err
-	}, func(error) { next() })
+// calls is write for those who act from other packages.
+func (u *user) calls(handle func(ctx context.Context, to rpc.Caller, rid string) error, done func(error)) {
+	u.write(func(ctx context.Context, at *server, rid string) error { return handle(ctx, at.rpc.Caller(), rid) }, done)
 }
 
 // write carries a write to any server, again and again with the same request id,

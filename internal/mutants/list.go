@@ -64,6 +64,7 @@ var mutants = []mutant{
 	// Drains.
 	{"a drain takes more than max_parallel", "agent/server/drain/drain.go", "room := healthy - (g.Count - max(1, policy.MaxParallel))", "room := healthy", tests("./agent/server/drain")},
 	{"a drain is complete when the servers want it", "agent/server/drain/drain.go", "if a.ClientTerminal() {\n\t\t\tcontinue", "if a.Terminal() {\n\t\t\tcontinue", tests("./agent/server/drain")},
+	{"a drain is complete before its tasks have ended", "agent/server/drain/drain.go", "if a.ClientTerminal() {\n\t\t\tcontinue", "if a.Terminal() {\n\t\t\tcontinue", simulator},
 	{"a drain is complete while its node is down", "agent/server/drain/drain.go", "if n.Status == model.NodeStatusDown {", "if n.Status == model.NodeStatusDown && false {", tests("./agent/server/drain")},
 	{"what is drained stops before it has a place", "sched/reconcile/job.go", "return n != nil && n.DrainStrategy != nil && !drain.Forced(n.DrainStrategy, r.in.Now)", "return n != nil && n.DrainStrategy != nil && !drain.Forced(n.DrainStrategy, r.in.Now) && false", tests("./agent/server/drain")},
 	{"a drain that is called off goes on", "fsm/drain.go", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() {", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() && false {", tests("./agent/server/drain")},
