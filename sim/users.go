@@ -58,8 +58,7 @@ func (u *user) act() {
 		u.operator().Toggle(u.w.nodes[u.w.Rand.IntN(len(u.w.nodes))].id, next)
 	default:
 		u.write(func(ctx context.Context, at *server, rid string) error {
-			r := &msg.JobEvaluateRequest{JobID: id}
-			r.RequestID = rid
+			r := &msg.JobEvaluateRequest{WriteOptions: msg.WriteOptions{RequestID: rid}, JobID: id}
 			_, err := msg.JobEvaluate.Call(ctx, at.rpc.Caller(), r)
 			return err
 		}, func(error) { next() })
@@ -117,8 +116,7 @@ func (u *user) stopOne(id string, next func()) {
 		return
 	}
 	u.write(func(ctx context.Context, at *server, rid string) error {
-		r := &msg.AllocStopRequest{AllocID: pick}
-		r.RequestID = rid
+		r := &msg.AllocStopRequest{WriteOptions: msg.WriteOptions{RequestID: rid}, AllocID: pick}
 		_, err := msg.AllocStop.Call(ctx, at.rpc.Caller(), r)
 		return err
 	}, func(error) { next() })
