@@ -56,7 +56,8 @@ var mutants = []mutant{
 	{"time in which the leader stood still counts", "agent/server/liveness/liveness.go", "if l.due.IsZero() || now.Sub(l.due) < maxLate {", "if l.due.IsZero() || now.Sub(l.due) < maxLate*100000 {", controlPlane},
 	{"a new leader remembers old leases", "agent/server/liveness/liveness.go", "l.leases[n.ID] = time.Time{}\n\t\t}\n\t}\n}\n\n// Observe", "l.leases[n.ID] = time.Unix(0, 1)\n\t\t}\n\t}\n}\n\n// Observe", controlPlane},
 	{"a clock that is set ahead ends waits", "agent/consensus/clock.go", "case by >= leap:", "case by >= leap*1000000:", tests("./agent/consensus")},
-	{"a lost node's jobs are not evaluated", "agent/server/liveness/liveness.go", "if a.Terminal() || concerned[key] != nil {", "if true || a.Terminal() || concerned[key] != nil {", simulator},
+	{"a lost node's jobs are not evaluated", "agent/server/liveness/liveness.go", "if a.Terminal() || concerned[key] != nil {", "if true || a.Terminal() || concerned[key] != nil {", tests("./agent/server/liveness")},
+	{"what is placed on a node that is down is overlooked", "agent/server/nodeevals/nodeevals.go", "changes[i].Before == nil && c.down[a.NodeID] {", "changes[i].Before == nil && c.down[a.NodeID] && false {", tests("./agent/server/nodeevals")},
 	// Broker and scheduler.
 	{"blocked evaluations do not wake", "agent/server/broker/blocked.go", "if couldHelp(e.eval, class) && t.freedAt[class] > e.eval.SnapshotIndex {", "if couldHelp(e.eval, class) && t.freedAt[class] > e.eval.SnapshotIndex && false {", simulator},
 	{"two evaluations of a job at once", "agent/server/broker/step.go", "if e.job.running == nil {\n\t\tb.ready.add(e)", "if e.job.running == nil || true {\n\t\tb.ready.add(e)", tests("./agent/server/broker")},

@@ -49,7 +49,6 @@ type Registered struct {
 	NextToken       string
 }
 
-
 // Versions are the versions of a job, newest first, and with diffs how each differs
 // from the one before it.
 type Versions struct {

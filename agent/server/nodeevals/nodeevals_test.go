@@ -107,3 +107,58 @@ func TestNodes(t *testing.T) {
 	expect("a node came while nobody led", "agent")
 	expect("and nothing since")
 }
+
+// A plan that was on its way when its node was given up is not overlooked, whichever
+// of the two was written first.
+func TestLatePlans(t *testing.T) {
+	for _, planFirst := range []bool{true, false} {
+		t.Run(fmt.Sprint("plan first ", planFirst), func(t *testing.T) {
+			s := newScene(t)
+			s.node("n1", "default", model.NodeStatusReady, "A")
+			job := model.NewJob(model.JobTypeService)
+			job.ID, job.Name = "late", "late"
+			g := model.NewTaskGroup(job)
+			g.Name = "g"
+			job.TaskGroups = append(job.TaskGroups, g)
+			eval := &model.Evaluation{ID: "e", Namespace: job.Namespace, JobID: job.ID, Type: job.Type, Status: model.EvalPending}
+			s.Must(&fsm.RegisterJob{Job: job, Eval: eval})
+			seen := s.Store.Snapshot()
+			s.step()
+			plan := func() {
+				done := *eval
+				done.Status, done.SnapshotIndex = model.EvalComplete, seen.Index()
+				s.Must(&fsm.ApplyPlan{Plan: &model.Plan{
+					EvalID: "e", Namespace: job.Namespace, JobID: job.ID, JobVersion: seen.Job(job.Namespace, job.ID).Version, Eval: &done,
+					Groups: []*model.PlanGroup{{TaskGroup: "g", Resources: &model.AllocatedResources{}, Placements: []*model.Placement{{ID: "a", NodeID: "n1"}}}},
+				}})
+			}
+			if planFirst {
+				plan()
+			}
+			s.Must(&fsm.NodeStatus{Updates: []fsm.NodeStatusUpdate{{NodeID: "n1", Status: model.NodeStatusDown}}})
+			if !planFirst {
+				if got := s.step(); len(got) > 0 {
+					t.Errorf("before the plan: %v", got)
+				}
+				plan()
+			}
+			if got := s.step(); !slices.Equal(got, []string{"late"}) {
+				t.Errorf("evaluations for %v", got)
+			}
+			s.lead()
+			if got := s.step(); len(got) > 0 {
+				t.Errorf("while one is pending: %v", got)
+			}
+			for e := range s.Store.Snapshot().EvalsByStatus(model.EvalPending) {
+				done := *e
+				done.Status, done.SnapshotIndex = model.EvalComplete, s.Store.Snapshot().Index()
+				s.Must(&fsm.UpsertEvals{Evals: []*model.Evaluation{&done}})
+				break
+			}
+			s.lead()
+			if got := s.step(); len(got) > 0 {
+				t.Errorf("after it was decided: %v", got)
+			}
+		})
+	}
+}
