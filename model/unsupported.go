@@ -14,22 +14,23 @@ import (
 // because they describe (meta, ui), belong to the server (status, indexes), or
 // wait for the catalogue (services and their checks).
 var supported = map[string]string{
-	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints TaskGroups Update Reschedule Meta UI
+	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints Affinities TaskGroups Update Reschedule Meta UI
 		Stop ParentID Dispatched DispatchIdempotencyToken Payload NomadTokenID Status StatusDescription Stable
 		Version SubmitTime CreateIndex ModifyIndex JobModifyIndex VersionTag`,
 	"JobUIConfig":   "Description Links",
 	"JobUILink":     "Label URL",
 	"JobVersionTag": "Name Description TaggedTime",
-	"TaskGroup": `Name Count Constraints Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Networks Meta Services
+	"TaskGroup": `Name Count Constraints Affinities Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Networks Meta Services
 		ShutdownDelay StopAfterClientDisconnect`,
 	"Constraint":       "LTarget RTarget Operand",
+	"Affinity":         "LTarget RTarget Operand Weight",
 	"UpdateStrategy":   "MaxParallel MinHealthyTime",
 	"RestartPolicy":    "Interval Attempts Delay Mode",
 	"ReschedulePolicy": "Attempts Interval Delay DelayFunction MaxDelay Unlimited",
 	"EphemeralDisk":    "SizeMB",
 	"NetworkResource":  "ReservedPorts DynamicPorts",
 	"Port":             "Label Value To HostNetwork IgnoreCollision",
-	"Task": `Name Driver User Lifecycle Config Constraints Env Services Resources RestartPolicy Meta KillTimeout LogConfig
+	"Task": `Name Driver User Lifecycle Config Constraints Affinities Env Services Resources RestartPolicy Meta KillTimeout LogConfig
 		Leader ShutdownDelay KillSignal`,
 	"TaskLifecycle": "Hook Sidecar",
 	"Resources":     "CPU Cores MemoryMB",
@@ -62,13 +63,12 @@ const (
 
 var refusals = []refusal{
 	{field: "Job.AllAtOnce TaskGroup.MaxRunDuration NetworkResource.MBits", hint: usePlain},
-	{field: "Job.Affinities TaskGroup.Affinities Task.Affinities", hint: "constraint works"},
-	{field: "Job.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
+	{field: "Job.Spreads TaskGroup.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
 	{field: "Job.Multiregion", hint: "register the job in each region"},
 	{field: "Job.Periodic", hint: "register the job when it is to run"},
 	{field: "Job.ParameterizedJob", hint: "register a job for each set of parameters, with variables"},
 	{field: "Job.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
-	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
+	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
 	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},
 
 	{field: "UpdateStrategy.Stagger", accepted: NewUpdateStrategy().Stagger, hint: useUpdate},
@@ -77,7 +77,6 @@ var refusals = []refusal{
 	{field: "UpdateStrategy.ProgressDeadline", accepted: NewUpdateStrategy().ProgressDeadline, hint: useUpdate},
 	{field: "UpdateStrategy.Canary UpdateStrategy.AutoRevert UpdateStrategy.AutoPromote", hint: useUpdate},
 
-	{field: "TaskGroup.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
 	{field: "TaskGroup.Volumes", hint: "the group's own directory, alloc/, works within ephemeral_disk"},
 	{field: "TaskGroup.Disconnect", accepted: stopsOnly, hint: useStop},
 	{field: "TaskGroup.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
@@ -89,7 +88,6 @@ var refusals = []refusal{
 	{field: "NetworkResource.Device NetworkResource.CIDR NetworkResource.IP NetworkResource.Hostname NetworkResource.DNS NetworkResource.CNI", hint: useNetwork},
 
 	{field: "Task.Artifacts", hint: "fetch it from within the task, in a prestart task for example"},
-	{field: "Task.Consul", hint: useCatalogue},
 	{field: "Task.Templates", hint: "env works; write files from within the task, in a prestart task for example"},
 	{field: "Task.DispatchPayload Task.VolumeMounts Task.CSIPluginConfig Task.ScalingPolicies Task.Identities Task.Schedule", hint: usePlain},
 	{field: "Task.Identity", accepted: unchangedIdentity, hint: usePlain},

@@ -93,6 +93,8 @@ func (s *scenario) do(d *datadriven.TestData) string {
 		return s.allocs()
 	case "spread":
 		return s.spread()
+	case "scores":
+		return s.scores(s.ids(names)[0])
 	default:
 		s.t.Fatalf("unknown command %s", d.Cmd)
 	}
@@ -278,6 +280,21 @@ func (s *scenario) allocs() string {
 	return strings.Join(out, "\n")
 }
 
+// scores are the best nodes as they were when an allocation was placed.
+func (s *scenario) scores(id string) string {
+	var out []string
+	for _, n := range s.w.allocs[id].Metrics.ScoreMetaData {
+		text := fmt.Sprintf("%s %.4f:", n.NodeID, n.NormScore)
+		for _, name := range slices.Sorted(maps.Keys(n.Scores)) {
+			if v := n.Scores[name]; v != 0 {
+				text += fmt.Sprintf(" %s=%.4f", name, v)
+			}
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, "\n")
+}
+
 // spread counts what should run on each node.
 func (s *scenario) spread() string {
 	n := map[string]int{}
@@ -301,6 +318,10 @@ func number(args map[string]string, key string, or int) int {
 	if !ok {
 		return or
 	}
+	return atoi(v)
+}
+
+func atoi(v string) int {
 	n, err := strconv.Atoi(v)
 	if err != nil {
 		panic(err)
@@ -364,8 +385,8 @@ func applyNode(n *model.Node, args map[string]string) {
 	}
 }
 
-// buildJob makes a job of one group g with one task t. Input lines are
-// constraints: "<left> <operator> <right>", or an operator alone.
+// buildJob makes a job of one group g with one task t; of its input lines see
+// addBlock.
 func buildJob(id string, args map[string]string, input string) *model.Job {
 	jobType := args["type"]
 	if jobType == "" {
@@ -421,16 +442,24 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 		g.Networks = []*model.NetworkResource{net}
 	}
 	for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
-		f := strings.Fields(line)
-		switch len(f) {
-		case 1:
-			j.Constraints = append(j.Constraints, &model.Constraint{Operand: f[0]})
-		case 2:
-			j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1]})
-		case 3:
-			j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1], RTarget: f[2]})
-		}
+		addBlock(j, strings.Fields(line))
 	}
 	j.TaskGroups = []*model.TaskGroup{g}
 	return j
+}
+
+// addBlock adds what a line of a job says: a constraint "<left> <operator> <right>",
+// or its operator alone, or "affinity <left> <operator> <right> <weight>".
+func addBlock(j *model.Job, f []string) {
+	switch {
+	case len(f) == 0:
+	case f[0] == "affinity":
+		j.Affinities = append(j.Affinities, &model.Affinity{LTarget: f[1], Operand: f[2], RTarget: f[3], Weight: int8(atoi(f[4]))})
+	case len(f) == 1:
+		j.Constraints = append(j.Constraints, &model.Constraint{Operand: f[0]})
+	case len(f) == 2:
+		j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1]})
+	case len(f) == 3:
+		j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1], RTarget: f[2]})
+	}
 }

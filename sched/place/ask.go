@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rule"
 )
 
 // Ask is what one instance of a group needs of its node, compiled once for many
@@ -23,11 +24,13 @@ type Ask struct {
 	Drivers  []string // sorted, each once
 	Pool     string
 	DCs      []string // globs; none = all
-	rules    []*rule
+	rules    []*predicate
 	escaped  bool // a rule looks at what tells single nodes apart
 	jobHosts bool // no two instances of the job on a node
 	hosts    bool // no two instances of the group on a node
 	distinct []*distinct
+	likings  []liking
+	likesIDs bool // a liking looks at what tells single nodes apart
 }
 
 // PortAsk is one port of the group's networks; Value 0 asks for any.
@@ -53,9 +56,12 @@ func NewAsk(job *model.Job, group *model.TaskGroup) *Ask {
 	}
 	a.addConstraints(job.Constraints, true)
 	a.addConstraints(group.Constraints, false)
+	a.addAffinities(job.Affinities)
+	a.addAffinities(group.Affinities)
 	a.Disk = diskOf(group)
 	for _, t := range group.Tasks {
 		a.addConstraints(t.Constraints, false)
+		a.addAffinities(t.Affinities)
 		if t.Driver != "" {
 			a.Drivers = append(a.Drivers, t.Driver)
 		}
@@ -92,22 +98,22 @@ func diskOf(g *model.TaskGroup) int64 {
 func (a *Ask) addConstraints(list []*model.Constraint, job bool) {
 	for _, c := range list {
 		switch c.Operand {
-		case model.OpDistinctHosts:
+		case rule.DistinctHosts:
 			if on, err := strconv.ParseBool(c.RTarget); err == nil && !on {
 				continue
 			}
 			a.jobHosts = a.jobHosts || job
 			a.hosts = a.hosts || !job
-		case model.OpDistinctProperty:
+		case rule.DistinctProperty:
 			limit, err := strconv.Atoi(strings.TrimSpace(c.RTarget))
 			if err != nil || limit < 1 {
 				limit = 1
 			}
 			a.distinct = append(a.distinct, &distinct{
-				text: model.OpDistinctProperty + ": " + c.LTarget, value: parseOperand(c.LTarget), limit: limit, job: job,
+				text: rule.DistinctProperty + ": " + c.LTarget, value: parseOperand(c.LTarget), limit: limit, job: job,
 			})
 		default:
-			r := newRule(c)
+			r := newPredicate(c)
 			a.rules = append(a.rules, r)
 			a.escaped = a.escaped || r.escaped()
 		}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rule"
 )
 
 // kind orders the outcomes of a check: the later, the nearer to a placement.
@@ -21,7 +22,7 @@ const (
 // Texts of the reasons that are not a constraint's own.
 const (
 	ReasonDrivers       = "missing drivers"
-	ReasonDistinctHosts = model.OpDistinctHosts
+	ReasonDistinctHosts = rule.DistinctHosts
 	reasonAbsent        = "node no longer exists"
 )
 
@@ -53,6 +54,7 @@ type classOutcome struct {
 	dc        string
 	nodeClass string
 	inPool    bool
+	liked     float64 // unless the ask's affinities tell single nodes apart
 	nodes     [kindFits + 1]int
 }
 
@@ -176,6 +178,9 @@ func (k *Checker) class(c *chunk, i int) *classOutcome {
 	if o == nil {
 		n := c.info[i].node
 		o = &classOutcome{verdict: k.shared(c.info[i]), dc: n.Datacenter, nodeClass: n.NodeClass, inPool: k.ask.inPool(n.NodePool)}
+		if k.ask.prefers() && !k.ask.likesIDs {
+			o.liked = k.ask.likes(n)
+		}
 		k.classes[c.class[i]] = o
 	}
 	k.last, k.lastIs = c.class[i], o

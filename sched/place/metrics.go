@@ -15,10 +15,11 @@ const maxScores = 5
 
 // Names of score components, as clients of the API know them.
 const (
-	scoreBinpack  = "binpack"
-	scoreSpread   = "spread"
-	scoreAffinity = "job-anti-affinity"
-	scorePenalty  = "node-reschedule-penalty"
+	scoreBinpack = "binpack"
+	scoreSpread  = "spread"
+	scorePeers   = "job-anti-affinity"
+	scorePenalty = "node-reschedule-penalty"
+	scoreLiking  = "node-affinity"
 )
 
 // Metrics tells how the nodes answered when the selection began, and which
@@ -120,7 +121,10 @@ func (s *Selector) meta(row int32) *model.NodeScoreMeta {
 	if s.board.set.Spread {
 		name = scoreSpread
 	}
-	scores := map[string]float64{name: round(v.packing), scoreAffinity: round(v.affinity), scorePenalty: round(v.penalty)}
+	scores := map[string]float64{name: round(v.packing), scorePeers: round(v.peers), scorePenalty: round(v.penalty)}
+	if s.ask.prefers() {
+		scores[scoreLiking] = round(v.liking)
+	}
 	return &model.NodeScoreMeta{NodeID: c.id[i], Scores: scores, NormScore: round(v.final)}
 }
 

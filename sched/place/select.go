@@ -182,16 +182,22 @@ func (s *Selector) refresh(row int32) {
 
 // score is a row's score by component; final is their mean.
 type score struct {
-	packing  float64
-	affinity float64 // ≤ 0: other instances of the group are there
-	penalty  float64 // ≤ 0: an earlier attempt failed there
-	final    float64
+	packing float64
+	peers   float64 // ≤ 0: other instances of the group are there
+	penalty float64 // ≤ 0: an earlier attempt failed there
+	liking  float64 // what the ask's affinities say
+	final   float64
 }
 
 // score rates a row with the instance on it. Packing is the formula of Google's
 // "best fit v3" as published: 20 - (10^freeCPU + 10^freeMemory), free as a
 // fraction, brought to 0..1; spreading is its mirror image. Components that do
 // not apply are not part of the mean.
+//
+// Of an ask with affinities the mean is over the same components for all nodes,
+// and the penalty is taken off, twice: were there one component more of a node
+// that is disliked, that alone would bring its mean nearer to 0, and other
+// instances or a failure there would speak for it.
 func (s *Selector) score(row int32, avoided bool) score {
 	c, i := s.board.fleet.at(row)
 	cpu := s.need.cpu
@@ -205,14 +211,18 @@ func (s *Selector) score(row int32, avoided bool) score {
 	}
 	n, total := 1.0, out.packing
 	if same := s.same[row]; same > 0 {
-		out.affinity = -float64(same+1) / s.count
-		n, total = n+1, total+out.affinity
+		out.peers = -float64(same+1) / s.count
+		n, total = n+1, total+out.peers
 	}
 	if avoided {
 		out.penalty = -1
 		n, total = n+1, total+out.penalty
 	}
 	out.final = total / n
+	if s.ask.prefers() {
+		out.liking = s.likes(c, i)
+		out.final = (out.packing + out.peers + out.liking + 2*out.penalty) / 3
+	}
 	return out
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rule"
 )
 
 // Job is a random specification. Its type follows from the first letter of its id
@@ -48,7 +49,7 @@ func group(dice *rand.Rand, j *model.Job, name string) *model.TaskGroup {
 		g.Count = dice.IntN(5)
 	}
 	if chance(dice, 0.2) {
-		g.Constraints = []*model.Constraint{{Operand: model.OpDistinctHosts, RTarget: "true"}}
+		g.Constraints = []*model.Constraint{{Operand: rule.DistinctHosts, RTarget: "true"}}
 	}
 	if chance(dice, 0.3) {
 		g.Networks = []*model.NetworkResource{{ReservedPorts: []model.Port{{Label: "p", Value: 8000 + dice.IntN(3)}}, DynamicPorts: []model.Port{{Label: "d"}}}}
