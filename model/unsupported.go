@@ -14,16 +14,18 @@ import (
 // because they describe (meta, ui), belong to the server (status, indexes), or
 // wait for the catalogue (services and their checks).
 var supported = map[string]string{
-	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints Affinities TaskGroups Update Reschedule Meta UI
+	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints Affinities Spreads TaskGroups Update Reschedule Meta UI
 		Stop ParentID Dispatched DispatchIdempotencyToken Payload NomadTokenID Status StatusDescription Stable
 		Version SubmitTime CreateIndex ModifyIndex JobModifyIndex VersionTag`,
 	"JobUIConfig":   "Description Links",
 	"JobUILink":     "Label URL",
 	"JobVersionTag": "Name Description TaggedTime",
-	"TaskGroup": `Name Count Constraints Affinities Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Networks Meta Services
+	"TaskGroup": `Name Count Constraints Affinities Spreads Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Networks Meta Services
 		ShutdownDelay StopAfterClientDisconnect`,
 	"Constraint":       "LTarget RTarget Operand",
 	"Affinity":         "LTarget RTarget Operand Weight",
+	"Spread":           "Attribute Weight SpreadTarget",
+	"SpreadTarget":     "Value Percent",
 	"UpdateStrategy":   "MaxParallel MinHealthyTime",
 	"RestartPolicy":    "Interval Attempts Delay Mode",
 	"ReschedulePolicy": "Attempts Interval Delay DelayFunction MaxDelay Unlimited",
@@ -62,8 +64,7 @@ const (
 )
 
 var refusals = []refusal{
-	{field: "Job.AllAtOnce TaskGroup.MaxRunDuration NetworkResource.MBits", hint: usePlain},
-	{field: "Job.Spreads TaskGroup.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
+	{field: "Job.AllAtOnce TaskGroup.MaxRunDuration NetworkResource.MBits RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
 	{field: "Job.Multiregion", hint: "register the job in each region"},
 	{field: "Job.Periodic", hint: "register the job when it is to run"},
 	{field: "Job.ParameterizedJob", hint: "register a job for each set of parameters, with variables"},
@@ -82,7 +83,6 @@ var refusals = []refusal{
 	{field: "TaskGroup.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
 	{field: "TaskGroup.MaxClientDisconnect TaskGroup.PreventRescheduleOnLost", hint: useStop},
 	{field: "TaskGroup.Scaling", hint: "job scale works"},
-	{field: "RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
 
 	{field: "NetworkResource.Mode", accepted: "host", hint: useNetwork},
 	{field: "NetworkResource.Device NetworkResource.CIDR NetworkResource.IP NetworkResource.Hostname NetworkResource.DNS NetworkResource.CNI", hint: useNetwork},

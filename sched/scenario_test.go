@@ -93,6 +93,8 @@ func (s *scenario) do(d *datadriven.TestData) string {
 		return s.allocs()
 	case "spread":
 		return s.spread()
+	case "values":
+		return s.values(names[0], names[1])
 	case "scores":
 		return s.scores(s.ids(names)[0])
 	default:
@@ -313,6 +315,35 @@ func (s *scenario) spread() string {
 	return strings.Join(out, " ")
 }
 
+// values counts what of a job should run on the nodes of each datacenter or meta
+// value.
+func (s *scenario) values(job, key string) string {
+	n := map[string]int{}
+	for _, node := range s.w.nodes {
+		n[nodeValue(node, key)] += 0
+	}
+	for _, a := range s.w.AllocsByJob("", job) {
+		if node := s.w.nodes[a.NodeID]; node != nil && !a.Terminal() {
+			n[nodeValue(node, key)]++
+		}
+	}
+	var out []string
+	for _, v := range slices.Sorted(maps.Keys(n)) {
+		out = append(out, fmt.Sprintf("%s=%d", v, n[v]))
+	}
+	return strings.Join(out, " ")
+}
+
+func nodeValue(n *model.Node, key string) string {
+	if key == "dc" {
+		return n.Datacenter
+	}
+	if v, ok := n.Meta[key]; ok {
+		return v
+	}
+	return "none"
+}
+
 func number(args map[string]string, key string, or int) int {
 	v, ok := args[key]
 	if !ok {
@@ -441,18 +472,32 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 		}
 		g.Networks = []*model.NetworkResource{net}
 	}
+	j.TaskGroups = []*model.TaskGroup{g}
 	for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
 		addBlock(j, strings.Fields(line))
 	}
-	j.TaskGroups = []*model.TaskGroup{g}
 	return j
 }
 
 // addBlock adds what a line of a job says: a constraint "<left> <operator> <right>",
-// or its operator alone, or "affinity <left> <operator> <right> <weight>".
+// or its operator alone, or "affinity <left> <operator> <right> <weight>", or
+// "spread <attribute> <weight> <value>=<percent> ..."; after "group" it is the
+// group's.
 func addBlock(j *model.Job, f []string) {
 	switch {
 	case len(f) == 0:
+	case f[0] == "group":
+		inner := &model.Job{}
+		addBlock(inner, f[1:])
+		g := j.TaskGroups[0]
+		g.Constraints, g.Affinities, g.Spreads = append(g.Constraints, inner.Constraints...), append(g.Affinities, inner.Affinities...), append(g.Spreads, inner.Spreads...)
+	case f[0] == "spread":
+		b := &model.Spread{Attribute: f[1], Weight: int8(atoi(f[2]))}
+		for _, target := range f[3:] {
+			value, percent, _ := strings.Cut(target, "=")
+			b.SpreadTarget = append(b.SpreadTarget, &model.SpreadTarget{Value: value, Percent: uint8(atoi(percent))})
+		}
+		j.Spreads = append(j.Spreads, b)
 	case f[0] == "affinity":
 		j.Affinities = append(j.Affinities, &model.Affinity{LTarget: f[1], Operand: f[2], RTarget: f[3], Weight: int8(atoi(f[4]))})
 	case len(f) == 1:

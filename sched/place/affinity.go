@@ -24,9 +24,6 @@ func (a *Ask) addAffinities(list []*model.Affinity) {
 	}
 }
 
-// prefers tells whether the ask has affinities.
-func (a *Ask) prefers() bool { return len(a.likings) > 0 }
-
 // likes is how much the ask prefers a node, -1 to 1: the weights of the affinities
 // that the node meets, over what all weights amount to. It keeps no node out.
 func (a *Ask) likes(n *model.Node) float64 {
@@ -47,7 +44,7 @@ func (a *Ask) likes(n *model.Node) float64 {
 // tells them apart.
 func (k *Checker) likes(c *chunk, i int) float64 {
 	switch {
-	case !k.ask.prefers():
+	case len(k.ask.likings) == 0:
 		return 0
 	case k.ask.likesIDs:
 		return k.ask.likes(c.info[i].node)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/rule"
+	"github.com/steppe-project/steppe/sched/place/rank"
 )
 
 // Ask is what one instance of a group needs of its node, compiled once for many
@@ -16,21 +17,25 @@ type Ask struct {
 	Job   *model.Job
 	Group *model.TaskGroup
 
-	CPU      int64 // MHz, beside those of reserved cores
-	Memory   int64 // MB
-	Disk     int64 // MB
-	Cores    int   // to be reserved
-	Ports    []PortAsk
-	Drivers  []string // sorted, each once
-	Pool     string
-	DCs      []string // globs; none = all
-	rules    []*predicate
-	escaped  bool // a rule looks at what tells single nodes apart
-	jobHosts bool // no two instances of the job on a node
-	hosts    bool // no two instances of the group on a node
-	distinct []*distinct
-	likings  []liking
-	likesIDs bool // a liking looks at what tells single nodes apart
+	CPU       int64 // MHz, beside those of reserved cores
+	Memory    int64 // MB
+	Disk      int64 // MB
+	Cores     int   // to be reserved
+	Ports     []PortAsk
+	Drivers   []string // sorted, each once
+	Pool      string
+	DCs       []string // globs; none = all
+	rules     []*predicate
+	escaped   bool // a rule looks at what tells single nodes apart
+	jobHosts  bool // no two instances of the job on a node
+	hosts     bool // no two instances of the group on a node
+	distinct  []*distinct
+	likings   []liking
+	likesIDs  bool // a liking looks at what tells single nodes apart
+	spreads   []*rank.Block
+	spreadBy  []operand // attribute of each
+	spreadIDs bool      // a spread does
+	mean      rank.Mean // of what it prefers
 }
 
 // PortAsk is one port of the group's networks; Value 0 asks for any.
@@ -58,6 +63,7 @@ func NewAsk(job *model.Job, group *model.TaskGroup) *Ask {
 	a.addConstraints(group.Constraints, false)
 	a.addAffinities(job.Affinities)
 	a.addAffinities(group.Affinities)
+	a.addSpreads(job.Spreads, group.Spreads)
 	a.Disk = diskOf(group)
 	for _, t := range group.Tasks {
 		a.addConstraints(t.Constraints, false)
@@ -72,6 +78,12 @@ func NewAsk(job *model.Job, group *model.TaskGroup) *Ask {
 				a.CPU += int64(r.CPU)
 			}
 		}
+	}
+	if len(a.likings) > 0 {
+		a.mean++
+	}
+	if len(a.spreads) > 0 {
+		a.mean += rank.SpreadFactor
 	}
 	slices.Sort(a.Drivers)
 	a.Drivers = slices.Compact(a.Drivers)
