@@ -39,7 +39,31 @@ func Job(dice *rand.Rand, id string, meta map[string]string) *model.Job {
 	if chance(dice, 0.3) {
 		j.Constraints = []*model.Constraint{{LTarget: "${meta.color}", RTarget: "red", Operand: []string{"=", "!="}[dice.IntN(2)]}}
 	}
+	prefer(dice, j)
 	return j
+}
+
+// prefer has a job like some nodes, and spread its groups. Its dice come after all
+// others of the job.
+func prefer(dice *rand.Rand, j *model.Job) {
+	if j.Type != model.JobTypeService && j.Type != model.JobTypeBatch {
+		return
+	}
+	if chance(dice, 0.3) {
+		j.Affinities = []*model.Affinity{{LTarget: "${meta.color}", RTarget: "red", Operand: "=", Weight: []int8{-100, -10, 30, 100}[dice.IntN(4)]}}
+	}
+	if chance(dice, 0.2) {
+		j.Spreads = []*model.Spread{{Attribute: "${meta.color}", Weight: int8(1 + dice.IntN(100))}}
+	}
+	for _, g := range j.TaskGroups {
+		if chance(dice, 0.2) {
+			s := &model.Spread{Attribute: []string{"${meta.color}", "${node.unique.name}"}[dice.IntN(2)], Weight: model.DefaultWeight}
+			if chance(dice, 0.5) {
+				s.SpreadTarget = []*model.SpreadTarget{{Value: "red", Percent: uint8(dice.IntN(101))}}
+			}
+			g.Spreads = []*model.Spread{s}
+		}
+	}
 }
 
 func group(dice *rand.Rand, j *model.Job, name string) *model.TaskGroup {
