@@ -180,6 +180,14 @@ func (n Nodes) SetEligibility(ctx context.Context, id string, eligible bool) err
 	return err
 }
 
+// Drain empties a node; spec nil calls a drain off, and markEligible then opens the
+// node for new work. meta is kept with the drain.
+func (n Nodes) Drain(ctx context.Context, id string, spec *model.DrainSpec, markEligible bool, meta map[string]string) error {
+	in := map[string]any{"NodeID": id, "DrainSpec": spec, "MarkEligible": markEligible, "Meta": meta}
+	_, err := n.c.Put(ctx, "/v1/node/"+esc(id)+"/drain", nil, in, nil)
+	return err
+}
+
 // NodeUsage is what is in use of a machine: bytes, and percent of each core.
 type NodeUsage struct {
 	Memory struct{ Total, Used uint64 }

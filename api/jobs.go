@@ -3,8 +3,10 @@ package api
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/jobdiff"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
@@ -72,6 +74,33 @@ func (j Jobs) Register(ctx context.Context, job *model.Job, r *Register) (*Regis
 	return &out, err
 }
 
+// JobPlan is the answer of Plan: what registering a job would do. Placements and
+// Stops tell of single instances; a server that is no Steppe leaves them out.
+type JobPlan struct {
+	JobModifyIndex     uint64
+	Diff               *jobdiff.Job
+	Annotations        *model.PlanAnnotations
+	FailedTGAllocs     map[string]*model.AllocationMetric
+	CreatedEvals       []*model.Evaluation
+	Placements         []PlannedPlacement
+	Stops              []PlannedStop
+	NextPeriodicLaunch time.Time
+	Warnings           string
+}
+
+// PlannedPlacement is an instance that would be placed.
+type PlannedPlacement struct{ TaskGroup, Name, NodeID, NodeName, PreviousAllocation string }
+
+// PlannedStop is an instance that would be stopped.
+type PlannedStop struct{ ID, TaskGroup, Name, NodeID, NodeName, Description string }
+
+// Plan tells what registering a job would do; nothing is changed.
+func (j Jobs) Plan(ctx context.Context, job *model.Job, diff bool, q *Query) (*JobPlan, error) {
+	var out JobPlan
+	_, err := j.c.Put(ctx, "/v1/job/"+esc(job.ID)+"/plan", q, map[string]any{"Job": job, "Diff": diff}, &out)
+	return &out, err
+}
+
 // Validate checks a job without registering it.
 func (j Jobs) Validate(ctx context.Context, job *model.Job) (*Validation, error) {
 	var out Validation
@@ -98,6 +127,17 @@ func (j Jobs) Versions(ctx context.Context, id string, q *Query) ([]*model.Job, 
 	var out struct{ Versions []*model.Job }
 	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/versions", q, &out)
 	return out.Versions, m, err
+}
+
+// VersionDiffs lists a job's versions, newest first, and how each differs from the
+// one before it; the oldest has none.
+func (j Jobs) VersionDiffs(ctx context.Context, id string, q *Query) ([]*model.Job, []*jobdiff.Job, Meta, error) {
+	var out struct {
+		Versions []*model.Job
+		Diffs    []*jobdiff.Job
+	}
+	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/versions", with(q, "diffs", "true"), &out)
+	return out.Versions, out.Diffs, m, err
 }
 
 // Allocations lists a job's allocations; all: of earlier jobs of that name too.
@@ -156,4 +196,46 @@ func (j Jobs) ScaleStatus(ctx context.Context, id string, q *Query) (*ScaleStatu
 	var out ScaleStatus
 	m, err := j.c.Get(ctx, "/v1/job/"+esc(id)+"/scale", q, &out)
 	return &out, m, err
+}
+
+// Dispatch is what a dispatch brings.
+type Dispatch struct {
+	Payload          []byte
+	Meta             map[string]string
+	IDPrefixTemplate string `json:"IdPrefixTemplate"`
+	Priority         int    // 0 = the job's
+	Token            string `json:"-"` // idempotency: of one token there is one child
+}
+
+// Launched names the child that was launched, and its evaluation: "" when the child
+// was there already.
+type Launched struct {
+	JobID           string
+	EvalID          string
+	EvalCreateIndex uint64
+}
+
+// Dispatch launches a parameterized job.
+func (j Jobs) Dispatch(ctx context.Context, id string, d *Dispatch, q *Query) (*Launched, error) {
+	if d == nil {
+		d = &Dispatch{}
+	}
+	var out struct {
+		Launched
+		DispatchedJobID string
+	}
+	_, err := j.c.Put(ctx, "/v1/job/"+esc(id)+"/dispatch", with(q, "idempotency_token", d.Token), d, &out)
+	out.JobID = out.DispatchedJobID
+	return &out.Launched, err
+}
+
+// PeriodicForce launches a periodic job now.
+func (j Jobs) PeriodicForce(ctx context.Context, id string, q *Query) (*Launched, error) {
+	var out struct {
+		Launched
+		LaunchedJobID string
+	}
+	_, err := j.c.Put(ctx, "/v1/job/"+esc(id)+"/periodic/force", q, nil, &out)
+	out.JobID = out.LaunchedJobID
+	return &out.Launched, err
 }

@@ -28,16 +28,16 @@ import (
 func Tree() []*base.Command {
 	list := []*base.Command{
 		agent.Agent, agent.Recover, completion,
-		job.Run, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init,
+		job.Run, job.Plan, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init, job.Dispatch, job.PeriodicForce,
 		alloc.Status, alloc.Logs, alloc.Stop, alloc.Restart, alloc.Signal, alloc.FS,
-		node.Status, node.Eligibility,
+		node.Status, node.Eligibility, node.Drain,
 		eval.List, eval.Status,
 		server.Members, server.Join, server.Leave, server.ForceLeave,
 		operator.RaftList, operator.RaftRemove, operator.RaftTransfer, operator.SnapshotSave, operator.SnapshotRestore,
 		operator.SnapshotInspect, operator.SchedulerGet, operator.SchedulerSet, operator.BrakeStatus, operator.BrakeRelease, operator.AutopilotGet, operator.AutopilotSet,
 		operator.AutopilotHealth, operator.FeatureList, operator.FeatureActivate, operator.API, operator.KeyGenerate, operator.KeyList, operator.KeyInstall, operator.KeyUse, operator.KeyRemove,
 		system.GC, system.Monitor, system.EventStream, system.Version, system.Status,
-		short("run", job.Run), short("stop", job.Stop), short("validate", job.Validate), short("init", job.Init),
+		short("run", job.Run), short("plan", job.Plan), short("stop", job.Stop), short("validate", job.Validate), short("init", job.Init),
 		short("logs", alloc.Logs),
 	}
 	slices.SortFunc(list, func(a, b *base.Command) int { return strings.Compare(a.Name, b.Name) })

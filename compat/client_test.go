@@ -602,3 +602,38 @@ func TestJWKS(t *testing.T) {
 		t.Fatalf("jwks: %v %s", err, body)
 	}
 }
+
+// A plan of the client names what would change, and the index to register with.
+func TestPlan(t *testing.T) {
+	c := client(t)
+	job := sleeper("compat-plan", 1)
+	first, _, err := c.Jobs().Plan(job, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.JobModifyIndex != 0 || first.Diff == nil || first.Diff.Type != "Added" || first.Annotations.DesiredTGUpdates["g"].Place != 1 {
+		t.Fatalf("a new job: %+v", first)
+	}
+	if _, _, err := c.Jobs().EnforceRegister(job, first.JobModifyIndex, nil); err != nil {
+		t.Fatal(err)
+	}
+	purge(t, c, "compat-plan")
+	until(t, "running", func() (bool, error) {
+		a, err := runningAllocs(c, "compat-plan")
+		return len(a) == 1, err
+	})
+	job.TaskGroups[0].Count = ptr(2)
+	next, _, err := c.Jobs().Plan(job, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.JobModifyIndex == 0 || next.Diff.Type != "Edited" || next.Diff.TaskGroups[0].Updates["create"] != 1 {
+		t.Fatalf("a change: %+v", next)
+	}
+	if _, _, err := c.Jobs().EnforceRegister(job, next.JobModifyIndex, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, diffs, _, err := c.Jobs().Versions("compat-plan", true, nil); err != nil || len(diffs) != 1 || diffs[0].Type != "Edited" {
+		t.Errorf("versions: %+v, %v", diffs, err)
+	}
+}

@@ -21,11 +21,14 @@ const (
 	KindNodeEligibility Kind = 3
 	KindDeregisterNodes Kind = 4
 	KindNodeEvents      Kind = 5
+	KindNodeDrain       Kind = 6
 
 	KindRegisterJob   Kind = 10
 	KindDeregisterJob Kind = 11
 	KindScaleJob      Kind = 12
 	KindJobStability  Kind = 13
+	KindDispatchJob   Kind = 14
+	KindLaunchJob     Kind = 15
 
 	KindUpsertEvals Kind = 20
 	KindDeleteEvals Kind = 21

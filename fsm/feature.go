@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/launch"
 )
 
 // levels says with which feature level a kind of command came. Those that are not
@@ -13,6 +14,9 @@ import (
 // alike, because the level is in the state.
 var levels = map[Kind]feature.Level{
 	KindFeatureLevel: feature.Seats,
+	KindNodeDrain:    feature.Drains,
+	KindDispatchJob:  feature.Launches,
+	KindLaunchJob:    feature.Launches,
 }
 
 // needing is a command that was there before, of which a part came with a level.
@@ -22,6 +26,14 @@ type needing interface{ needs() feature.Level }
 func (c *AutopilotConfig) needs() feature.Level {
 	if c.Config != nil && (c.Config.EnableRedundancyZones || c.Config.EnableCustomUpgrades) {
 		return feature.Seats
+	}
+	return feature.Base
+}
+
+// needs is Launches for a job that is there to be launched.
+func (c *RegisterJob) needs() feature.Level {
+	if c.Job != nil && launch.IsTemplate(c.Job) {
+		return feature.Launches
 	}
 	return feature.Base
 }

@@ -6,6 +6,8 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/launch"
 )
 
 // MaxJobVersions is how many versions of a job are kept, the current one
@@ -20,8 +22,9 @@ const MaxJobVersions = 6
 // canonical and valid. Value: *JobResult.
 //
 // Fails with not_found when the namespace does not exist, invalid when the node
-// pool does not, and with conflict when EnforceIndex is set and the job's
-// JobModifyIndex is not JobModifyIndex (0: the job must not exist).
+// pool does not or the job would become one of another kind (see launch.CheckUpdate),
+// and with conflict when EnforceIndex is set and the job's JobModifyIndex is not
+// JobModifyIndex (0: the job must not exist).
 type RegisterJob struct {
 	Job            *model.Job
 	EnforceIndex   bool
@@ -58,6 +61,11 @@ func (c *RegisterJob) apply(x *tx) (result, error) {
 		}
 	}
 	if now != nil {
+		if x.FeatureLevel() >= feature.Launches {
+			if err := launch.CheckUpdate(now, c.Job); err != nil {
+				return nil, err
+			}
+		}
 		same, err := sameSpec(now, c.Job)
 		if err != nil {
 			return nil, err
@@ -127,6 +135,7 @@ func (x *tx) putJob(next, now *model.Job) {
 	x.Put(next)
 	x.PutVersion(next)
 	x.dropOldVersions(next)
+	x.schedule(next, now)
 }
 
 // firstVersion is the first version of a new job: 0, unless allocations of an
@@ -158,10 +167,11 @@ func (x *tx) dropOldVersions(job *model.Job) {
 	}
 }
 
-// jobResult writes the evaluation of a job's change and answers.
+// jobResult writes the evaluation of a job's change and answers. A job that only
+// launches others has nothing to be evaluated.
 func (x *tx) jobResult(job *model.Job, eval *model.Evaluation) (result, error) {
 	out := &JobResult{JobModifyIndex: job.JobModifyIndex, Version: job.Version}
-	if eval == nil {
+	if eval == nil || launch.IsTemplate(job) {
 		return out, nil
 	}
 	eval.JobModifyIndex = job.JobModifyIndex
@@ -211,7 +221,8 @@ func (c *DeregisterJob) apply(x *tx) (result, error) {
 	return x.jobResult(&next, c.Eval)
 }
 
-// purgeJob removes a job with its versions, texts, deployments and scaling events.
+// purgeJob removes a job with its versions, texts, deployments, scaling events and
+// what is kept of its launches.
 func (x *tx) purgeJob(job *model.Job) {
 	for _, v := range slices.Collect(x.JobVersions(job.Namespace, job.ID)) {
 		x.DeleteVersion(v)
@@ -224,6 +235,9 @@ func (x *tx) purgeJob(job *model.Job) {
 	}
 	if events := x.ScalingEvents(job.Namespace, job.ID); events != nil {
 		x.Delete(events)
+	}
+	if row := x.Launches(job.Namespace, job.ID); row != nil {
+		x.Delete(row)
 	}
 	x.Delete(job)
 }

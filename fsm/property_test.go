@@ -12,6 +12,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
@@ -73,8 +74,23 @@ func (d draw) spec(ns string) *model.Job {
 		j.Periodic = &model.PeriodicConfig{Enabled: true, Spec: "@daily"}
 	case 1:
 		j.ParentID = d.job()
+	case 2:
+		j.ParameterizedJob = &model.ParameterizedJobConfig{MetaOptional: []string{"k"}}
 	}
 	return j
+}
+
+// launch draws a launch; its children have few ids, and tokens.
+func (d draw) launch(ns, job string) fsm.Body {
+	eval := d.eval(ns, "")
+	if d.yes() {
+		return &fsm.DispatchJob{
+			Namespace: ns, ParentID: job, ID: job + "/dispatch-" + d.of("1", "2", "3"), Payload: []byte("p"), Token: d.of("", "t", "u"),
+			Meta: map[string]string{d.of("k", "k", "unknown"): "v"}, Priority: d.count(1) * 70, Eval: eval,
+		}
+	}
+	slot := int64(1_700_000_000 + d.count(60))
+	return &fsm.LaunchJob{Namespace: ns, ParentID: job, ID: launch.PeriodicID(job, slot), Slot: slot, Schedule: uint64(d.count(30)), Eval: eval}
 }
 
 func (d draw) plan() *model.Plan {
@@ -145,7 +161,7 @@ func (d draw) collect() *fsm.Collect {
 func (d draw) body() fsm.Body {
 	ns, job := d.namespace(), d.job()
 	count := d.count(4)
-	switch d.count(22) {
+	switch d.count(24) {
 	case 0, 1:
 		return &fsm.RegisterNode{Node: &model.Node{ID: d.node(), SecretID: d.of("s", "s", "s", "t"), NodePool: d.of("", "default", "gpu"), Meta: map[string]string{"a": d.of("1", "2"), "b": "2"}}}
 	case 2:
@@ -181,6 +197,8 @@ func (d draw) body() fsm.Body {
 		return &fsm.TransitionAllocs{Transitions: []fsm.AllocTransition{{ID: d.alloc(), Transition: model.DesiredTransition{Migrate: &yes}}}, Evals: d.evals(ns, job)}
 	case 20:
 		return d.config()
+	case 21, 22:
+		return d.launch(ns, job)
 	}
 	return d.collect()
 }
@@ -233,6 +251,10 @@ func TestMachine(t *testing.T) {
 		a, b := newMachine(t), newMachine(t)
 		a.must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}})
 		b.must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}})
+		if rapid.Bool().Draw(rt, "newest level") {
+			a.must(&fsm.FeatureLevel{Level: feature.Newest})
+			b.must(&fsm.FeatureLevel{Level: feature.Newest})
+		}
 		snap, sub := a.Store().Subscribe()
 		rows := rowsOf(snap)
 		for i := range rapid.IntRange(1, 40).Draw(rt, "entries") {
@@ -281,6 +303,9 @@ func rowsOf(s *state.Snapshot) map[row]any {
 		rows[row{state.TableJobSummary, state.JobKey(j.Namespace, j.ID)}] = s.JobSummary(j.Namespace, j.ID)
 		if e := s.ScalingEvents(j.Namespace, j.ID); e != nil {
 			rows[row{state.TableScaling, state.JobKey(j.Namespace, j.ID)}] = e
+		}
+		if l := s.Launches(j.Namespace, j.ID); l != nil {
+			rows[row{state.TableLaunches, state.JobKey(j.Namespace, j.ID)}] = l
 		}
 		for v := range s.JobVersions(j.Namespace, j.ID) {
 			rows[row{state.TableJobVersions, fmt.Sprintf("%s/%s/%d", v.Namespace, v.ID, v.Version)}] = v
@@ -457,9 +482,15 @@ func checkJob(t *rapid.T, s *state.Snapshot, j *model.Job, allocs []*model.Alloc
 	if *got.Children != children {
 		t.Fatalf("children of %s: %+v, want %+v", j.ID, *got.Children, children)
 	}
+	if row := s.Launches(j.Namespace, j.ID); (row != nil) != (j.Periodic != nil) {
+		t.Fatalf("the launches of %s: %+v", j.ID, row)
+	}
+	if token := j.DispatchIdempotencyToken; token != "" && s.JobByToken(j.Namespace, j.ParentID, token) != j {
+		t.Fatalf("token %s of %s is another's too, or not found", token, j.ID)
+	}
 	want := []string{j.Status} // pending and dead without a trace keep what was
 	switch {
-	case j.Periodic != nil && !j.Stop, live:
+	case launch.IsTemplate(j) && !j.Stop, live:
 		want = []string{model.JobStatusRunning}
 	case open:
 		want = []string{model.JobStatusPending}

@@ -14,13 +14,14 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
 // TestScenarios runs testdata/*.txt. Directives:
 //
 //	entry           applies its lines, one command each, as one log entry; prints the outcomes
-//	show <what>     prints rows: jobs versions scaling summaries nodes evals allocs deployments config
+//	show <what>     prints rows: jobs versions scaling launches children summaries nodes evals allocs deployments config
 //	changes         prints what the feed brought since the last time
 //	restart         writes a snapshot and goes on with a machine restored from it
 //
@@ -198,6 +199,8 @@ func (l line) command() fsm.Body {
 	case "transition":
 		yes := true
 		return &fsm.TransitionAllocs{Transitions: []fsm.AllocTransition{{ID: l.subject, Transition: model.DesiredTransition{Migrate: &yes}}}, Evals: l.evals(ns, l.get("job", ""))}
+	case "dispatch", "launch":
+		return l.launch(ns)
 	case "collect":
 		return l.collect(ns)
 	}
@@ -240,6 +243,12 @@ func (l line) register(ns string) fsm.Body {
 	if l.get("periodic", "") != "" {
 		job.Periodic = &model.PeriodicConfig{Enabled: true}
 	}
+	if cron := l.get("cron", ""); cron != "" {
+		job.Periodic = &model.PeriodicConfig{Enabled: true, Spec: cron, ProhibitOverlap: l.get("overlap", "") == "no"}
+	}
+	if payload := l.get("param", ""); payload != "" {
+		job.ParameterizedJob = &model.ParameterizedJobConfig{Payload: payload, MetaRequired: l.list("required"), MetaOptional: l.list("optional")}
+	}
 	if max := l.number("max", 0); max > 0 {
 		job.TaskGroups[0].Scaling = &model.ScalingPolicy{Enabled: true, Min: 1, Max: int64(max)}
 	}
@@ -249,6 +258,26 @@ func (l line) register(ns string) fsm.Body {
 	}
 	if text := l.get("text", ""); text != "" {
 		c.Submission = &model.JobSubmission{Source: text}
+	}
+	return c
+}
+
+// launch: subject is the parent; meta=key:value,...
+func (l line) launch(ns string) fsm.Body {
+	if l.name == "launch" {
+		slot := int64(l.number("slot", 0))
+		return &fsm.LaunchJob{
+			Namespace: ns, ParentID: l.subject, ID: l.get("child", launch.PeriodicID(l.subject, slot)),
+			Schedule: uint64(l.number("schedule", 0)), Slot: slot, Eval: l.eval(ns, ""),
+		}
+	}
+	c := &fsm.DispatchJob{
+		Namespace: ns, ParentID: l.subject, ID: l.get("child", ""), Payload: []byte(l.get("payload", "")),
+		Token: l.get("token", ""), Priority: l.number("priority", 0), Eval: l.eval(ns, ""), Meta: map[string]string{},
+	}
+	for _, pair := range l.list("meta") {
+		k, v, _ := strings.Cut(pair, ":")
+		c.Meta[k] = v
 	}
 	return c
 }
@@ -298,6 +327,19 @@ func (s *scenario) show(what string) string {
 	case "jobs":
 		for j := range snap.Jobs(state.Range{}) {
 			fmt.Fprintf(&b, "%s/%s v%d %s stop=%v count=%d create=%d modify=%d spec=%d\n", j.Namespace, j.ID, j.Version, j.Status, j.Stop, j.TaskGroups[0].Count, j.CreateIndex, j.ModifyIndex, j.JobModifyIndex)
+		}
+	case "children":
+		for j := range snap.Jobs(state.Range{}) {
+			if j.ParentID != "" {
+				fmt.Fprintf(&b, "%s of %s v%d %s payload=%q meta=%v dispatched=%v periodic=%v priority=%d create=%d\n",
+					j.ID, j.ParentID, j.Version, j.Status, j.Payload, j.Meta, j.Dispatched, j.Periodic != nil, j.Priority, j.CreateIndex)
+			}
+		}
+	case "launches":
+		for j := range snap.Jobs(state.Range{}) {
+			if row := snap.Launches(j.Namespace, j.ID); row != nil {
+				fmt.Fprintf(&b, "%s schedule=%d slot=%d skipped=%d modify=%d %q\n", j.ID, row.Schedule, row.Slot, row.Skipped, row.ModifyIndex, j.StatusDescription)
+			}
 		}
 	case "versions":
 		for j := range snap.Jobs(state.Range{}) {

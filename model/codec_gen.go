@@ -13060,9 +13060,9 @@ func (z Path) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *PeriodicConfig) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 6
+	// map header, size 7
 	// string "Enabled"
-	o = append(o, 0x86, 0xa7, 0x45, 0x6e, 0x61, 0x62, 0x6c, 0x65, 0x64)
+	o = append(o, 0x87, 0xa7, 0x45, 0x6e, 0x61, 0x62, 0x6c, 0x65, 0x64)
 	o = msgp.AppendBool(o, z.Enabled)
 	// string "Spec"
 	o = append(o, 0xa4, 0x53, 0x70, 0x65, 0x63)
@@ -13082,6 +13082,9 @@ func (z *PeriodicConfig) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "TimeZone"
 	o = append(o, 0xa8, 0x54, 0x69, 0x6d, 0x65, 0x5a, 0x6f, 0x6e, 0x65)
 	o = msgp.AppendString(o, z.TimeZone)
+	// string "CatchUp"
+	o = append(o, 0xa7, 0x43, 0x61, 0x74, 0x63, 0x68, 0x55, 0x70)
+	o = msgp.AppendString(o, z.CatchUp)
 	return
 }
 
@@ -13152,6 +13155,12 @@ func (z *PeriodicConfig) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "TimeZone")
 				return
 			}
+		case "CatchUp":
+			z.CatchUp, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "CatchUp")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -13170,7 +13179,7 @@ func (z *PeriodicConfig) Msgsize() (s int) {
 	for za0001 := range z.Specs {
 		s += msgp.StringPrefixSize + len(z.Specs[za0001])
 	}
-	s += 9 + msgp.StringPrefixSize + len(z.SpecType) + 16 + msgp.BoolSize + 9 + msgp.StringPrefixSize + len(z.TimeZone)
+	s += 9 + msgp.StringPrefixSize + len(z.SpecType) + 16 + msgp.BoolSize + 9 + msgp.StringPrefixSize + len(z.TimeZone) + 8 + msgp.StringPrefixSize + len(z.CatchUp)
 	return
 }
 

@@ -14,25 +14,29 @@ import (
 // because they describe (meta, ui), belong to the server (status, indexes), or
 // wait for the catalogue (services and their checks).
 var supported = map[string]string{
-	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints Affinities Spreads TaskGroups Update Reschedule Meta UI
+	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints Affinities Spreads TaskGroups Update Periodic ParameterizedJob Reschedule Migrate Meta UI
 		Stop ParentID Dispatched DispatchIdempotencyToken Payload NomadTokenID Status StatusDescription Stable
 		Version SubmitTime CreateIndex ModifyIndex JobModifyIndex VersionTag`,
-	"JobUIConfig":   "Description Links",
-	"JobUILink":     "Label URL",
-	"JobVersionTag": "Name Description TaggedTime",
-	"TaskGroup": `Name Count Constraints Affinities Spreads Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Networks Meta Services
+	"JobUIConfig":            "Description Links",
+	"JobUILink":              "Label URL",
+	"JobVersionTag":          "Name Description TaggedTime",
+	"PeriodicConfig":         "Enabled Spec Specs SpecType ProhibitOverlap TimeZone CatchUp",
+	"ParameterizedJobConfig": "Payload MetaRequired MetaOptional",
+	"DispatchPayloadConfig":  "File",
+	"TaskGroup": `Name Count Constraints Affinities Spreads Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Networks Meta Services
 		ShutdownDelay StopAfterClientDisconnect`,
 	"Constraint":       "LTarget RTarget Operand",
 	"Affinity":         "LTarget RTarget Operand Weight",
 	"Spread":           "Attribute Weight SpreadTarget",
 	"SpreadTarget":     "Value Percent",
 	"UpdateStrategy":   "MaxParallel MinHealthyTime",
+	"MigrateStrategy":  "MaxParallel MinHealthyTime",
 	"RestartPolicy":    "Interval Attempts Delay Mode",
 	"ReschedulePolicy": "Attempts Interval Delay DelayFunction MaxDelay Unlimited",
 	"EphemeralDisk":    "SizeMB",
 	"NetworkResource":  "ReservedPorts DynamicPorts",
 	"Port":             "Label Value To HostNetwork IgnoreCollision",
-	"Task": `Name Driver User Lifecycle Config Constraints Affinities Env Services Resources RestartPolicy Meta KillTimeout LogConfig
+	"Task": `Name Driver User Lifecycle Config Constraints Affinities Env Services Resources RestartPolicy DispatchPayload Meta KillTimeout LogConfig
 		Leader ShutdownDelay KillSignal`,
 	"TaskLifecycle": "Hook Sidecar",
 	"Resources":     "CPU Cores MemoryMB",
@@ -59,6 +63,7 @@ const (
 	useSecrets   = "Steppe's own secrets come in a later version; until then pass values with job variables or env"
 	useNetwork   = "ports of the host's networks work: delete it, or write mode = \"host\""
 	useUpdate    = "rolling updates with max_parallel and min_healthy_time work: delete it"
+	useMigrate   = "max_parallel and min_healthy_time work: delete it"
 	useStop      = "of what is to happen on disconnection, stop_on_client_after works; lost_after, replace and reconcile do not"
 	usePlain     = "delete it"
 )
@@ -66,9 +71,6 @@ const (
 var refusals = []refusal{
 	{field: "Job.AllAtOnce TaskGroup.MaxRunDuration NetworkResource.MBits RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
 	{field: "Job.Multiregion", hint: "register the job in each region"},
-	{field: "Job.Periodic", hint: "register the job when it is to run"},
-	{field: "Job.ParameterizedJob", hint: "register a job for each set of parameters, with variables"},
-	{field: "Job.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
 	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
 	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},
 
@@ -76,11 +78,12 @@ var refusals = []refusal{
 	{field: "UpdateStrategy.HealthCheck", accepted: notManual, hint: useUpdate},
 	{field: "UpdateStrategy.HealthyDeadline", accepted: NewUpdateStrategy().HealthyDeadline, hint: useUpdate},
 	{field: "UpdateStrategy.ProgressDeadline", accepted: NewUpdateStrategy().ProgressDeadline, hint: useUpdate},
+	{field: "MigrateStrategy.HealthCheck", accepted: notManual, hint: useMigrate},
+	{field: "MigrateStrategy.HealthyDeadline", accepted: NewMigrateStrategy().HealthyDeadline, hint: useMigrate},
 	{field: "UpdateStrategy.Canary UpdateStrategy.AutoRevert UpdateStrategy.AutoPromote", hint: useUpdate},
 
 	{field: "TaskGroup.Volumes", hint: "the group's own directory, alloc/, works within ephemeral_disk"},
 	{field: "TaskGroup.Disconnect", accepted: stopsOnly, hint: useStop},
-	{field: "TaskGroup.Migrate", accepted: NewMigrateStrategy(), hint: usePlain},
 	{field: "TaskGroup.MaxClientDisconnect TaskGroup.PreventRescheduleOnLost", hint: useStop},
 	{field: "TaskGroup.Scaling", hint: "job scale works"},
 
@@ -89,7 +92,7 @@ var refusals = []refusal{
 
 	{field: "Task.Artifacts", hint: "fetch it from within the task, in a prestart task for example"},
 	{field: "Task.Templates", hint: "env works; write files from within the task, in a prestart task for example"},
-	{field: "Task.DispatchPayload Task.VolumeMounts Task.CSIPluginConfig Task.ScalingPolicies Task.Identities Task.Schedule", hint: usePlain},
+	{field: "Task.VolumeMounts Task.CSIPluginConfig Task.ScalingPolicies Task.Identities Task.Schedule", hint: usePlain},
 	{field: "Task.Identity", accepted: unchangedIdentity, hint: usePlain},
 	{field: "Task.Actions", hint: "alloc exec comes in a later version too"},
 

@@ -184,24 +184,6 @@ func (v *validator) jobKind(j *Job) {
 	if !reschedules(j.Type) && j.Reschedule != nil {
 		v.add(p.Attr("reschedule"), "delete the block", "%s jobs are not rescheduled", j.Type)
 	}
-	if j.Periodic != nil && !batch {
-		v.add(p.Attr("periodic"), `type = "batch" or "sysbatch"`, "a %s job cannot be periodic", j.Type)
-	}
-	if j.ParameterizedJob != nil {
-		if !batch {
-			v.add(p.Attr("parameterized"), `type = "batch" or "sysbatch"`, "a %s job cannot be parameterized", j.Type)
-		}
-		if j.Periodic != nil {
-			v.add(p.Attr("parameterized"), "", "a job cannot be both periodic and parameterized")
-		}
-		v.oneOf(p.Attr("parameterized").Attr("payload"), j.ParameterizedJob.Payload, "", "optional", "required", "forbidden")
-	}
-	if j.Periodic != nil && j.Periodic.Spec == "" && len(j.Periodic.Specs) == 0 {
-		v.add(p.Attr("periodic"), `crons = ["*/15 * * * *"]`, "a periodic block needs a cron specification")
-	}
-	if j.Periodic != nil && j.Periodic.Spec != "" && len(j.Periodic.Specs) > 0 {
-		v.add(p.Attr("periodic"), "", "cron and crons cannot both be set")
-	}
 }
 
 func (v *validator) group(p Path, g *TaskGroup) {

@@ -1,6 +1,6 @@
 package model
 
-import "github.com/steppe-project/steppe/model/rule"
+import "github.com/steppe-project/steppe/model/relation"
 
 // constraints checks those of a block; what is "" where instances may be compared.
 func (v *validator) constraints(p Path, what string, constraints []*Constraint) {
@@ -10,8 +10,8 @@ func (v *validator) constraints(p Path, what string, constraints []*Constraint) 
 }
 
 func (v *validator) comparison(p Path, what, left, operator, right string) {
-	fault, hint := rule.Fault(left, operator, right)
-	if what != "" && rule.OfPeers(operator) {
+	fault, hint := relation.Fault(left, operator, right)
+	if what != "" && relation.OfPeers(operator) {
 		fault, hint = operator+" cannot be "+what, "write it as a constraint of the group or the job"
 	}
 	if fault != "" {

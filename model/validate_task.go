@@ -174,7 +174,10 @@ func (v *validator) files(p Path, t *Task) {
 		v.template(p.Index("template", i), tmpl)
 	}
 	if d := t.DispatchPayload; d != nil {
-		v.inside(p.Attr("dispatch_payload").Attr("file"), d.File)
+		dp := p.Attr("dispatch_payload").Attr("file")
+		if d.File == "" || path.Clean(d.File) == "." || escapes(d.File) {
+			v.add(dp, "it is a path within local/", "%q is not a file in the task's directory", shorten(d.File))
+		}
 	}
 }
 

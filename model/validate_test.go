@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steppe-project/steppe/model/rule"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // Every rule of Validate, by the change that breaks it in a job that is fine.
@@ -65,7 +65,6 @@ func TestValidate(t *testing.T) {
 		{"priority 101", func(j *Job) { j.Priority = 101 }, "Job priority must be between [1, 100]"},
 		{"no groups", func(j *Job) { j.TaskGroups = nil }, "job: Missing job task groups"},
 		{"no tasks", func(j *Job) { group(j).Tasks = nil }, `Missing tasks for group "g"`},
-		{"periodic service", func(j *Job) { j.Periodic = &PeriodicConfig{Spec: "* * * * *"} }, "cannot be periodic"},
 		{"group twice", func(j *Job) { j.TaskGroups = append(j.TaskGroups, group(j).Copy()) }, `job.group["g"]#2: the group name`},
 		{"group name", func(j *Job) { group(j).Name = "a/b" }, "must not contain a slash"},
 		{"count -1", func(j *Job) { group(j).Count = -1 }, "count must not be negative"},
@@ -90,7 +89,7 @@ func TestValidate(t *testing.T) {
 		{"logs", func(j *Job) { task(j).LogConfig.MaxFiles = 0 }, "logs.max_files: must be 1"},
 		{"logs too large", func(j *Job) { task(j).LogConfig.MaxFileSizeMB = 31 }, "more than the group's disk of 300 MB"},
 		{"env key", func(j *Job) { task(j).Env = map[string]string{"A=": "1"} }, "cannot be a key"},
-		{"task distinct_hosts", func(j *Job) { task(j).Constraints = []*Constraint{{Operand: rule.DistinctHosts}} }, "cannot be a task's constraint"},
+		{"task distinct_hosts", func(j *Job) { task(j).Constraints = []*Constraint{{Operand: relation.DistinctHosts}} }, "cannot be a task's constraint"},
 		{"restart mode", func(j *Job) { group(j).RestartPolicy.Mode = "x" }, "one of: fail, delay"},
 		{"restarts do not fit", func(j *Job) { task(j).RestartPolicy.Attempts = 1000 }, "do not fit in an interval"},
 		{"restart interval", func(j *Job) { task(j).RestartPolicy.Interval = 1 }, "must be at least 5s"},
@@ -110,24 +109,24 @@ func TestValidate(t *testing.T) {
 		{"two networks", func(j *Job) { group(j).Networks = []*NetworkResource{{}, {}} }, "at most one network block"},
 		{"operator", constraint("${a}", "~", "x"), `unknown constraint operator "~"`},
 		{"no attribute", constraint("", "=", "x"), "needs an attribute"},
-		{"regexp", constraint("${a}", rule.Regexp, "("), "is not a regular expression"},
-		{"version", constraint("${a}", rule.Version, ">= 1.2, < 2.0-beta1"), ""},
-		{"bad version", constraint("${a}", rule.Version, ">= x"), "is not a version constraint"},
-		{"pessimistic semver", constraint("${a}", rule.Semver, "~> 1.0"), "is not a version constraint"},
-		{"version of the node", constraint("${a}", rule.Version, ">= ${meta.v}"), ""},
-		{"distinct_hosts", constraint("", rule.DistinctHosts, "true"), ""},
-		{"distinct_hosts value", constraint("", rule.DistinctHosts, "maybe"), "must be true or false"},
-		{"distinct_property", constraint("${meta.rack}", rule.DistinctProperty, "0"), "limit of at least 1"},
-		{"is_set value", constraint("${a}", rule.IsSet, "x"), "takes no value"},
-		{"set_contains", constraint("${a}", rule.SetContains, ""), "needs a value"},
+		{"regexp", constraint("${a}", relation.Regexp, "("), "is not a regular expression"},
+		{"version", constraint("${a}", relation.Version, ">= 1.2, < 2.0-beta1"), ""},
+		{"bad version", constraint("${a}", relation.Version, ">= x"), "is not a version constraint"},
+		{"pessimistic semver", constraint("${a}", relation.Semver, "~> 1.0"), "is not a version constraint"},
+		{"version of the node", constraint("${a}", relation.Version, ">= ${meta.v}"), ""},
+		{"distinct_hosts", constraint("", relation.DistinctHosts, "true"), ""},
+		{"distinct_hosts value", constraint("", relation.DistinctHosts, "maybe"), "must be true or false"},
+		{"distinct_property", constraint("${meta.rack}", relation.DistinctProperty, "0"), "limit of at least 1"},
+		{"is_set value", constraint("${a}", relation.IsSet, "x"), "takes no value"},
+		{"set_contains", constraint("${a}", relation.SetContains, ""), "needs a value"},
 		{"affinity", affinity("=", "x", -100), ""},
 		{"affinity of nothing", affinity("=", "x", 0), `job.group["g"].task["t"].affinity[0].weight: must be -100 to 100 and not 0, but is 0`},
 		{"affinity too strong", affinity("=", "x", 101), "must be -100 to 100 and not 0, but is 101"},
 		{"affinity too weak", affinity("=", "x", -101), "must be -100 to 100 and not 0, but is -101"},
 		{"affinity operator", affinity("~", "x", 1), `affinity[0]: unknown constraint operator "~"`},
-		{"affinity regexp", affinity(rule.Regexp, "(", 1), "is not a regular expression"},
-		{"affinity version", affinity(rule.Version, "x", 1), "is not a version constraint"},
-		{"affinity hosts", affinity(rule.DistinctHosts, "", 1), "distinct_hosts cannot be an affinity"},
+		{"affinity regexp", affinity(relation.Regexp, "(", 1), "is not a regular expression"},
+		{"affinity version", affinity(relation.Version, "x", 1), "is not a version constraint"},
+		{"affinity hosts", affinity(relation.DistinctHosts, "", 1), "distinct_hosts cannot be an affinity"},
 		{"affinity without attribute", func(j *Job) { j.Affinities = []*Affinity{{Operand: "=", Weight: 1}} }, "job.affinity[0]: a constraint with the operator = needs an attribute"},
 		{"system affinity", func(j *Job) { systemJob(j); j.Affinities = []*Affinity{{}} }, "job.affinity[0]: a system job runs on every fitting node and prefers none"},
 		{"spread", spread("${node.datacenter}", 50, share("dc1", 70), share("dc2", 30)), ""},

@@ -17,13 +17,25 @@ func newIDSource(seed uint64, eval *model.Evaluation, index uint64) *idSource {
 	return &idSource{rand.New(rand.NewPCG(evalSeed(seed, eval), index<<8^uint64(eval.Attempts)))}
 }
 
-// evalSeed differs for each evaluation under the same seed (FNV-1a of its id).
-func evalSeed(seed uint64, eval *model.Evaluation) uint64 {
+// evalSeed differs for each evaluation under the same seed.
+func evalSeed(seed uint64, eval *model.Evaluation) uint64 { return fnv1a(eval.ID) ^ seed }
+
+// jobSeed is the same for all evaluations of a job, so that the nodes a forecast
+// names are those that are chosen then; jobs that are placed at the same time differ.
+func jobSeed(eval *model.Evaluation) uint64 { return fnv1a(eval.Namespace, eval.JobID) }
+
+// fnv1a is the hash of that name, each part ended by a zero byte but the last.
+func fnv1a(parts ...string) uint64 {
 	h := uint64(14695981039346656037)
-	for i := range len(eval.ID) {
-		h = (h ^ uint64(eval.ID[i])) * 1099511628211
+	for i, part := range parts {
+		if i > 0 {
+			h *= 1099511628211
+		}
+		for k := range len(part) {
+			h = (h ^ uint64(part[k])) * 1099511628211
+		}
 	}
-	return h ^ seed
+	return h
 }
 
 // next returns a new id.

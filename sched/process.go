@@ -94,7 +94,7 @@ func (p *process) decide() {
 }
 
 func (p *process) settings() place.Settings {
-	set := place.Settings{Seed: evalSeed(p.env.Seed, p.eval)}
+	set := place.Settings{Seed: evalSeed(p.env.Seed, p.eval), Ties: jobSeed(p.eval)}
 	algorithm := ""
 	if c := p.env.Config; c != nil {
 		algorithm, set.Oversubscribe = c.SchedulerAlgorithm, c.MemoryOversubscriptionEnabled

@@ -19,14 +19,13 @@ import (
 //
 //   - all servers have the same state at the same index, snapshots or not
 //   - what was acknowledged stays, and is done once
-//   - no node is given more than it has; no port runs twice on a node
-//   - statuses only move forward
-//   - of one name at most one allocation is to run
+//   - what package watch sees in the state alone; no port runs twice on a node
 //   - when a node is taken down, it knows that its lease is over, unless its agent
 //     does not run; what it has to stop by itself runs nowhere else before it has
 //   - no three nodes are taken down at once: the brake is on before
 //   - a process is ended only because the servers or its job want it, and no task
 //     runs twice on a node
+//   - when the faults are over, schedules go on (package launches)
 //   - in the end, nothing is pending, every blocked evaluation is blocked for a
 //     reason, and the machines run what the state says
 type checks struct {
@@ -160,11 +159,12 @@ func (w *world) settleDown() {
 	for _, n := range w.nodes {
 		admin.setEligibility(n.id, model.NodeEligible, func() { left-- })
 	}
+	w.launches.End()
 	until := w.Now.Add(quietFor)
 	var look func()
 	look = func() {
 		why := "users are still writing"
-		if left == 0 && !slices.ContainsFunc(w.users, func(u *user) bool { return u.busy }) {
+		if left == 0 && !w.launches.Busy() && !slices.ContainsFunc(w.users, func(u *user) bool { return u.busy }) {
 			why = w.unsettled()
 		}
 		if why == "" {

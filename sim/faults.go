@@ -32,10 +32,10 @@ var faults = []fault{
 	}},
 	{"servers cut apart", 5, 200 * time.Millisecond, 15 * time.Second, func(w *world) func() {
 		a, b := w.pickServer().name, w.pickServer().name
-		return w.cut([][2]string{{a, b}, {b, a}})
+		return w.CutAll([][2]string{{a, b}, {b, a}})
 	}},
 	{"one way between servers", 4, 200 * time.Millisecond, 15 * time.Second, func(w *world) func() {
-		return w.cut([][2]string{{w.pickServer().name, w.pickServer().name}})
+		return w.CutAll([][2]string{{w.pickServer().name, w.pickServer().name}})
 	}},
 	{"server isolated", 4, 200 * time.Millisecond, 20 * time.Second, func(w *world) func() { return isolate(w, w.pickServer().name, false) }},
 	{"node isolated", 6, 500 * time.Millisecond, 40 * time.Second, func(w *world) func() { return isolate(w, w.pickNode().name, false) }},
@@ -53,7 +53,7 @@ var faults = []fault{
 	{"node heard, but deaf", 4, 500 * time.Millisecond, 30 * time.Second, func(w *world) func() { return isolate(w, w.pickNode().name, true) }},
 	{"node cut from one server", 5, 500 * time.Millisecond, 30 * time.Second, func(w *world) func() {
 		a, b := w.pickNode().name, w.pickServer().name
-		return w.cut([][2]string{{a, b}, {b, a}})
+		return w.CutAll([][2]string{{a, b}, {b, a}})
 	}},
 	{"calls lost", 4, time.Second, 15 * time.Second, func(w *world) func() { w.Net.Loss += 0.2; return func() { w.Net.Loss -= 0.2 } }},
 	{"calls arrive twice", 4, time.Second, 15 * time.Second, func(w *world) func() { w.Net.Twice += 0.2; return func() { w.Net.Twice -= 0.2 } }},
@@ -207,17 +207,6 @@ func (w *world) mend(undone map[uint64]func(), order []uint64, until time.Time) 
 	w.settleDown()
 }
 
-func (w *world) cut(links [][2]string) func() {
-	for _, l := range links {
-		w.Cut(l[0], l[1])
-	}
-	return func() {
-		for _, l := range links {
-			w.Mend(l[0], l[1])
-		}
-	}
-}
-
 // isolate cuts a place from all others; deaf leaves what it says intact.
 func isolate(w *world, place string, deaf bool) func() {
 	var others []string
@@ -237,7 +226,7 @@ func isolate(w *world, place string, deaf bool) func() {
 			links = append(links, [2]string{place, o})
 		}
 	}
-	return w.cut(links)
+	return w.CutAll(links)
 }
 
 func crashServer(w *world, s *server) func() {

@@ -1,12 +1,15 @@
 package sim
 
 import (
+	"context"
 	"fmt"
-	"github.com/steppe-project/steppe/sim/engine"
 	"strconv"
 	"time"
 
-	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/sim/engine"
+	"github.com/steppe-project/steppe/sim/launches"
+	"github.com/steppe-project/steppe/sim/workload"
 )
 
 // Run runs one seed. The error says which promise was broken, and when.
@@ -16,7 +19,7 @@ func Run(cfg Config) (Report, error) {
 	w.checks.begin(w)
 	w.build()
 	err := w.Loop()
-	w.report.Events = w.Events
+	w.report.Events, w.report.Launches = w.Events, w.checks.Launches()
 	w.report.Virtual = w.Now.Sub(engine.Epoch)
 	for _, s := range w.servers {
 		if s.life != nil {
@@ -51,27 +54,33 @@ func (w *world) build() {
 		w.users = append(w.users, u)
 		u.begin()
 	}
+	w.launches = launches.New(w.Engine, launches.Config{
+		Write: w.callers, State: w.truth, Clock: w.leaderClock, Launched: w.checks.Launched, Mark: markKey,
+	})
 	w.After(0, w.ledger.beat)
 	w.After(0, w.listen)
 	w.harm(w.Now.Add(w.Between(20*time.Second, 90*time.Second)))
+	if w.Chance(0.4) {
+		w.launches.Begin()
+	}
+}
+
+// callers carries a write of the user of launches.
+func (w *world) callers(handle func(ctx context.Context, to rpc.Caller, rid string) error, done func(error)) {
+	u := &user{w: w, name: "launcher"}
+	u.write(func(ctx context.Context, at *server, rid string) error { return handle(ctx, at.rpc.Caller(), rid) }, done)
+}
+
+// leaderClock is the cluster's time as its leader tells it.
+func (w *world) leaderClock() (time.Time, bool) {
+	if l := w.ledger.leader; l != nil && l.lead != nil {
+		return l.clock(), true
+	}
+	return time.Time{}, false
 }
 
 func (w *world) newNode(i int) *node {
 	name := "n" + strconv.Itoa(i)
 	id := w.ID()
-	return &node{w: w, id: id, name: name, drift: 0.02*w.Rand.Float64() - 0.01, desc: &model.Node{
-		ID: id, SecretID: w.ID(), Name: name, Datacenter: "dc1", NodePool: model.DefaultNodePool,
-		Attributes: map[string]string{"kernel.name": "linux", "driver.raw_exec": "1"},
-		Meta:       map[string]string{"color": []string{"red", "blue"}[w.Rand.IntN(2)]},
-		NodeResources: &model.NodeResources{
-			Cpu:            model.NodeCpuResources{CpuShares: 1500 + 500*w.Rand.Int64N(6), TotalCpuCores: 4},
-			Memory:         model.NodeMemoryResources{MemoryMB: 1024 + 512*w.Rand.Int64N(6)},
-			Disk:           model.NodeDiskResources{DiskMB: 4000},
-			MinDynamicPort: 20000, MaxDynamicPort: 20010,
-			NodeNetworks: []*model.NodeNetworkResource{{Mode: "host", Device: "eth0", Addresses: []model.NodeNetworkAddress{
-				{Family: "ipv4", Alias: "default", Address: "10.0.0." + strconv.Itoa(i)},
-			}}},
-		},
-		Drivers: map[string]*model.DriverInfo{"raw_exec": {Detected: true, Healthy: true}},
-	}}
+	return &node{w: w, id: id, name: name, drift: 0.02*w.Rand.Float64() - 0.01, desc: workload.Node(w.Rand, i, id, w.ID())}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/sim/engine"
+	"github.com/steppe-project/steppe/sim/launches"
 )
 
 const (
@@ -28,22 +29,23 @@ type Config struct {
 
 // Report is what a run did, for people.
 type Report struct {
-	Events, Entries, Writes, Placements int
-	Downs, Held, Fenced                 int // nodes taken down, held by the brake, tasks stopped for want of a lease
-	Faults                              map[string]int
-	Virtual                             time.Duration
+	Events, Entries, Writes, Placements, Launches int
+	Downs, Held, Fenced                           int // nodes taken down, held by the brake, tasks stopped for want of a lease
+	Faults                                        map[string]int
+	Virtual                                       time.Duration
 }
 
 // world is one run.
 type world struct {
 	*engine.Engine
-	cfg     Config
-	ledger  *ledger
-	servers []*server
-	nodes   []*node
-	users   []*user
-	calm    bool // faults are over
-	stepped bool // a clock was set: the cluster's may have gone an hour ahead
-	checks  checks
-	report  Report
+	cfg      Config
+	ledger   *ledger
+	servers  []*server
+	nodes    []*node
+	users    []*user
+	launches *launches.User // of jobs that launch others
+	calm     bool           // faults are over
+	stepped  bool           // a clock was set: the cluster's may have gone an hour ahead
+	checks   checks
+	report   Report
 }

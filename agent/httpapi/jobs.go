@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/steppe-project/steppe/agent/httpapi/jobjson"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/api/jobspec"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rules"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
@@ -27,8 +29,11 @@ func (s *Server) jobRoutes() []Route {
 		get("/v1/job/{id}/summary", "Count a job's allocations by group and state.", s.jobSummary),
 		get("/v1/job/{id}/submission", "Read the text a job version came from.", s.jobSubmission),
 		put("/v1/job/{id}/evaluate", "Have the scheduler look at a job again.", s.evaluateJob),
+		put("/v1/job/{id}/plan", "Tell what registering a job would do.", s.planJob).faults(http.StatusInternalServerError),
 		get("/v1/job/{id}/scale", "Read the counts of a job's groups.", s.jobScaleStatus).
 			with(http.MethodPut, s.scaleJob),
+		put("/v1/job/{id}/dispatch", "Launch a parameterized job.", s.dispatchJob),
+		put("/v1/job/{id}/periodic/force", "Launch a periodic job now.", s.forceJob),
 	}
 }
 
@@ -110,10 +115,39 @@ func (s *Server) registerJob(q *request) (any, error) {
 	if out.Warnings != "" {
 		warnings = append(warnings, out.Warnings)
 	}
-	return registerReply{
+	return jobjson.Registered{
 		EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex, JobModifyIndex: out.JobModifyIndex,
 		Index: out.Index, Warnings: warningText(warnings),
 	}, nil
+}
+
+func (s *Server) planJob(q *request) (any, error) {
+	var body struct {
+		registerBody
+		Diff           bool
+		PolicyOverride bool
+	}
+	if err := q.body(&body, false); err != nil {
+		return nil, asBadRequest(err)
+	}
+	job, warnings, err := q.job(body.registerBody)
+	if err != nil {
+		return nil, err
+	}
+	if q.r.PathValue("id") != job.ID {
+		return nil, &statusError{http.StatusBadRequest, "Job ID does not match"}
+	}
+	req := &msg.JobPlanRequest{WriteOptions: q.writeOptions(), Job: job, Diff: body.Diff}
+	req.Namespace = job.Namespace
+	out, err := msg.JobPlan.Call(q.r.Context(), q.servers(), req)
+	if err != nil {
+		return nil, err
+	}
+	q.index(out.Index)
+	if out.Warnings != "" {
+		warnings = append(warnings, out.Warnings)
+	}
+	return jobjson.Of(out, warningText(warnings)), nil
 }
 
 // asBadRequest keeps 400 for a malformed body on routes whose faults are 500.
@@ -122,17 +156,6 @@ func asBadRequest(err error) error {
 		return &statusError{http.StatusBadRequest, err.Error()}
 	}
 	return err
-}
-
-type registerReply struct {
-	EvalID          string
-	EvalCreateIndex uint64
-	JobModifyIndex  uint64
-	Warnings        string
-	Index           uint64
-	LastContact     int64
-	KnownLeader     bool
-	NextToken       string
 }
 
 func warningText(warnings []string) string {
@@ -192,7 +215,7 @@ func (s *Server) validateJob(q *request) (any, error) {
 		Error                 string
 		Warnings              string
 	}{DriverConfigValidated: true, Warnings: warningText(warnings)}
-	for _, p := range append(model.Validate(job), model.Unsupported(job)...) {
+	for _, p := range rules.Problems(job) {
 		reply.ValidationErrors = append(reply.ValidationErrors, p.String())
 	}
 	if n := len(reply.ValidationErrors); n > 0 {
@@ -244,7 +267,7 @@ func (q *request) registered(out *msg.JobRegisterResponse, err error) (any, erro
 		return nil, err
 	}
 	q.index(out.Index)
-	return registerReply{
+	return jobjson.Registered{
 		EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex, JobModifyIndex: out.JobModifyIndex,
 		Index: out.Index, Warnings: out.Warnings,
 	}, nil
@@ -259,15 +282,11 @@ func (s *Server) jobVersions(q *request) (any, error) {
 	if len(out.Versions) == 0 {
 		return nil, model.Errorf(model.CodeNotFound, "job versions not found")
 	}
-	if diffs, err := q.flag("diffs"); err != nil {
+	diffs, err := q.flag("diffs")
+	if err != nil {
 		return nil, err
-	} else if diffs {
-		return nil, &statusError{http.StatusNotImplemented, "diffs of job versions are not supported by this version: leave out ?diffs"}
 	}
-	return struct {
-		Versions []*model.Job
-		Diffs    []any
-	}{out.Versions, nil}, nil
+	return jobjson.VersionsOf(out.Versions, diffs), nil
 }
 
 func (s *Server) jobAllocs(q *request) (any, error) {

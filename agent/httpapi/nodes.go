@@ -15,6 +15,7 @@ func (s *Server) nodeRoutes() []Route {
 		get("/v1/node/{id}", "Read a node.", s.getNode),
 		get("/v1/node/{id}/allocations", "List a node's allocations, whole.", s.nodeAllocs),
 		put("/v1/node/{id}/eligibility", "Open or close a node for new work.", s.nodeEligibility),
+		put("/v1/node/{id}/drain", "Empty a node, or call that off.", s.nodeDrain),
 		put("/v1/node/{id}/purge", "Forget a node.", s.purgeNode),
 		put("/v1/node/{id}/evaluate", "Have the jobs of a node looked at.", s.evaluateNode),
 		get("/v1/node/pools", "List node pools.", s.nodePools).with(http.MethodPut, pools),
@@ -115,6 +116,29 @@ func (s *Server) nodeAllocs(q *request) (any, error) {
 	}
 	q.meta(out.QueryMeta)
 	return orEmpty(out.Allocs), nil
+}
+
+func (s *Server) nodeDrain(q *request) (any, error) {
+	id, err := q.nodeID()
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		NodeID       string
+		DrainSpec    *model.DrainSpec
+		MarkEligible bool
+		Meta         map[string]string
+	}
+	if err := q.body(&body, false); err != nil {
+		return nil, err
+	}
+	if body.NodeID != "" && body.NodeID != id {
+		return nil, bad("Node ID does not match")
+	}
+	out, err := msg.NodeDrain.Call(q.r.Context(), q.servers(), &msg.NodeDrainRequest{
+		WriteOptions: q.writeOptions(), NodeID: id, Spec: body.DrainSpec, MarkEligible: body.MarkEligible, Meta: body.Meta,
+	})
+	return q.nodeWritten(out, err)
 }
 
 func (s *Server) nodeEligibility(q *request) (any, error) {

@@ -4,7 +4,7 @@
 //
 //	every server  query events route operator session    read, stream, carry on
 //	the leader    admit ─► log ─► broker ─► worker ─► planner ─► log ─► session
-//	              liveness nodeevals gc keys autopilot
+//	              liveness nodeevals periodic gc keys autopilot
 //
 // Contract and invariants:
 //
@@ -35,9 +35,11 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus/pilot"
 	"github.com/steppe-project/steppe/agent/gossip"
 	"github.com/steppe-project/steppe/agent/rpc"
+	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/agent/server/admit"
 	"github.com/steppe-project/steppe/agent/server/events"
 	"github.com/steppe-project/steppe/agent/server/features"
+	"github.com/steppe-project/steppe/agent/server/forecast"
 	"github.com/steppe-project/steppe/agent/server/gc"
 	"github.com/steppe-project/steppe/agent/server/initial"
 	"github.com/steppe-project/steppe/agent/server/liveness"
@@ -187,6 +189,7 @@ func withDefaults(c gc.Config) gc.Config {
 func (s *Server) register() {
 	srv, d := s.deps.RPC, s.deps
 	admit.New(admit.Config{Store: d.Store, Proposer: d.Host, Region: s.cfg.Region, Now: d.Now, Seen: s.lease.Seen}).Register(srv)
+	forecast.New(forecast.Config{Store: d.Store, Proposer: d.Host, Now: d.Now, Register: s.registerIn}).Register(srv)
 	query.New(query.Config{Store: d.Store, Consensus: reader{d.Host}}).Register(srv)
 	events.New(events.Config{Store: d.Store}).Register(srv)
 	route.New(route.Config{Store: d.Store, Server: srv, Tunnels: d.Tunnels}).Register(srv)
@@ -198,6 +201,12 @@ func (s *Server) register() {
 	gc.NewDesk(d.Store, d.Host, d.Now).Register(srv)
 	s.hub.Register(srv)
 	s.lease.Register(srv)
+}
+
+// registerIn is production's admission in a forecast's world.
+func (s *Server) registerIn(ctx context.Context, w *forecast.World, r *msg.JobRegisterRequest) (*msg.JobRegisterResponse, error) {
+	desk := admit.New(admit.Config{Store: w.Store, Proposer: w, Region: s.cfg.Region, Now: w.Now})
+	return desk.JobRegister(ctx, r)
 }
 
 // Run serves until ctx ends.

@@ -15,7 +15,7 @@
 //		return err // file:line:col: message, the source line, a marker
 //	}
 //	f.Job.Canonicalize()
-//	if problems := model.Validate(f.Job); len(problems) > 0 {
+//	if problems := rules.Problems(f.Job); len(problems) > 0 {
 //		return f.Positions.Annotate(problems)
 //	}
 package jobspec

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rules"
 )
 
 // seeds are job files that between them use most of the language.
@@ -41,7 +42,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		checkJob(t, file.Job)
-		problems := append(model.Validate(file.Job), model.Unsupported(file.Job)...)
+		problems := rules.Problems(file.Job)
 		if err := file.Positions.Annotate(problems); (err == nil) != (len(problems) == 0) {
 			t.Fatal(err)
 		}
@@ -70,8 +71,7 @@ func FuzzParseJSON(f *testing.F) {
 
 func checkJob(t *testing.T, j *model.Job) {
 	j.Canonicalize()
-	model.Validate(j)
-	model.Unsupported(j)
+	rules.Problems(j)
 	data, err := json.Marshal(j)
 	if err != nil {
 		t.Fatal(err)

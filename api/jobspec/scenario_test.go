@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rules"
 )
 
 // TestScenarios runs testdata/*.txt. Commands:
@@ -61,7 +62,7 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 			return "no job"
 		}
 		s.job.Canonicalize()
-		problems := append(model.Validate(s.job), model.Unsupported(s.job)...)
+		problems := rules.Problems(s.job)
 		return outcome(nil, s.file.Positions.Annotate(problems))
 	}
 	return "unknown command"

@@ -63,6 +63,8 @@ type Command struct {
 	Offline bool
 	// Alias is the name of the command that this one is a shorter form of.
 	Alias string
+	// Fault is the exit code of errors; 0 means ExitError.
+	Fault int
 	New   func() Runner
 }
 
@@ -97,12 +99,12 @@ func (c *Command) Run(args []string, in io.Reader, out, errOut io.Writer) int {
 	o.terminal()
 	if !c.Offline {
 		if o.Client, err = api.New(o.client); err != nil {
-			return report(o, err)
+			return c.report(o, err)
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return report(o, r.Run(ctx, o, rest))
+	return c.report(o, r.Run(ctx, o, rest))
 }
 
 func orNothing(args string) string {
@@ -113,7 +115,7 @@ func orNothing(args string) string {
 }
 
 // report prints what went wrong and maps it to an exit code.
-func report(o *IO, err error) int {
+func (c *Command) report(o *IO, err error) int {
 	var exit *Exit
 	switch {
 	case err == nil:
@@ -132,11 +134,18 @@ func report(o *IO, err error) int {
 	if model.CodeOf(err) == model.CodeUnavailable && o.Client != nil {
 		o.Say("Is an agent running there? Start one with `steppe agent -dev`, or name another with -address or STEPPE_ADDR.")
 	}
+	return c.fault()
+}
+
+func (c *Command) fault() int {
+	if c.Fault != 0 {
+		return c.Fault
+	}
 	return ExitError
 }
 
 func (c *Command) usage(o *IO, text string) int {
 	o.Say("%s", text)
 	o.Say("For help: steppe %s -help", c.Name)
-	return ExitError
+	return c.fault()
 }

@@ -13,8 +13,8 @@ import (
 // History is "job history".
 var History = &base.Command{
 	Name: "job history", Synopsis: "List a job's versions", Args: "JOB", MinArgs: 1, MaxArgs: 1,
-	Long:    "Newest first. With -full or -json the versions are printed whole.",
-	Example: "steppe job history web\nsteppe job history -full -version 3 web",
+	Long:    "Newest first. With -p it is shown in what each differs from the one before it; with -full or -json the versions are printed whole.",
+	Example: "steppe job history web\nsteppe job history -p web\nsteppe job history -full -version 3 web",
 	New:     func() base.Runner { return &history{} },
 }
 
@@ -22,11 +22,13 @@ type history struct {
 	base.DataOptions
 	version int
 	full    bool
+	diffs   bool
 }
 
 func (h *history) Flags(fs *flag.FlagSet) {
 	h.DataFlags(fs)
 	fs.IntVar(&h.version, "version", -1, "Show only this version, a `number`.")
+	fs.BoolVar(&h.diffs, "p", false, "Show in what each version differs from the one before it.")
 	fs.BoolVar(&h.full, "full", false, "Print the versions whole, as JSON.")
 }
 
@@ -46,6 +48,9 @@ func (h *history) Run(ctx context.Context, o *base.IO, args []string) error {
 		}
 		all = []*model.Job{v}
 	}
+	if h.diffs && !h.full && !h.JSON {
+		return h.changes(ctx, o, job)
+	}
 	h.JSON = h.JSON || h.full
 	if done, err := o.Data(h.DataOptions, all); done {
 		return err
@@ -62,6 +67,28 @@ func (h *history) Run(ctx context.Context, o *base.IO, args []string) error {
 		rows = append(rows, []string{strconv.FormatUint(v.Version, 10), base.YesNo(v.Stable), base.Ago(v.SubmitTime), groups, base.YesNo(v.Stop)})
 	}
 	o.Table([]string{"Version", "Stable", "Submitted", "Groups", "Stopped"}, rows)
+	return nil
+}
+
+// changes prints each version with what it changed.
+func (h *history) changes(ctx context.Context, o *base.IO, job *model.Job) error {
+	all, diffs, _, err := o.Client.Jobs().VersionDiffs(ctx, job.ID, &api.Query{Namespace: job.Namespace})
+	if err != nil {
+		return err
+	}
+	for i, v := range all {
+		if h.version >= 0 && v.Version != uint64(h.version) {
+			continue
+		}
+		o.Print("Version %d, %s, stable: %s", v.Version, base.Ago(v.SubmitTime), base.YesNo(v.Stable))
+		if i >= len(diffs) {
+			o.Print("  the oldest that is kept\n")
+			continue
+		}
+		d := &diffText{o: o}
+		d.job(diffs[i])
+		o.Print("%s", d.String())
+	}
 	return nil
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/steppe-project/steppe/api/jobspec"
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rules"
 )
 
 // fileOptions say how a job file is read.
@@ -157,7 +158,7 @@ func (l *loaded) check(o *base.IO) error {
 	for _, w := range l.warnings {
 		o.Say("%s %s", o.Paint(base.Yellow, "Warning:"), w)
 	}
-	problems := append(model.Validate(l.job), model.Unsupported(l.job)...)
+	problems := rules.Problems(l.job)
 	if len(problems) == 0 {
 		return nil
 	}

@@ -11,12 +11,13 @@ import (
 	"github.com/steppe-project/steppe/api"
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/launch"
 )
 
 // Status is "job status".
 var Status = &base.Command{
 	Name: "job status", Synopsis: "List jobs, or show one", Args: "[JOB]", MaxArgs: 1,
-	Long:    "A job is shown with the counts of its groups, its allocations, and why some are not placed.",
+	Long:    "A job is shown with the counts of its groups, its allocations, and why some are not placed; one that launches others with its children.",
 	Example: "steppe job status\nsteppe job status -evals web",
 	New:     func() base.Runner { return &status{} },
 }
@@ -44,13 +45,17 @@ func (s *status) Run(ctx context.Context, o *base.IO, args []string) error {
 	if done, err := o.Data(s.DataOptions, job); done {
 		return err
 	}
-	o.Fields(
+	fields := []string{
 		"ID", job.ID, "Name", job.Name, "Submit Date", base.Time(time.Unix(0, job.SubmitTime)), "Type", job.Type,
 		"Priority", fmt.Sprint(job.Priority), "Datacenters", strings.Join(job.Datacenters, ","), "Namespace", job.Namespace,
 		"Node Pool", job.NodePool, "Status", s.statusText(job), "Version", fmt.Sprint(job.Version),
-	)
+	}
+	o.Fields(append(fields, launches(job)...)...)
 	if s.short {
 		return nil
+	}
+	if launch.IsTemplate(job) {
+		return s.children(ctx, o, job)
 	}
 	return s.details(ctx, o, job)
 }

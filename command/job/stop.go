@@ -7,12 +7,13 @@ import (
 	"github.com/steppe-project/steppe/api"
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/launch"
 )
 
 // Stop is "job stop".
 var Stop = &base.Command{
 	Name: "job stop", Synopsis: "Stop a job", Args: "JOB", MinArgs: 1, MaxArgs: 1,
-	Long:    "Stops all of a job's tasks and follows until they have ended. The job can be run again; -purge forgets it.",
+	Long:    "Stops all of a job's tasks and follows until they have ended. The job can be run again; -purge forgets it. Of a periodic or parameterized job only launches are stopped: its children go on.",
 	Example: "steppe job stop web\nsteppe job stop -purge web",
 	New:     func() base.Runner { return &stop{} },
 }
@@ -40,6 +41,10 @@ func (s *stop) Run(ctx context.Context, o *base.IO, args []string) error {
 	out, err := o.Client.Jobs().Deregister(ctx, job.ID, s.purge, s.noShutdownDelay, &api.Query{Namespace: job.Namespace})
 	if err != nil {
 		return err
+	}
+	if launch.IsTemplate(job) {
+		o.Say("Job %q launches nothing any more. Its children go on; stop them one by one: steppe job status %s", base.Clean(job.ID), base.Clean(job.ID))
+		return nil
 	}
 	return s.end(ctx, o, out, job.ID, job.Namespace)
 }

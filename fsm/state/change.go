@@ -20,13 +20,14 @@ const (
 	TableServices    Table = "services"
 	TableVariables   Table = "variables"
 	TableScaling     Table = "scaling_events"
+	TableLaunches    Table = "launches"
 )
 
 // Tables lists every table. Append only: the state hash depends on the order.
 var Tables = [...]Table{
 	TableNamespaces, TableNodePools, TableConfig, TableNodes, TableJobs, TableJobVersions, TableSubmissions,
 	TableJobSummary, TableEvals, TableDeployments, TableAllocs, TableRequests, TableServices, TableVariables,
-	TableScaling,
+	TableScaling, TableLaunches,
 }
 
 // tableCount is the number of tables; fixed-size arrays are indexed by ordinal.
@@ -58,6 +59,7 @@ var ordinals = func() map[Table]int {
 //	                                          key scheduler, autopilot, cluster, signing_key/id, feature
 //	requests            *Request              key id
 //	scaling_events      *ScalingEvents        key namespace/id of the job
+//	launches            *Launches             key namespace/id of the job
 type Change struct {
 	Table  Table
 	Key    string

@@ -10,7 +10,6 @@ import (
 	"github.com/steppe-project/steppe/fsm/state/message"
 	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/feature"
 )
 
 // Hash is the digest of all tables, rows in the order of their keys, and of
@@ -20,6 +19,9 @@ import (
 func (s *Snapshot) Hash() [32]byte {
 	h := &hasher{sum: sha256.New(), shared: make(map[any][32]byte)}
 	for i, t := range Tables {
+		if s.untouched(t) {
+			continue
+		}
 		h.text(string(t))
 		h.number(s.changed[i])
 	}
@@ -62,7 +64,7 @@ func eachTable(s *Snapshot, v visitor) error {
 		func() error { return visit(v, sectionAutopilot, &s.autopilot.trees[byKey]) },
 		func() error { return visit(v, sectionCluster, &s.cluster.trees[byKey]) },
 		func() error { return visit(v, sectionSigning, &s.signing.trees[byKey]) },
-		func() error { return visitFeature(v, &s.feature.trees[byKey]) },
+		func() error { return visitSome(v, sectionFeature, &s.feature.trees[byKey]) },
 		func() error { return visit(v, TableNodes, &s.nodes.trees[byKey]) },
 		func() error { return visit(v, TableJobs, &s.jobs.trees[byKey]) },
 		func() error { return visit(v, TableJobVersions, &s.versions.trees[byKey]) },
@@ -72,6 +74,7 @@ func eachTable(s *Snapshot, v visitor) error {
 		func() error { return visit(v, TableDeployments, &s.deployments.trees[byKey]) },
 		func() error { return visit(v, TableRequests, &s.requests.trees[byKey]) },
 		func() error { return visit(v, TableScaling, &s.scaling.trees[byKey]) },
+		func() error { return visitSome(v, TableLaunches, &s.launches.trees[byKey]) },
 		func() error { return visitAllocs(v, &s.allocs.trees[byKey]) },
 	}
 	for _, step := range steps {
@@ -82,14 +85,20 @@ func eachTable(s *Snapshot, v visitor) error {
 	return nil
 }
 
-// visitFeature passes over a state of the base level: its snapshot and its hash are
-// those of servers that know no levels.
-func visitFeature(v visitor, t *tree.Tree[feature.Active]) error {
+// visitSome passes over what came with a feature level and has no rows: the snapshot
+// and the hash of such a state are those of servers that do not know the level.
+func visitSome[T any, P interface {
+	*T
+	msgp.Marshaler
+}](v visitor, name Table, t *tree.Tree[T]) error {
 	if t.Size() == 0 {
 		return nil
 	}
-	return visit(v, sectionFeature, t)
+	return visit[T, P](v, name, t)
 }
+
+// untouched tells whether a table that came with a feature level has never had rows.
+func (s *Snapshot) untouched(t Table) bool { return t == TableLaunches && s.TableIndex(t) == 0 }
 
 func visitAllocs(v visitor, t *tree.Tree[model.Allocation]) error {
 	if err := v.table(TableAllocs, t.Size()); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"github.com/steppe-project/steppe/fsm/state/block"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -164,7 +165,7 @@ func TestRestoreRefuses(t *testing.T) {
 		}
 	}
 	newer := bytes.Clone(good)
-	newer[len(snapshotMagic)+1]++
+	newer[len("STEPPE")+1]++
 	refuse("newer", newer, ErrSnapshotNewer)
 	refuse("other file", bytes.Repeat([]byte("x"), 99), ErrSnapshotDamaged)
 	header := func(h msgp.Marshaler) []byte {
@@ -174,40 +175,43 @@ func TestRestoreRefuses(t *testing.T) {
 		}
 		return b
 	}
-	first := block{blockHeader, header(&snapshotHeader{Index: 5})}
-	refuse("newer section", withBlocks(first, block{99, []byte{1}}), ErrSnapshotNewer)
-	refuse("newer table", withBlocks(block{blockHeader, header(&snapshotHeader{Changed: map[string]uint64{"new": 1}})}), ErrSnapshotNewer)
-	refuse("no header", withBlocks(block{sections[TableNodes], nil}), ErrSnapshotDamaged)
-	refuse("long row", withBlocks(first, block{sections[TableNodes], []byte{200, 1}}), ErrSnapshotDamaged)
-	refuse("wrong count", withBlocks(first, block{blockEnd, header(&snapshotEnd{Rows: map[string]uint64{"nodes": 1}})}), ErrSnapshotDamaged)
-	refuse("end unreadable", withBlocks(first, block{blockEnd, []byte{1}}), ErrSnapshotDamaged)
-	nodes := block{sections[TableNodes], rowsOf(node(1))}
+	first := frame{blockHeader, header(&snapshotHeader{Index: 5})}
+	refuse("newer section", withBlocks(first, frame{99, []byte{1}}), ErrSnapshotNewer)
+	refuse("newer table", withBlocks(frame{blockHeader, header(&snapshotHeader{Changed: map[string]uint64{"new": 1}})}), ErrSnapshotNewer)
+	refuse("no header", withBlocks(frame{sections[TableNodes], nil}), ErrSnapshotDamaged)
+	refuse("long row", withBlocks(first, frame{sections[TableNodes], []byte{200, 1}}), ErrSnapshotDamaged)
+	refuse("wrong count", withBlocks(first, frame{blockEnd, header(&snapshotEnd{Rows: map[string]uint64{"nodes": 1}})}), ErrSnapshotDamaged)
+	refuse("end unreadable", withBlocks(first, frame{blockEnd, []byte{1}}), ErrSnapshotDamaged)
+	nodes := frame{sections[TableNodes], rowsOf(node(1))}
 	refuse("twice", withBlocks(first, nodes, nodes), ErrSnapshotDamaged)
-	refuse("two places", withBlocks(first, nodes, block{sections[TableJobs], nil}, block{sections[TableNodes], rowsOf(node(2))}), ErrSnapshotDamaged)
+	refuse("two places", withBlocks(first, nodes, frame{sections[TableJobs], nil}, frame{sections[TableNodes], rowsOf(node(2))}), ErrSnapshotDamaged)
 	huge := withBlocks(first)
 	huge = binary.BigEndian.AppendUint32(huge, 1<<31)
 	refuse("huge block", append(huge, 1), ErrSnapshotDamaged)
-	refuse("no version of the job", withBlocks(first, block{sections[TableAllocs], rowsOf(&allocRecord{ID: "a", JobRef: 1})}), ErrSnapshotDamaged)
-	refuse("unknown reference", withBlocks(first, block{sections[TableAllocs], rowsOf(&allocRecord{ID: "a", MetricsRef: 7})}), ErrSnapshotDamaged)
+	refuse("no version of the job", withBlocks(first, frame{sections[TableAllocs], rowsOf(&allocRecord{ID: "a", JobRef: 1})}), ErrSnapshotDamaged)
+	refuse("unknown reference", withBlocks(first, frame{sections[TableAllocs], rowsOf(&allocRecord{ID: "a", MetricsRef: 7})}), ErrSnapshotDamaged)
 	if err := s.Restore(bytes.NewReader(good)); err != nil || s.Snapshot().Alloc("a").Job == nil {
 		t.Fatalf("the good one: %v", err)
 	}
 }
 
-type block struct {
+type frame struct {
 	section byte
 	payload []byte
 }
 
 // withBlocks is a snapshot of blocks with right checksums.
-func withBlocks(blocks ...block) []byte {
-	out := append([]byte(snapshotMagic), 0, snapshotFormat)
-	for i, b := range blocks {
-		out = binary.BigEndian.AppendUint32(out, uint32(len(b.payload)))
-		out = append(append(out, b.section), b.payload...)
-		out = binary.BigEndian.AppendUint32(out, blockSum(uint64(i), b.section, b.payload))
+func withBlocks(blocks ...frame) []byte {
+	var out bytes.Buffer
+	w := block.NewWriter(&out)
+	err := w.Open()
+	for _, b := range blocks {
+		err = errors.Join(err, w.Write(b.section, b.payload))
 	}
-	return out
+	if err := errors.Join(err, w.Flush()); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	return out.Bytes()
 }
 
 func rowsOf(rows ...msgp.Marshaler) (payload []byte) {
@@ -236,7 +240,7 @@ func FuzzRestore(f *testing.F) {
 			rows.Rows = map[string]uint64{string(name): countRows(payload)}
 		}
 		tail, _ := rows.MarshalMsg(nil)
-		crafted := withBlocks(block{blockHeader, head}, block{section, payload}, block{blockEnd, tail})
+		crafted := withBlocks(frame{blockHeader, head}, frame{section, payload}, frame{blockEnd, tail})
 		checkRestored(t, s, s.Restore(bytes.NewReader(crafted)))
 	})
 }

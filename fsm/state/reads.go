@@ -42,14 +42,23 @@ func (s *Snapshot) JobsByParent(namespace, parent string) iter.Seq[*model.Job] {
 	}, nil, false)
 }
 
+// JobByToken returns the child that was dispatched with that idempotency token.
+func (s *Snapshot) JobByToken(namespace, parent, token string) *model.Job {
+	return s.jobs.trees[jobsByToken].Get(func(j *model.Job) int {
+		return cmp.Or(comparePair(j.Namespace, j.ParentID, namespace, parent), strings.Compare(j.DispatchIdempotencyToken, token))
+	})
+}
+
+// Launches returns what is kept of a periodic job's launches, nil for other jobs.
+func (s *Snapshot) Launches(namespace, id string) *Launches {
+	return s.launches.trees[byKey].Get(func(l *Launches) int { return comparePair(l.Namespace, l.JobID, namespace, id) })
+}
+
 // JobVersion returns one kept version of a job as it was registered. Its
 // Status is not kept up to date; Stable is.
 func (s *Snapshot) JobVersion(namespace, id string, version uint64) *model.Job {
 	return s.versions.trees[byKey].Get(func(j *model.Job) int {
-		if c := comparePair(j.Namespace, j.ID, namespace, id); c != 0 {
-			return c
-		}
-		return cmp.Compare(j.Version, version)
+		return cmp.Or(comparePair(j.Namespace, j.ID, namespace, id), cmp.Compare(j.Version, version))
 	})
 }
 
@@ -77,10 +86,7 @@ func (s *Snapshot) ScalingEvents(namespace, id string) *ScalingEvents {
 // Submission returns the text that a version of a job came from.
 func (s *Snapshot) Submission(namespace, id string, version uint64) *Submission {
 	return s.submissions.trees[byKey].Get(func(j *Submission) int {
-		if c := comparePair(j.Namespace, j.JobID, namespace, id); c != 0 {
-			return c
-		}
-		return cmp.Compare(j.Version, version)
+		return cmp.Or(comparePair(j.Namespace, j.JobID, namespace, id), cmp.Compare(j.Version, version))
 	})
 }
 

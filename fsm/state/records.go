@@ -41,6 +41,20 @@ type ScalingEvents struct {
 	ModifyIndex uint64
 }
 
+// Launches is how far a periodic job's schedule has been worked through.
+type Launches struct {
+	Namespace string
+	JobID     string
+	// Schedule is the index of the entry that set the schedule which is in force: it
+	// names it.
+	Schedule uint64
+	// Slot (unix s) is the newest one decided on, launched or not; at first the time
+	// at which the schedule was set. Slots are decided on in order, each once.
+	Slot        int64
+	Skipped     uint64 // slots since then that were not launched, since a child was alive
+	ModifyIndex uint64
+}
+
 // snapshotHeader opens a snapshot.
 type snapshotHeader struct {
 	Index   uint64

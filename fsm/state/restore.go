@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
+	"github.com/steppe-project/steppe/fsm/state/block"
 	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
@@ -27,7 +27,7 @@ func (s *Store) Restore(r io.Reader) error {
 	scratch := &Store{tallies: make(map[jobRef]*tally)}
 	l := &loader{
 		understands: s.understands,
-		in:          &blockReader{in: bufio.NewReaderSize(r, blockBytes)},
+		in:          block.NewReader(r),
 		x:           &Txn{store: scratch, epoch: s.epoch, staleSet: make(map[jobRef]bool)},
 	}
 	l.stages = newStages(l.x)
@@ -45,7 +45,7 @@ func (s *Store) Restore(r io.Reader) error {
 // loader reads a snapshot into a transaction's content, table by table.
 type loader struct {
 	understands feature.Level
-	in          *blockReader
+	in          *block.Reader
 	x           *Txn
 	stages      map[Table]stage
 	open        Table // being read
@@ -75,6 +75,7 @@ func newStages(x *Txn) map[Table]stage {
 		TableEvals:       &rowStage[model.Evaluation, *model.Evaluation]{schema: &evalSchema},
 		TableDeployments: &rowStage[model.Deployment, *model.Deployment]{schema: &deploySchema},
 		TableScaling:     &rowStage[ScalingEvents, *ScalingEvents]{schema: &scalingSchema},
+		TableLaunches:    &rowStage[Launches, *Launches]{schema: &launchSchema},
 		TableRequests:    &rowStage[Request, *Request]{schema: &requestSchema},
 		TableAllocs: &allocStage{
 			rowStage: rowStage[model.Allocation, *model.Allocation]{schema: &allocSchema},
@@ -84,7 +85,7 @@ func newStages(x *Txn) map[Table]stage {
 }
 
 func (l *loader) load() error {
-	if err := l.in.open(); err != nil {
+	if err := l.in.Open(); err != nil {
 		return err
 	}
 	if err := l.header(); err != nil {
@@ -92,7 +93,7 @@ func (l *loader) load() error {
 	}
 	l.rows = make(map[string]uint64)
 	for {
-		section, payload, err := l.in.next()
+		section, payload, err := l.in.Next()
 		if err != nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (l *loader) load() error {
 }
 
 func (l *loader) header() error {
-	section, payload, err := l.in.next()
+	section, payload, err := l.in.Next()
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ type schema[T any] struct {
 const (
 	byKey          = 0
 	jobsByParent   = 1
+	jobsByToken    = 2
 	nodesByPool    = 1
 	evalsByCreate  = 1
 	evalsByJob     = 2
@@ -164,12 +165,15 @@ var jobSchema = schema[model.Job]{
 		{order: func(a, b *model.Job) int { return comparePair(a.Namespace, a.ID, b.Namespace, b.ID) }},
 		{
 			order: func(a, b *model.Job) int {
-				if c := comparePair(a.Namespace, a.ParentID, b.Namespace, b.ParentID); c != 0 {
-					return c
-				}
-				return strings.Compare(a.ID, b.ID)
+				return cmp.Or(comparePair(a.Namespace, a.ParentID, b.Namespace, b.ParentID), strings.Compare(a.ID, b.ID))
 			},
 			has: func(j *model.Job) bool { return j.ParentID != "" },
+		},
+		{
+			order: func(a, b *model.Job) int {
+				return cmp.Or(comparePair(a.Namespace, a.ParentID, b.Namespace, b.ParentID), comparePair(a.DispatchIdempotencyToken, a.ID, b.DispatchIdempotencyToken, b.ID))
+			},
+			has: func(j *model.Job) bool { return j.ParentID != "" && j.DispatchIdempotencyToken != "" },
 		},
 	},
 	after: (*Txn).tallyJob,
@@ -180,10 +184,7 @@ var versionSchema = schema[model.Job]{
 	key:     func(j *model.Job) string { return versionKey(j.Namespace, j.ID, j.Version) },
 	content: func(s *Snapshot) *table[model.Job] { return &s.versions },
 	indexes: []index[model.Job]{{order: func(a, b *model.Job) int {
-		if c := comparePair(a.Namespace, a.ID, b.Namespace, b.ID); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.Version, b.Version)
+		return cmp.Or(comparePair(a.Namespace, a.ID, b.Namespace, b.ID), cmp.Compare(a.Version, b.Version))
 	}}},
 }
 
@@ -192,10 +193,7 @@ var submissionSchema = schema[Submission]{
 	key:     func(s *Submission) string { return versionKey(s.Namespace, s.JobID, s.Version) },
 	content: func(s *Snapshot) *table[Submission] { return &s.submissions },
 	indexes: []index[Submission]{{order: func(a, b *Submission) int {
-		if c := comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.Version, b.Version)
+		return cmp.Or(comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID), cmp.Compare(a.Version, b.Version))
 	}}},
 }
 
@@ -203,9 +201,7 @@ var summarySchema = schema[model.JobSummary]{
 	name: TableJobSummary, ordinal: 7,
 	key:     func(s *model.JobSummary) string { return JobKey(s.Namespace, s.JobID) },
 	content: func(s *Snapshot) *table[model.JobSummary] { return &s.summaries },
-	indexes: []index[model.JobSummary]{{order: func(a, b *model.JobSummary) int {
-		return comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID)
-	}}},
+	indexes: []index[model.JobSummary]{{order: func(a, b *model.JobSummary) int { return comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID) }}},
 }
 
 var evalSchema = schema[model.Evaluation]{
@@ -304,9 +300,14 @@ var scalingSchema = schema[ScalingEvents]{
 	name: TableScaling, ordinal: 14,
 	key:     func(s *ScalingEvents) string { return JobKey(s.Namespace, s.JobID) },
 	content: func(s *Snapshot) *table[ScalingEvents] { return &s.scaling },
-	indexes: []index[ScalingEvents]{{order: func(a, b *ScalingEvents) int {
-		return comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID)
-	}}},
+	indexes: []index[ScalingEvents]{{order: func(a, b *ScalingEvents) int { return comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID) }}},
+}
+
+var launchSchema = schema[Launches]{
+	name: TableLaunches, ordinal: 15,
+	key:     func(l *Launches) string { return JobKey(l.Namespace, l.JobID) },
+	content: func(s *Snapshot) *table[Launches] { return &s.launches },
+	indexes: []index[Launches]{{order: func(a, b *Launches) int { return comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID) }}},
 }
 
 var requestSchema = schema[Request]{

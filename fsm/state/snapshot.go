@@ -36,6 +36,7 @@ type Snapshot struct {
 	allocs      table[model.Allocation]
 	requests    table[Request]
 	scaling     table[ScalingEvents]
+	launches    table[Launches]
 }
 
 // Index is the log index that the snapshot stands at.
@@ -82,6 +83,8 @@ func (s *Snapshot) Count(t Table) int {
 		return s.requests.trees[byKey].Size()
 	case TableScaling:
 		return s.scaling.trees[byKey].Size()
+	case TableLaunches:
+		return s.launches.trees[byKey].Size()
 	}
 	return 0
 }

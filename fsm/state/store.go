@@ -26,6 +26,8 @@ type Store struct {
 	indexes indexWaiters
 
 	understands feature.Level // states beyond it are not loaded
+
+	origin *Snapshot // of a fork: what it was made of
 }
 
 // New returns a store with the rows that always exist: the namespace default,

@@ -4,6 +4,7 @@ import (
 	"maps"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/launch"
 )
 
 // jobRef names a job.
@@ -43,7 +44,7 @@ func (x *Txn) tally(namespace, id string) *tally {
 	ref := jobRef{namespace, id}
 	t := x.store.tallies[ref]
 	if t == nil {
-		t = &tally{}
+		t = x.store.counted(ref)
 		x.store.tallies[ref] = t
 	}
 	if !x.staleSet[ref] {
@@ -189,7 +190,7 @@ func (x *Txn) settleJob(ref jobRef) {
 		if summary != nil {
 			drop(x, &summarySchema, summary)
 		}
-		if t.allocs == 0 && t.evals == 0 && t.children == (model.JobChildrenSummary{}) {
+		if x.store.origin == nil && t.allocs == 0 && t.evals == 0 && t.children == (model.JobChildrenSummary{}) {
 			delete(x.store.tallies, ref)
 		}
 		return
@@ -247,9 +248,8 @@ func summarize(job *model.Job, now *model.JobSummary, t *tally, queued map[strin
 // allocation is wanted, pending while an evaluation is under way, dead when all
 // is done. A job that launches others and a system job run until stopped.
 func deriveStatus(job *model.Job, t *tally) string {
-	parent := job.Periodic != nil || job.ParameterizedJob != nil && !job.Dispatched
 	switch {
-	case parent && !job.Stop:
+	case launch.IsTemplate(job) && !job.Stop:
 		return model.JobStatusRunning
 	case t.live > 0:
 		return model.JobStatusRunning

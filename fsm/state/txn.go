@@ -45,46 +45,61 @@ func (x *Txn) Do(command func() error) error {
 	return err
 }
 
+// rows is a schema, whatever the type of its rows.
+type rows interface {
+	put(x *Txn, row any)
+	drop(x *Txn, row any)
+	revert(x *Txn, c Change)
+}
+
+func (sc *schema[T]) put(x *Txn, row any)     { put(x, sc, row.(*T)) }
+func (sc *schema[T]) drop(x *Txn, row any)    { drop(x, sc, row.(*T)) }
+func (sc *schema[T]) revert(x *Txn, c Change) { revert(x, sc, c) }
+
+// tableOf is the table of a row; a *model.Job's is the jobs table.
+func tableOf(row any) rows {
+	switch row.(type) {
+	case *model.Allocation:
+		return &allocSchema
+	case *model.Evaluation:
+		return &evalSchema
+	case *model.Job:
+		return &jobSchema
+	case *model.Node:
+		return &nodeSchema
+	case *model.Deployment:
+		return &deploySchema
+	case *model.JobSummary:
+		return &summarySchema
+	case *Submission:
+		return &submissionSchema
+	case *Request:
+		return &requestSchema
+	case *ScalingEvents:
+		return &scalingSchema
+	case *Launches:
+		return &launchSchema
+	case *model.NodePool:
+		return &poolSchema
+	case *model.Namespace:
+		return &namespaceSchema
+	case *model.SchedulerConfiguration:
+		return &schedulerSchema
+	case *model.AutopilotConfiguration:
+		return &autopilotSchema
+	case *model.ClusterMetadata:
+		return &clusterSchema
+	case *model.SigningKey:
+		return &signingSchema
+	case *feature.Active:
+		return &featureSchema
+	}
+	panic(fmt.Sprintf("state: no table has rows of type %T", row))
+}
+
 // Put inserts a row or replaces the one with the same key. A *model.Job goes
 // to the jobs table; see PutVersion.
-func (x *Txn) Put(row any) {
-	switch row := row.(type) {
-	case *model.Allocation:
-		put(x, &allocSchema, row)
-	case *model.Evaluation:
-		put(x, &evalSchema, row)
-	case *model.Job:
-		put(x, &jobSchema, row)
-	case *model.Node:
-		put(x, &nodeSchema, row)
-	case *model.Deployment:
-		put(x, &deploySchema, row)
-	case *model.JobSummary:
-		put(x, &summarySchema, row)
-	case *Submission:
-		put(x, &submissionSchema, row)
-	case *Request:
-		put(x, &requestSchema, row)
-	case *ScalingEvents:
-		put(x, &scalingSchema, row)
-	case *model.NodePool:
-		put(x, &poolSchema, row)
-	case *model.Namespace:
-		put(x, &namespaceSchema, row)
-	case *model.SchedulerConfiguration:
-		put(x, &schedulerSchema, row)
-	case *model.AutopilotConfiguration:
-		put(x, &autopilotSchema, row)
-	case *model.ClusterMetadata:
-		put(x, &clusterSchema, row)
-	case *model.SigningKey:
-		put(x, &signingSchema, row)
-	case *feature.Active:
-		put(x, &featureSchema, row)
-	default:
-		panic(fmt.Sprintf("state: no table has rows of type %T", row))
-	}
-}
+func (x *Txn) Put(row any) { tableOf(row).put(x, row) }
 
 // PutVersion keeps a version of a job in the job_versions table.
 func (x *Txn) PutVersion(job *model.Job) { put(x, &versionSchema, job) }
@@ -92,34 +107,11 @@ func (x *Txn) PutVersion(job *model.Job) { put(x, &versionSchema, job) }
 // Delete removes the row with the same key; without one it does nothing. A
 // *model.Job is removed from the jobs table only; see DeleteVersion.
 func (x *Txn) Delete(row any) {
-	switch row := row.(type) {
-	case *model.Allocation:
-		drop(x, &allocSchema, row)
-	case *model.Evaluation:
-		drop(x, &evalSchema, row)
-	case *model.Job:
-		drop(x, &jobSchema, row)
-	case *model.Node:
-		drop(x, &nodeSchema, row)
-	case *model.Deployment:
-		drop(x, &deploySchema, row)
-	case *model.JobSummary:
-		drop(x, &summarySchema, row)
-	case *Submission:
-		drop(x, &submissionSchema, row)
-	case *Request:
-		drop(x, &requestSchema, row)
-	case *ScalingEvents:
-		drop(x, &scalingSchema, row)
-	case *model.NodePool:
-		drop(x, &poolSchema, row)
-	case *model.Namespace:
-		drop(x, &namespaceSchema, row)
-	case *model.SigningKey:
-		drop(x, &signingSchema, row)
-	default:
+	switch row.(type) {
+	case *model.SchedulerConfiguration, *model.AutopilotConfiguration, *model.ClusterMetadata, *feature.Active:
 		panic(fmt.Sprintf("state: rows of type %T cannot be deleted", row))
 	}
+	tableOf(row).drop(x, row)
 }
 
 // DeleteVersion removes a version of a job from the job_versions table.
@@ -179,44 +171,11 @@ func (x *Txn) undo(c Change) {
 	if row == nil {
 		row = c.Before
 	}
-	switch row.(type) {
-	case *model.Allocation:
-		revert(x, &allocSchema, c)
-	case *model.Evaluation:
-		revert(x, &evalSchema, c)
-	case *model.Job:
-		if c.Table == TableJobVersions {
-			revert(x, &versionSchema, c)
-		} else {
-			revert(x, &jobSchema, c)
-		}
-	case *model.Node:
-		revert(x, &nodeSchema, c)
-	case *model.Deployment:
-		revert(x, &deploySchema, c)
-	case *model.JobSummary:
-		revert(x, &summarySchema, c)
-	case *Submission:
-		revert(x, &submissionSchema, c)
-	case *ScalingEvents:
-		revert(x, &scalingSchema, c)
-	case *Request:
-		revert(x, &requestSchema, c)
-	case *model.NodePool:
-		revert(x, &poolSchema, c)
-	case *model.Namespace:
-		revert(x, &namespaceSchema, c)
-	case *model.SchedulerConfiguration:
-		revert(x, &schedulerSchema, c)
-	case *model.AutopilotConfiguration:
-		revert(x, &autopilotSchema, c)
-	case *model.ClusterMetadata:
-		revert(x, &clusterSchema, c)
-	case *model.SigningKey:
-		revert(x, &signingSchema, c)
-	case *feature.Active:
-		revert(x, &featureSchema, c)
+	if c.Table == TableJobVersions {
+		versionSchema.revert(x, c)
+		return
 	}
+	tableOf(row).revert(x, c)
 }
 
 func revert[T any](x *Txn, sc *schema[T], c Change) {

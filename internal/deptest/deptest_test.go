@@ -23,21 +23,31 @@ type rule struct {
 }
 
 var rules = []rule{
-	{pkgs: "model", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model/rule"},
+	{pkgs: "model", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model/relation"},
 		why: "the words of the domain are pure: no clock, no dice, no input or output"},
-	{pkgs: "model/rule", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"-"},
+	{pkgs: "model/relation", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"-"},
 		why: "the language of constraints is part of the model, and knows nothing of jobs"},
 	{pkgs: "model/lease", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "both ends of the fence go by it, and the scheduler: times are arguments"},
 	{pkgs: "model/feature", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"-"},
 		why: "the state machine goes by it, and the CLI shows it"},
 	{pkgs: "agent/consensus/pilot", only: []string{"model", "agent/consensus"}, why: "who votes is decided from what it is told"},
+	{pkgs: "model/drain", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "scheduler, state machine and CLI mean the same by a drain"},
+	{pkgs: "model/jobdiff", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "servers, API and CLI speak of the same difference"},
 	{pkgs: "model/intern", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "the state machine goes through it: a node means the same before and after"},
+	{pkgs: "model/launch", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "what a child is made of is decided in apply"},
+	{pkgs: "model/cron", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "the leader launches by it, and the CLI shows it: times are arguments"},
+	{pkgs: "model/rules", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "the CLI, the HTTP API and the leader ask the same of a job"},
 	{pkgs: "plugins", only: []string{"-"}, why: "a third party implements it and must not pull in the house"},
 	{pkgs: "sched/...", only: []string{"model", "sched"}, ban: []string{"context", "log", "log/slog", "os", "net", "sync", "crypto/rand", "math/rand", "github.com/google/uuid", "github.com/hashicorp/go-memdb"},
 		except: []string{"math/rand/v2"}, why: "a decision is a function of its arguments"},
-	{pkgs: "fsm/...", only: []string{"model", "fsm"}, ban: []string{"net", "os", "log", "log/slog", "crypto/rand", "math/rand", "github.com/google/uuid", "github.com/hashicorp/raft"},
+	{pkgs: "fsm/...", only: []string{"model", "fsm"}, ban: []string{"model/cron", "model/rules", "net", "os", "log", "log/slog", "crypto/rand", "math/rand", "github.com/google/uuid", "github.com/hashicorp/raft"},
 		why: "apply is a function of state and entry, on every server the same"},
 	{pkgs: "plugins/wire", only: []string{"plugins"}, why: "the wire knows only the contract"},
 	{pkgs: "plugins/proxy", only: []string{"plugins"}, why: "a client of the wire"},
@@ -103,6 +113,11 @@ func under(path, prefix string) bool { return path == prefix || strings.HasPrefi
 
 func (r rule) allows(imp string) bool {
 	if ours, ok := strings.CutPrefix(imp, module); ok {
+		for _, b := range r.ban {
+			if under(ours, b) {
+				return false
+			}
+		}
 		if len(r.only) == 0 {
 			return true
 		}

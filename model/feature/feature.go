@@ -37,10 +37,16 @@ const (
 	// Order keeps with an allocation how new the newest report on it was, so that
 	// an older one that arrives late changes nothing.
 	Order Level = 3
+	// Launches lets jobs be periodic and parameterized: older servers know neither the
+	// commands that launch them nor the table that says how far a schedule has come.
+	Launches Level = 4
+	// Drains lets nodes be drained: older servers do not know the command, and move
+	// nothing when they lead.
+	Drains Level = 5
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Order
+const Newest = Drains
 
 // Description says what a level brings.
 type Description struct {
@@ -55,6 +61,8 @@ func All() []Description {
 		{Base, "base", "What servers did before feature levels existed."},
 		{Seats, "seats", "The feature level is kept in the state, and the autopilot settings EnableRedundancyZones and EnableCustomUpgrades can be turned on."},
 		{Order, "order", "The order of the nodes' reports is kept: one that arrives late or twice changes nothing."},
+		{Launches, "launches", "Periodic and parameterized jobs are launched."},
+		{Drains, "drains", "Nodes are drained."},
 	}
 }
 

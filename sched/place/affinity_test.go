@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/rule"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 func affinity(left, operator, right string, weight int8) *model.Affinity {
@@ -24,9 +24,9 @@ func TestLikes(t *testing.T) {
 		{"not met", []*model.Affinity{affinity("${attr.kernel.name}", "!=", "linux", -100)}, 0},
 		{"absent", []*model.Affinity{affinity("${attr.none}", "<", "5", 100)}, 0},
 		{"absent is unequal", []*model.Affinity{affinity("${attr.none}", "!=", "5", 100)}, 1},
-		{"part", []*model.Affinity{linux, affinity("${attr.none}", rule.IsSet, "", 100)}, 0.5},
-		{"against", []*model.Affinity{linux, affinity("${node.unique.name}", rule.Regexp, "^n7$", -50)}, 1.0 / 3},
-		{"even", []*model.Affinity{affinity("${node.class}", "=", "", 30), affinity("${attr.kernel.name}", rule.SetContains, "linux", -30)}, 0},
+		{"part", []*model.Affinity{linux, affinity("${attr.none}", relation.IsSet, "", 100)}, 0.5},
+		{"against", []*model.Affinity{linux, affinity("${node.unique.name}", relation.Regexp, "^n7$", -50)}, 1.0 / 3},
+		{"even", []*model.Affinity{affinity("${node.class}", "=", "", 30), affinity("${attr.kernel.name}", relation.SetContains, "linux", -30)}, 0},
 		{"weight 0", []*model.Affinity{linux, affinity("${attr.kernel.name}", "=", "linux", 0)}, 1},
 	} {
 		job := testJob(1)

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/rule"
+	"github.com/steppe-project/steppe/model/relation"
 	"github.com/steppe-project/steppe/sched/place/rank"
 )
 
@@ -110,19 +110,19 @@ func diskOf(g *model.TaskGroup) int64 {
 func (a *Ask) addConstraints(list []*model.Constraint, job bool) {
 	for _, c := range list {
 		switch c.Operand {
-		case rule.DistinctHosts:
+		case relation.DistinctHosts:
 			if on, err := strconv.ParseBool(c.RTarget); err == nil && !on {
 				continue
 			}
 			a.jobHosts = a.jobHosts || job
 			a.hosts = a.hosts || !job
-		case rule.DistinctProperty:
+		case relation.DistinctProperty:
 			limit, err := strconv.Atoi(strings.TrimSpace(c.RTarget))
 			if err != nil || limit < 1 {
 				limit = 1
 			}
 			a.distinct = append(a.distinct, &distinct{
-				text: rule.DistinctProperty + ": " + c.LTarget, value: parseOperand(c.LTarget), limit: limit, job: job,
+				text: relation.DistinctProperty + ": " + c.LTarget, value: parseOperand(c.LTarget), limit: limit, job: job,
 			})
 		default:
 			r := newPredicate(c)

@@ -9,6 +9,8 @@ import (
 // Settings are what a decision is told beside the fleet.
 type Settings struct {
 	Seed uint64
+	// Ties decides among nodes that are equally good.
+	Ties uint64
 	// Spread prefers empty nodes; else full ones are preferred (bin packing).
 	Spread bool
 	// Oversubscribe grants memory_max; without it no task may use more memory

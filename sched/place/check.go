@@ -4,7 +4,7 @@ import (
 	"strconv"
 
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/rule"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // kind orders the outcomes of a check: the later, the nearer to a placement.
@@ -22,7 +22,7 @@ const (
 // Texts of the reasons that are not a constraint's own.
 const (
 	ReasonDrivers       = "missing drivers"
-	ReasonDistinctHosts = rule.DistinctHosts
+	ReasonDistinctHosts = relation.DistinctHosts
 	reasonAbsent        = "node no longer exists"
 )
 

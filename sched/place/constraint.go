@@ -8,7 +8,7 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/rule"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // matcher compares a value with the right side it was made for.
@@ -55,9 +55,9 @@ func (r *predicate) escaped() bool { return r.left.escaped || r.right.escaped }
 func (r *predicate) met(n *model.Node, region string) bool {
 	left, hasLeft := r.left.resolve(n, region)
 	switch r.operator {
-	case rule.IsSet:
+	case relation.IsSet:
 		return hasLeft
-	case rule.IsNotSet:
+	case relation.IsNotSet:
 		return !hasLeft
 	}
 	right, hasRight := r.right.resolve(n, region)
@@ -85,19 +85,19 @@ func newMatcher(operator, right string) matcher {
 		return func(v string) bool { return v != right }
 	case "<", "<=", ">", ">=":
 		return func(v string) bool { return inOrder(operator, compareValues(v, right)) }
-	case rule.Regexp:
+	case relation.Regexp:
 		re, err := regexp.Compile(right)
 		if err != nil {
 			return never
 		}
 		return re.MatchString
-	case rule.Version:
+	case relation.Version:
 		return versionMatcher(right)
-	case rule.Semver:
+	case relation.Semver:
 		return semverMatcher(right)
-	case rule.SetContains, rule.SetContainsAll:
+	case relation.SetContains, relation.SetContainsAll:
 		return setMatcher(right, true)
-	case rule.SetContainsAny:
+	case relation.SetContainsAny:
 		return setMatcher(right, false)
 	}
 	return never

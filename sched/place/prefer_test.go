@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/rule"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // stage is a small random cluster with instances of a job that prefers nodes.
@@ -59,14 +59,14 @@ func newStage(t *rapid.T, limits bool) *stage {
 	}
 	for range s.draw("affinities", 0, 2) {
 		left := rapid.SampledFrom([]string{"${node.datacenter}", "${node.unique.name}"}).Draw(t, "left")
-		g.Affinities = append(g.Affinities, affinity(left, rule.Regexp, fmt.Sprint(s.draw("right", 1, 3)), int8(rapid.SampledFrom([]int{-100, -30, 30, 100}).Draw(t, "liking"))))
+		g.Affinities = append(g.Affinities, affinity(left, relation.Regexp, fmt.Sprint(s.draw("right", 1, 3)), int8(rapid.SampledFrom([]int{-100, -30, 30, 100}).Draw(t, "liking"))))
 	}
 	if limits {
 		switch s.draw("limit", 0, 4) {
 		case 0:
-			g.Constraints = []*model.Constraint{{Operand: rule.DistinctHosts}}
+			g.Constraints = []*model.Constraint{{Operand: relation.DistinctHosts}}
 		case 1:
-			g.Constraints = []*model.Constraint{{LTarget: "${meta.rack}", Operand: rule.DistinctProperty, RTarget: fmt.Sprint(s.draw("each", 1, 3))}}
+			g.Constraints = []*model.Constraint{{LTarget: "${meta.rack}", Operand: relation.DistinctProperty, RTarget: fmt.Sprint(s.draw("each", 1, 3))}}
 		}
 	}
 	return s
@@ -83,7 +83,7 @@ func (s *stage) begin(instances int) *Selector {
 		s.live = append(s.live, a)
 		s.on[a.NodeID]++
 	}
-	s.board = NewBoard(s.fleet, Settings{Seed: uint64(s.draw("seed", 0, 9)), Spread: s.draw("algorithm", 0, 1) == 1})
+	s.board = NewBoard(s.fleet, Settings{Ties: uint64(s.draw("ties", 0, 9)), Spread: s.draw("algorithm", 0, 1) == 1})
 	for _, a := range s.live {
 		s.board.Add(a)
 	}

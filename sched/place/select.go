@@ -98,7 +98,7 @@ func (s *Selector) tell(row, n int32) {
 func (s *Selector) candidate(row int32) rank.Candidate {
 	c, i := s.board.fleet.at(row)
 	v := s.score(row, false)
-	out := rank.Candidate{Score: v.final, Tie: mix(c.hash[i] ^ s.board.set.Seed), Row: row}
+	out := rank.Candidate{Score: v.final, Tie: mix(c.hash[i] ^ s.board.set.Ties), Row: row}
 	if s.ask.mean > 0 {
 		out.Score = v.own()
 	}

@@ -10,6 +10,7 @@ type slot struct {
 	live   *model.Allocation // pending or running on a node that is there
 	done   *model.Allocation // of a batch: completed
 	held   *model.Allocation // its node is down, and may not have stopped it yet
+	leaves *model.Allocation // runs on a node that is drained, until it has another place
 	failed *model.Allocation // ended by itself, not yet replaced
 	gone   *model.Allocation // lost or moved away, to be replaced
 }
@@ -28,6 +29,9 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 		if s.held != nil && (s.live != nil || s.done != nil) {
 			r.end(s.held, "") // it is not waited for
 		}
+		if s.leaves != nil && s.live != nil {
+			r.end(s.leaves, DescMigrating)
+		}
 		switch {
 		case s.live != nil:
 			r.keep(out, roll, s.live)
@@ -39,6 +43,9 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 			}
 			out.Ignored++
 			r.out.Later = append(r.out.Later, Later{Alloc: s.held, At: r.goneAt(s.held), Description: DescHeld})
+		case s.leaves != nil:
+			out.Counts.Migrate++
+			out.Places = append(out.Places, Place{Index: i, Previous: s.leaves, Stop: &Stop{Alloc: s.leaves, Description: DescMigrating}})
 		case s.failed != nil:
 			r.revive(out, roll, i, s.failed, policy)
 		case s.gone != nil:
@@ -98,6 +105,13 @@ func (r *run) sort(out *Group, slots []slot, a *model.Allocation) {
 	case !wanted:
 		r.end(a, DescNotNeeded)
 		out.Counts.Stop++
+	case moving(a) && r.patient(a):
+		if s := &slots[i]; s.leaves != nil {
+			r.end(a, DescDuplicate)
+			out.Counts.Stop++
+		} else {
+			s.leaves = a
+		}
 	case moving(a):
 		r.end(a, DescMigrating)
 		if !flag(a.DesiredTransition.MigrateDisablePlacement) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/drain"
+	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/lease"
 )
 
@@ -31,7 +33,7 @@ func Job(in Input) *Output {
 		r.stopAll()
 		return r.out
 	}
-	if !launches(in.Job) {
+	if launch.IsTemplate(in.Job) {
 		return r.out
 	}
 	r.batch = in.Job.Type == model.JobTypeBatch || in.Job.Type == model.JobTypeSysbatch
@@ -57,12 +59,6 @@ func Job(in Input) *Output {
 		}
 	}
 	return r.out
-}
-
-// launches tells whether a job itself has instances: one that is periodic or
-// parameterized only has children.
-func launches(j *model.Job) bool {
-	return j.Periodic == nil && (j.ParameterizedJob == nil || j.Dispatched)
 }
 
 // stopAll ends whatever a stopped or purged job has. Ended instances are marked
@@ -156,6 +152,13 @@ func (r *run) outdated(a *model.Allocation) bool {
 		r.older[key] = changed
 	}
 	return changed
+}
+
+// patient tells whether an allocation that is to move stays until it has another
+// place: its node is drained, and the deadline is not over.
+func (r *run) patient(a *model.Allocation) bool {
+	n := r.in.Node(a.NodeID)
+	return n != nil && n.DrainStrategy != nil && !drain.Forced(n.DrainStrategy, r.in.Now)
 }
 
 // moving tells whether an operator asked for a live allocation to be replaced.

@@ -171,15 +171,15 @@ func TestStartedAt(t *testing.T) {
 	}
 	reported := since.Add(time.Minute).UnixNano()
 	a := &model.Allocation{ClientStatus: model.ClientRunning, TaskStates: states(), ModifyTime: reported}
-	if at, ok := startedAt(a, g); !ok || !at.Equal(since) {
+	if at, ok := StartedAt(a, g); !ok || !at.Equal(since) {
 		t.Errorf("%s, %t", at, ok)
 	}
 	a.TaskStates["main"].StartedAt = since.Add(time.Hour) // by a clock that is ahead
-	if at, ok := startedAt(a, g); !ok || at.UnixNano() != reported {
+	if at, ok := StartedAt(a, g); !ok || at.UnixNano() != reported {
 		t.Errorf("by a clock that is ahead: %s, %t", at, ok)
 	}
 	a.TaskStates["main"] = &model.TaskState{State: model.TaskDead, StartedAt: since}
-	if at, ok := startedAt(a, g); !ok || !at.Equal(since.Add(-time.Second)) {
+	if at, ok := StartedAt(a, g); !ok || !at.Equal(since.Add(-time.Second)) {
 		t.Errorf("a main task that has done its work: %s, %t", at, ok)
 	}
 	for name, change := range map[string]func(a *model.Allocation){
@@ -191,7 +191,7 @@ func TestStartedAt(t *testing.T) {
 	} {
 		a := &model.Allocation{ClientStatus: model.ClientRunning, TaskStates: states()}
 		change(a)
-		if _, ok := startedAt(a, g); ok {
+		if _, ok := StartedAt(a, g); ok {
 			t.Errorf("%s counts as started", name)
 		}
 	}

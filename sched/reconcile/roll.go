@@ -48,7 +48,7 @@ func (r *roll) observe(a *model.Allocation) {
 	if u == nil {
 		return
 	}
-	started, ok := startedAt(a, r.group)
+	started, ok := StartedAt(a, r.group)
 	at := started.Add(u.MinHealthyTime)
 	if ok && !at.After(r.in.Now) {
 		return
@@ -108,9 +108,9 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// startedAt is since when all tasks of an allocation that should run do, by the
+// StartedAt is since when all tasks of an allocation that should run do, by the
 // cluster's clock at the latest when that was reported; false when one does not.
-func startedAt(a *model.Allocation, g *model.TaskGroup) (time.Time, bool) {
+func StartedAt(a *model.Allocation, g *model.TaskGroup) (time.Time, bool) {
 	if a.ClientStatus != model.ClientRunning {
 		return time.Time{}, false
 	}

@@ -29,6 +29,18 @@ func (w *Engine) Cut(from, to string) { w.Net.cut[[2]string{from, to}]++ }
 // Mend takes a Cut back.
 func (w *Engine) Mend(from, to string) { w.Net.cut[[2]string{from, to}]-- }
 
+// CutAll cuts directions, each from its first place to its second; undo takes that back.
+func (w *Engine) CutAll(links [][2]string) (undo func()) {
+	for _, l := range links {
+		w.Cut(l[0], l[1])
+	}
+	return func() {
+		for _, l := range links {
+			w.Mend(l[0], l[1])
+		}
+	}
+}
+
 // Delay is how long a message takes.
 func (w *Engine) Delay() time.Duration {
 	d := w.Between(100*time.Microsecond, 2*time.Millisecond)

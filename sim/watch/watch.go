@@ -5,6 +5,8 @@
 //   - no node is given more than it has
 //   - statuses only move forward, and a stop is not taken back
 //   - of one name at most one allocation is to run
+//   - a slot of a periodic job is launched once at most, in its time, and without overlap
+//     alone; of one idempotency token there is one child
 //   - in the end the scheduler has nothing to do (Undecided)
 //
 // Contract: entries are given in order; what is broken is told to Fail.
@@ -37,14 +39,16 @@ type Watch struct {
 	store   *state.Store
 	machine *fsm.FSM
 	feed    *state.Subscription
+	time    int64  // of the newest entry (unix ns)
 	mark    string // meta key under which a version carries its mark
 	marks   map[string]int
+	launches
 }
 
 // New makes a Watch. Versions of jobs carry a mark of their own under a meta key.
 func New(mark string, fail func(format string, args ...any)) *Watch {
 	store := state.New()
-	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}}
+	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches()}
 	_, c.feed = store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes)
 	return c
 }
@@ -54,6 +58,8 @@ func (c *Watch) Snapshot() *state.Snapshot { return c.store.Snapshot() }
 
 // Apply applies an entry and looks at what it changed.
 func (c *Watch) Apply(e fsm.Entry) {
+	c.time = e.Time
+	c.expect(e)
 	c.machine.Apply(e)
 	c.changes()
 }
@@ -80,8 +86,18 @@ func (c *Watch) changes() {
 			if c.OnNode != nil {
 				c.OnNode(before, after)
 			}
+			if before != nil && before.Status != model.NodeStatusDown && after.Status == model.NodeStatusDown {
+				c.evaluated(after)
+			}
 		case *model.Job:
 			before, _ := changes[i].Before.(*model.Job)
+			if after.ParentID != "" {
+				if before == nil {
+					c.child(after)
+				}
+				continue // it has its parent's mark
+			}
+			c.parent(before, after)
 			if !after.Stop && (before == nil || before.CreateIndex != after.CreateIndex || before.Version != after.Version) {
 				mark := after.Meta[c.mark]
 				if c.marks[mark]++; c.marks[mark] > 1 {
@@ -92,6 +108,20 @@ func (c *Watch) changes() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(touched)) {
 		c.fits(id)
+	}
+}
+
+// evaluated: the entry that takes a node down has the jobs of what it ran looked at.
+func (c *Watch) evaluated(n *model.Node) {
+	snap := c.store.Snapshot()
+	for a := range snap.AllocsByNode(n.ID) {
+		pending := false
+		for e := range snap.EvalsByJob(a.Namespace, a.JobID) {
+			pending = pending || e.Status == model.EvalPending
+		}
+		if !a.Terminal() && !pending {
+			c.fail("node %s is down, and nobody looks at job %s for %s", n.Name, a.JobID, a.ID)
+		}
 	}
 }
 

@@ -15,15 +15,15 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/rule"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // Job is a random specification. Its type follows from the first letter of its id
-// (s service, b batch, y system, z sysbatch), so that versions differ in what users
-// change.
+// (s service, b batch, y system, z sysbatch, p periodic, d parameterized), so that
+// versions differ in what users change.
 func Job(dice *rand.Rand, id string, meta map[string]string) *model.Job {
 	kind := id[:1]
-	j := model.NewJob(map[string]string{"s": model.JobTypeService, "b": model.JobTypeBatch, "y": model.JobTypeSystem, "z": model.JobTypeSysbatch}[kind])
+	j := model.NewJob(map[string]string{"s": model.JobTypeService, "b": model.JobTypeBatch, "y": model.JobTypeSystem, "z": model.JobTypeSysbatch, "p": model.JobTypeBatch, "d": model.JobTypeBatch}[kind])
 	j.ID, j.Name, j.Datacenters = id, id, []string{"*"}
 	j.Priority = []int{20, 50, 50, 80}[dice.IntN(4)]
 	j.Meta = meta
@@ -39,8 +39,35 @@ func Job(dice *rand.Rand, id string, meta map[string]string) *model.Job {
 	if chance(dice, 0.3) {
 		j.Constraints = []*model.Constraint{{LTarget: "${meta.color}", RTarget: "red", Operand: []string{"=", "!="}[dice.IntN(2)]}}
 	}
+	switch kind {
+	case "p":
+		periodic(dice, j)
+	case "d":
+		j.ParameterizedJob = &model.ParameterizedJobConfig{Payload: "optional", MetaOptional: []string{"input"}}
+		small(j)
+	}
 	prefer(dice, j)
 	return j
+}
+
+// periodic gives a job a schedule of several launches a minute. Those whose id ends in an
+// even digit prohibit overlap, whatever the version.
+func periodic(dice *rand.Rand, j *model.Job) {
+	spec := []string{"*/7 * * * * * *", "*/10 * * * * * *", "3,21,40 * * * * * *"}[dice.IntN(3)]
+	j.Periodic = &model.PeriodicConfig{
+		Enabled: !chance(dice, 0.1), Spec: spec, SpecType: "cron", TimeZone: "UTC",
+		CatchUp: []string{"last", "skip"}[dice.IntN(2)], ProhibitOverlap: (j.ID[len(j.ID)-1]-'0')%2 == 0,
+	}
+	small(j)
+}
+
+// small keeps the many children of a job from filling the nodes.
+func small(j *model.Job) {
+	j.TaskGroups = j.TaskGroups[:1]
+	j.TaskGroups[0].Count = min(j.TaskGroups[0].Count, 1)
+	for _, t := range j.TaskGroups[0].Tasks {
+		t.Resources.CPU, t.Resources.MemoryMB = 50, 16
+	}
 }
 
 // prefer has a job like some nodes, and spread its groups. Its dice come after all
@@ -73,7 +100,7 @@ func group(dice *rand.Rand, j *model.Job, name string) *model.TaskGroup {
 		g.Count = dice.IntN(5)
 	}
 	if chance(dice, 0.2) {
-		g.Constraints = []*model.Constraint{{Operand: rule.DistinctHosts, RTarget: "true"}}
+		g.Constraints = []*model.Constraint{{Operand: relation.DistinctHosts, RTarget: "true"}}
 	}
 	if chance(dice, 0.3) {
 		g.Networks = []*model.NetworkResource{{ReservedPorts: []model.Port{{Label: "p", Value: 8000 + dice.IntN(3)}}, DynamicPorts: []model.Port{{Label: "d"}}}}

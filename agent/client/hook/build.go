@@ -46,6 +46,7 @@ var Steps = []Step{
 	{"identity", identity},
 	{"environment", environment},
 	{"directories", directories},
+	{"dispatch payload", payload},
 	{"resources", resources},
 	{"logs", logs},
 	{"driver configuration", driverConfig},

@@ -2,6 +2,9 @@ package hook
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -131,4 +134,52 @@ func FuzzReplace(f *testing.F) {
 			t.Fatalf("%q -> %q", s, out)
 		}
 	})
+}
+
+// The payload is where the task looks for it, every time it starts, and never where a
+// link of the task's leads.
+func TestPayload(t *testing.T) {
+	b := build(t)
+	b.Job.Payload = []byte("input\x00\xff")
+	b.Task.DispatchPayload = &model.DispatchPayloadConfig{File: "in/put.bin"}
+	if err := b.Dir.Build(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(b.Dir.TaskPath("app"), "local", "in", "put.bin")
+	for _, spoil := range []func() error{
+		func() error { return nil },
+		func() error { return os.WriteFile(file, []byte("spoilt, and longer than before"), 0o600) },
+		func() error { return errors.Join(os.Remove(file), os.Symlink(filepath.Join(t.TempDir(), "x"), file)) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if err := Prepare(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(file)
+		info, statErr := os.Lstat(file)
+		if err != nil || statErr != nil || string(got) != "input\x00\xff" || info.Mode() != 0o644 {
+			t.Fatalf("%q, %v, %v, %v", got, info.Mode(), err, statErr)
+		}
+	}
+	// A directory that leads out of the allocation's.
+	outside := t.TempDir()
+	if err := errors.Join(os.RemoveAll(filepath.Dir(file)), os.Symlink(outside, filepath.Dir(file))); err != nil {
+		t.Fatal(err)
+	}
+	if err := Prepare(t.Context(), b); err == nil {
+		t.Error("a link out of the directory was followed")
+	}
+	if list, _ := os.ReadDir(outside); len(list) > 0 {
+		t.Errorf("written outside: %v", list)
+	}
+	b.Task.DispatchPayload.File = "../../../x"
+	if err := Prepare(t.Context(), b); err == nil {
+		t.Error("a path out of the directory was taken")
+	}
+	b.Job.Payload = nil
+	if err := Prepare(t.Context(), b); err != nil {
+		t.Errorf("without a payload: %v", err)
+	}
 }

@@ -99,6 +99,15 @@ type NodeResponse struct {
 	Node *model.Node
 }
 
+// NodeDrainRequest begins a drain, or calls it off (Spec nil).
+type NodeDrainRequest struct {
+	WriteOptions
+	NodeID       string
+	Spec         *model.DrainSpec
+	MarkEligible bool
+	Meta         map[string]string
+}
+
 // NodeEligibilityRequest opens or closes a node for new work.
 type NodeEligibilityRequest struct {
 	WriteOptions

@@ -1,7 +1,10 @@
 package msg
 
 import (
+	"time"
+
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/jobdiff"
 	"github.com/steppe-project/steppe/model/scaling"
 )
 
@@ -57,6 +60,48 @@ type JobScaleRequest struct {
 	PolicyOverride bool
 	EnforceIndex   bool
 	JobModifyIndex uint64
+}
+
+// JobPlanRequest asks what registering a job would do.
+type JobPlanRequest struct {
+	WriteOptions
+	Job  *model.Job
+	Diff bool
+}
+
+// JobPlanResponse says it; nothing was changed. Index is that of the state that it
+// is about, JobModifyIndex the one to register the job with (0: there is none yet).
+type JobPlanResponse struct {
+	WriteMeta
+	JobModifyIndex uint64
+	Diff           *jobdiff.Job
+	Annotations    *model.PlanAnnotations
+	FailedTGAllocs map[string]*model.AllocationMetric
+	CreatedEvals   []*model.Evaluation
+	Placements     []*PlannedPlacement
+	Stops          []*PlannedStop
+	// NextPeriodicLaunch is when a periodic job is launched next; zero for others.
+	NextPeriodicLaunch time.Time
+	Warnings           string
+}
+
+// PlannedPlacement is an instance that would be placed.
+type PlannedPlacement struct {
+	TaskGroup          string
+	Name               string
+	NodeID             string
+	NodeName           string
+	PreviousAllocation string
+}
+
+// PlannedStop is an instance that would be stopped.
+type PlannedStop struct {
+	ID          string
+	TaskGroup   string
+	Name        string
+	NodeID      string
+	NodeName    string
+	Description string
 }
 
 // JobQuery reads something of one job.

@@ -4,6 +4,7 @@ package msg
 
 import (
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/jobdiff"
 	"github.com/steppe-project/steppe/model/scaling"
 	"github.com/tinylib/msgp/msgp"
 )
@@ -343,6 +344,478 @@ func (z *JobListResponse) Msgsize() (s int) {
 			s += z.Jobs[za0001].Msgsize()
 		}
 	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *JobPlanRequest) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 3
+	// string "WriteOptions"
+	o = append(o, 0x83, 0xac, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4f, 0x70, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+	o, err = z.WriteOptions.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "WriteOptions")
+		return
+	}
+	// string "Job"
+	o = append(o, 0xa3, 0x4a, 0x6f, 0x62)
+	if z.Job == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Job.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Job")
+			return
+		}
+	}
+	// string "Diff"
+	o = append(o, 0xa4, 0x44, 0x69, 0x66, 0x66)
+	o = msgp.AppendBool(o, z.Diff)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *JobPlanRequest) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "WriteOptions":
+			bts, err = z.WriteOptions.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "WriteOptions")
+				return
+			}
+		case "Job":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Job = nil
+			} else {
+				if z.Job == nil {
+					z.Job = new(model.Job)
+				}
+				bts, err = z.Job.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Job")
+					return
+				}
+			}
+		case "Diff":
+			z.Diff, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Diff")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *JobPlanRequest) Msgsize() (s int) {
+	s = 1 + 13 + z.WriteOptions.Msgsize() + 4
+	if z.Job == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Job.Msgsize()
+	}
+	s += 5 + msgp.BoolSize
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *JobPlanResponse) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 10
+	// string "WriteMeta"
+	o = append(o, 0x8a, 0xa9, 0x57, 0x72, 0x69, 0x74, 0x65, 0x4d, 0x65, 0x74, 0x61)
+	o, err = z.WriteMeta.MarshalMsg(o)
+	if err != nil {
+		err = msgp.WrapError(err, "WriteMeta")
+		return
+	}
+	// string "JobModifyIndex"
+	o = append(o, 0xae, 0x4a, 0x6f, 0x62, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+	o = msgp.AppendUint64(o, z.JobModifyIndex)
+	// string "Diff"
+	o = append(o, 0xa4, 0x44, 0x69, 0x66, 0x66)
+	if z.Diff == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Diff.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Diff")
+			return
+		}
+	}
+	// string "Annotations"
+	o = append(o, 0xab, 0x41, 0x6e, 0x6e, 0x6f, 0x74, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+	if z.Annotations == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Annotations.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Annotations")
+			return
+		}
+	}
+	// string "FailedTGAllocs"
+	o = append(o, 0xae, 0x46, 0x61, 0x69, 0x6c, 0x65, 0x64, 0x54, 0x47, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x73)
+	o = msgp.AppendMapHeader(o, uint32(len(z.FailedTGAllocs)))
+	for za0001, za0002 := range z.FailedTGAllocs {
+		o = msgp.AppendString(o, za0001)
+		if za0002 == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = za0002.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "FailedTGAllocs", za0001)
+				return
+			}
+		}
+	}
+	// string "CreatedEvals"
+	o = append(o, 0xac, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x64, 0x45, 0x76, 0x61, 0x6c, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.CreatedEvals)))
+	for za0003 := range z.CreatedEvals {
+		if z.CreatedEvals[za0003] == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.CreatedEvals[za0003].MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "CreatedEvals", za0003)
+				return
+			}
+		}
+	}
+	// string "Placements"
+	o = append(o, 0xaa, 0x50, 0x6c, 0x61, 0x63, 0x65, 0x6d, 0x65, 0x6e, 0x74, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Placements)))
+	for za0004 := range z.Placements {
+		if z.Placements[za0004] == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Placements[za0004].MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Placements", za0004)
+				return
+			}
+		}
+	}
+	// string "Stops"
+	o = append(o, 0xa5, 0x53, 0x74, 0x6f, 0x70, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Stops)))
+	for za0005 := range z.Stops {
+		if z.Stops[za0005] == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Stops[za0005].MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Stops", za0005)
+				return
+			}
+		}
+	}
+	// string "NextPeriodicLaunch"
+	o = append(o, 0xb2, 0x4e, 0x65, 0x78, 0x74, 0x50, 0x65, 0x72, 0x69, 0x6f, 0x64, 0x69, 0x63, 0x4c, 0x61, 0x75, 0x6e, 0x63, 0x68)
+	o = msgp.AppendTime(o, z.NextPeriodicLaunch)
+	// string "Warnings"
+	o = append(o, 0xa8, 0x57, 0x61, 0x72, 0x6e, 0x69, 0x6e, 0x67, 0x73)
+	o = msgp.AppendString(o, z.Warnings)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *JobPlanResponse) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "WriteMeta":
+			bts, err = z.WriteMeta.UnmarshalMsg(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "WriteMeta")
+				return
+			}
+		case "JobModifyIndex":
+			z.JobModifyIndex, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "JobModifyIndex")
+				return
+			}
+		case "Diff":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Diff = nil
+			} else {
+				if z.Diff == nil {
+					z.Diff = new(jobdiff.Job)
+				}
+				bts, err = z.Diff.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Diff")
+					return
+				}
+			}
+		case "Annotations":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Annotations = nil
+			} else {
+				if z.Annotations == nil {
+					z.Annotations = new(model.PlanAnnotations)
+				}
+				bts, err = z.Annotations.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Annotations")
+					return
+				}
+			}
+		case "FailedTGAllocs":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadMapHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "FailedTGAllocs")
+				return
+			}
+			if z.FailedTGAllocs == nil {
+				z.FailedTGAllocs = make(map[string]*model.AllocationMetric, zb0002)
+			} else if len(z.FailedTGAllocs) > 0 {
+				clear(z.FailedTGAllocs)
+			}
+			for zb0002 > 0 {
+				var za0002 *model.AllocationMetric
+				zb0002--
+				var za0001 string
+				za0001, bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "FailedTGAllocs")
+					return
+				}
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					za0002 = nil
+				} else {
+					if za0002 == nil {
+						za0002 = new(model.AllocationMetric)
+					}
+					bts, err = za0002.UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "FailedTGAllocs", za0001)
+						return
+					}
+				}
+				z.FailedTGAllocs[za0001] = za0002
+			}
+		case "CreatedEvals":
+			var zb0003 uint32
+			zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "CreatedEvals")
+				return
+			}
+			if cap(z.CreatedEvals) >= int(zb0003) {
+				z.CreatedEvals = (z.CreatedEvals)[:zb0003]
+			} else {
+				z.CreatedEvals = make([]*model.Evaluation, zb0003)
+			}
+			for za0003 := range z.CreatedEvals {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.CreatedEvals[za0003] = nil
+				} else {
+					if z.CreatedEvals[za0003] == nil {
+						z.CreatedEvals[za0003] = new(model.Evaluation)
+					}
+					bts, err = z.CreatedEvals[za0003].UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "CreatedEvals", za0003)
+						return
+					}
+				}
+			}
+		case "Placements":
+			var zb0004 uint32
+			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Placements")
+				return
+			}
+			if cap(z.Placements) >= int(zb0004) {
+				z.Placements = (z.Placements)[:zb0004]
+			} else {
+				z.Placements = make([]*PlannedPlacement, zb0004)
+			}
+			for za0004 := range z.Placements {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.Placements[za0004] = nil
+				} else {
+					if z.Placements[za0004] == nil {
+						z.Placements[za0004] = new(PlannedPlacement)
+					}
+					bts, err = z.Placements[za0004].UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Placements", za0004)
+						return
+					}
+				}
+			}
+		case "Stops":
+			var zb0005 uint32
+			zb0005, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Stops")
+				return
+			}
+			if cap(z.Stops) >= int(zb0005) {
+				z.Stops = (z.Stops)[:zb0005]
+			} else {
+				z.Stops = make([]*PlannedStop, zb0005)
+			}
+			for za0005 := range z.Stops {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.Stops[za0005] = nil
+				} else {
+					if z.Stops[za0005] == nil {
+						z.Stops[za0005] = new(PlannedStop)
+					}
+					bts, err = z.Stops[za0005].UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Stops", za0005)
+						return
+					}
+				}
+			}
+		case "NextPeriodicLaunch":
+			z.NextPeriodicLaunch, bts, err = msgp.ReadTimeBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "NextPeriodicLaunch")
+				return
+			}
+		case "Warnings":
+			z.Warnings, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Warnings")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *JobPlanResponse) Msgsize() (s int) {
+	s = 1 + 10 + z.WriteMeta.Msgsize() + 15 + msgp.Uint64Size + 5
+	if z.Diff == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Diff.Msgsize()
+	}
+	s += 12
+	if z.Annotations == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Annotations.Msgsize()
+	}
+	s += 15 + msgp.MapHeaderSize
+	if z.FailedTGAllocs != nil {
+		for za0001, za0002 := range z.FailedTGAllocs {
+			_ = za0002
+			s += msgp.StringPrefixSize + len(za0001)
+			if za0002 == nil {
+				s += msgp.NilSize
+			} else {
+				s += za0002.Msgsize()
+			}
+		}
+	}
+	s += 13 + msgp.ArrayHeaderSize
+	for za0003 := range z.CreatedEvals {
+		if z.CreatedEvals[za0003] == nil {
+			s += msgp.NilSize
+		} else {
+			s += z.CreatedEvals[za0003].Msgsize()
+		}
+	}
+	s += 11 + msgp.ArrayHeaderSize
+	for za0004 := range z.Placements {
+		if z.Placements[za0004] == nil {
+			s += msgp.NilSize
+		} else {
+			s += z.Placements[za0004].Msgsize()
+		}
+	}
+	s += 6 + msgp.ArrayHeaderSize
+	for za0005 := range z.Stops {
+		if z.Stops[za0005] == nil {
+			s += msgp.NilSize
+		} else {
+			s += z.Stops[za0005].Msgsize()
+		}
+	}
+	s += 19 + msgp.TimeSize + 9 + msgp.StringPrefixSize + len(z.Warnings)
 	return
 }
 
@@ -1445,6 +1918,191 @@ func (z *JobVersionsResponse) Msgsize() (s int) {
 			s += z.Versions[za0001].Msgsize()
 		}
 	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *PlannedPlacement) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 5
+	// string "TaskGroup"
+	o = append(o, 0x85, 0xa9, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70)
+	o = msgp.AppendString(o, z.TaskGroup)
+	// string "Name"
+	o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+	o = msgp.AppendString(o, z.Name)
+	// string "NodeID"
+	o = append(o, 0xa6, 0x4e, 0x6f, 0x64, 0x65, 0x49, 0x44)
+	o = msgp.AppendString(o, z.NodeID)
+	// string "NodeName"
+	o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x4e, 0x61, 0x6d, 0x65)
+	o = msgp.AppendString(o, z.NodeName)
+	// string "PreviousAllocation"
+	o = append(o, 0xb2, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendString(o, z.PreviousAllocation)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *PlannedPlacement) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "TaskGroup":
+			z.TaskGroup, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "TaskGroup")
+				return
+			}
+		case "Name":
+			z.Name, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Name")
+				return
+			}
+		case "NodeID":
+			z.NodeID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "NodeID")
+				return
+			}
+		case "NodeName":
+			z.NodeName, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "NodeName")
+				return
+			}
+		case "PreviousAllocation":
+			z.PreviousAllocation, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "PreviousAllocation")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *PlannedPlacement) Msgsize() (s int) {
+	s = 1 + 10 + msgp.StringPrefixSize + len(z.TaskGroup) + 5 + msgp.StringPrefixSize + len(z.Name) + 7 + msgp.StringPrefixSize + len(z.NodeID) + 9 + msgp.StringPrefixSize + len(z.NodeName) + 19 + msgp.StringPrefixSize + len(z.PreviousAllocation)
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *PlannedStop) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 6
+	// string "ID"
+	o = append(o, 0x86, 0xa2, 0x49, 0x44)
+	o = msgp.AppendString(o, z.ID)
+	// string "TaskGroup"
+	o = append(o, 0xa9, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70)
+	o = msgp.AppendString(o, z.TaskGroup)
+	// string "Name"
+	o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+	o = msgp.AppendString(o, z.Name)
+	// string "NodeID"
+	o = append(o, 0xa6, 0x4e, 0x6f, 0x64, 0x65, 0x49, 0x44)
+	o = msgp.AppendString(o, z.NodeID)
+	// string "NodeName"
+	o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x4e, 0x61, 0x6d, 0x65)
+	o = msgp.AppendString(o, z.NodeName)
+	// string "Description"
+	o = append(o, 0xab, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendString(o, z.Description)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *PlannedStop) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "ID":
+			z.ID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "TaskGroup":
+			z.TaskGroup, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "TaskGroup")
+				return
+			}
+		case "Name":
+			z.Name, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Name")
+				return
+			}
+		case "NodeID":
+			z.NodeID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "NodeID")
+				return
+			}
+		case "NodeName":
+			z.NodeName, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "NodeName")
+				return
+			}
+		case "Description":
+			z.Description, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Description")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *PlannedStop) Msgsize() (s int) {
+	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 10 + msgp.StringPrefixSize + len(z.TaskGroup) + 5 + msgp.StringPrefixSize + len(z.Name) + 7 + msgp.StringPrefixSize + len(z.NodeID) + 9 + msgp.StringPrefixSize + len(z.NodeName) + 12 + msgp.StringPrefixSize + len(z.Description)
 	return
 }
 

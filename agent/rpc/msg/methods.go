@@ -8,6 +8,9 @@ var (
 	JobDeregister  = rpc.Method[JobDeregisterRequest, JobRegisterResponse]{Name: "Job.Deregister", Forward: rpc.Leader, Keyed: true}
 	JobEvaluate    = rpc.Method[JobEvaluateRequest, JobRegisterResponse]{Name: "Job.Evaluate", Forward: rpc.Leader, Keyed: true}
 	JobScale       = rpc.Method[JobScaleRequest, JobRegisterResponse]{Name: "Job.Scale", Forward: rpc.Leader, Keyed: true}
+	JobPlan        = rpc.Method[JobPlanRequest, JobPlanResponse]{Name: "Job.Plan", Forward: rpc.Leader, Idempotent: true}
+	JobDispatch    = rpc.Method[JobDispatchRequest, JobLaunchResponse]{Name: "Job.Dispatch", Forward: rpc.Leader, Keyed: true}
+	JobForce       = rpc.Method[JobForceRequest, JobLaunchResponse]{Name: "Job.PeriodicForce", Forward: rpc.Leader, Keyed: true}
 	JobGet         = rpc.Method[JobQuery, JobResponse]{Name: "Job.Get", Forward: rpc.LeaderOrStale}
 	JobList        = rpc.Method[JobListRequest, JobListResponse]{Name: "Job.List", Forward: rpc.LeaderOrStale}
 	JobVersions    = rpc.Method[JobQuery, JobVersionsResponse]{Name: "Job.Versions", Forward: rpc.LeaderOrStale}
@@ -33,6 +36,7 @@ var (
 	NodeGet         = rpc.Method[IDQuery, NodeResponse]{Name: "Node.Get", Forward: rpc.LeaderOrStale}
 	NodeAllocs      = rpc.Method[IDQuery, AllocsResponse]{Name: "Node.Allocs", Forward: rpc.LeaderOrStale}
 	NodeEligibility = rpc.Method[NodeEligibilityRequest, NodeWriteResponse]{Name: "Node.Eligibility", Forward: rpc.Leader, Keyed: true}
+	NodeDrain       = rpc.Method[NodeDrainRequest, NodeWriteResponse]{Name: "Node.Drain", Forward: rpc.Leader, Keyed: true}
 	NodePurge       = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Purge", Forward: rpc.Leader, Keyed: true}
 	NodeEvaluate    = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Evaluate", Forward: rpc.Leader, Keyed: true}
 	NodePools       = rpc.Method[StatusRequest, NodePoolsResponse]{Name: "NodePool.List", Forward: rpc.LeaderOrStale}

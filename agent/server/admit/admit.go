@@ -49,15 +49,18 @@ func New(cfg Config) *Desk {
 
 // Register adds the handlers to srv.
 func (d *Desk) Register(srv *rpc.Server) {
-	handle(d, srv, msg.JobRegister, d.jobRegister)
+	handle(d, srv, msg.JobRegister, d.JobRegister)
 	handle(d, srv, msg.JobDeregister, d.jobDeregister)
 	handle(d, srv, msg.JobEvaluate, d.jobEvaluate)
 	handle(d, srv, msg.JobScale, d.jobScale)
+	handle(d, srv, msg.JobDispatch, d.jobDispatch)
+	handle(d, srv, msg.JobForce, d.jobForce)
 	handle(d, srv, msg.AllocStop, d.allocStop)
 	handle(d, srv, msg.NodeRegisterAt, d.nodeRegister)
 	handle(d, srv, msg.NodeUpdateAllocs, d.nodeUpdateAllocs)
 	handle(d, srv, msg.NodeReportAt, d.nodeReport)
 	handle(d, srv, msg.NodeEligibility, d.nodeEligibility)
+	handle(d, srv, msg.NodeDrain, d.nodeDrain)
 	handle(d, srv, msg.NodePurge, d.nodePurge)
 	handle(d, srv, msg.NodeEvaluate, d.nodeEvaluate)
 }

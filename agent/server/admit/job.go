@@ -9,16 +9,19 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rules"
 )
 
-// jobRegister creates or updates a job.
-func (d *Desk) jobRegister(ctx context.Context, r *msg.JobRegisterRequest) (*msg.JobRegisterResponse, error) {
+var errRegistration = model.Errorf(model.CodeDenied, "job registration, dispatch, and scale are disabled by the scheduler configuration")
+
+// JobRegister creates or updates a job: the handler, and what a forecast begins with.
+func (d *Desk) JobRegister(ctx context.Context, r *msg.JobRegisterRequest) (*msg.JobRegisterResponse, error) {
 	if r.Job == nil {
 		return nil, model.Errorf(model.CodeInvalid, "missing job for registration")
 	}
 	snap := d.cfg.Store.Snapshot()
 	if snap.SchedulerConfig().RejectJobRegistration {
-		return nil, model.Errorf(model.CodeDenied, "job registration, dispatch, and scale are disabled by the scheduler configuration")
+		return nil, errRegistration
 	}
 	if err := checkPriority(r.EvalPriority); err != nil {
 		return nil, err
@@ -63,10 +66,10 @@ func (d *Desk) checkJob(snap *state.Snapshot, job *model.Job) error {
 	if job.Region != d.cfg.Region {
 		return model.Errorf(model.CodeInvalid, "No path to region: the job is for region %q, and this is %q: ask for that region (?region=, -region), or change the job's", job.Region, d.cfg.Region)
 	}
-	if err := model.ProblemsError(model.Validate(job)); err != nil {
+	if err := model.ProblemsError(rules.Problems(job)); err != nil {
 		return err
 	}
-	if err := model.ProblemsError(model.Unsupported(job)); err != nil {
+	if err := d.checkLaunches(job, snap.FeatureLevel()); err != nil {
 		return err
 	}
 	if snap.Namespace(job.Namespace) == nil {

@@ -24,7 +24,7 @@ const (
 func (d *Desk) jobScale(ctx context.Context, r *msg.JobScaleRequest) (*msg.JobRegisterResponse, error) {
 	snap := d.cfg.Store.Snapshot()
 	if snap.SchedulerConfig().RejectJobRegistration {
-		return nil, model.Errorf(model.CodeDenied, "job registration, dispatch, and scale are disabled by the scheduler configuration")
+		return nil, errRegistration
 	}
 	if err := checkScaling(r); err != nil {
 		return nil, err

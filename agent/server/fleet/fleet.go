@@ -22,11 +22,15 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/place"
 )
 
@@ -47,6 +51,20 @@ func (b *Basis) AllocsByJob(namespace, id string) []*model.Allocation {
 // EvalsByJob returns all evaluations of a job.
 func (b *Basis) EvalsByJob(namespace, id string) []*model.Evaluation {
 	return slices.Collect(b.Snapshot.EvalsByJob(namespace, id))
+}
+
+// Env is what a decision on an evaluation is given besides the basis. The same
+// evaluation and index give the same dice.
+func (b *Basis) Env(eval *model.Evaluation, now time.Time) sched.Env {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s/%d", eval.ID, b.Index())
+	env := sched.Env{Now: now, Seed: h.Sum64(), Config: b.SchedulerConfig()}
+	if job := b.Job(eval.Namespace, eval.JobID); job != nil {
+		if pool := b.NodePool(job.NodePool); pool != nil {
+			env.Pool = pool.SchedulerConfiguration
+		}
+	}
+	return env
 }
 
 // hold is a placement on its way into the log.
@@ -99,7 +117,7 @@ func (v *View) rebuild() {
 // Run follows the feed until ctx ends, so that it never lags, and then closes
 // the view.
 func (v *View) Run(ctx context.Context) error {
-	defer v.close()
+	defer v.Close()
 	for {
 		v.mu.Lock()
 		v.advance()
@@ -113,7 +131,8 @@ func (v *View) Run(ctx context.Context) error {
 	}
 }
 
-func (v *View) close() {
+// Close ends the view.
+func (v *View) Close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.sub.Close()

@@ -87,7 +87,7 @@ func TestHolds(t *testing.T) {
 			log.Must(&fsm.RegisterNode{Node: testNode(id)})
 		}
 		v := New(log.Store)
-		defer v.close()
+		defer v.Close()
 		n := 0
 		held := map[string]*model.Plan{} // by the id of its only placement
 		var placed []string
@@ -152,4 +152,25 @@ func TestHolds(t *testing.T) {
 			},
 		})
 	})
+}
+
+// The dice follow from evaluation and index.
+func TestSeed(t *testing.T) {
+	seed := func(eval string, index uint64) uint64 {
+		log := memlog.New()
+		for log.Store.Snapshot().Index() < index {
+			log.Must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "n"}})
+		}
+		v := New(log.Store)
+		defer v.Close()
+		b, err := v.At(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Env(&model.Evaluation{ID: eval}, log.Now()).Seed
+	}
+	first, again := seed("a", 2), seed("a", 2)
+	if first != again || first == seed("a", 3) || first == seed("b", 2) {
+		t.Error("seeds do not follow from evaluation and index")
+	}
 }

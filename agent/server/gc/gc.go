@@ -23,6 +23,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/launch"
 )
 
 // maxCollect bounds the ids of one command, so that applying it takes
@@ -135,16 +136,11 @@ func (s *sweep) old(unixNano int64, age time.Duration) bool {
 func (s *sweep) jobs() {
 	for job := range s.snap.Jobs(state.Range{}) {
 		batch := job.Type == model.JobTypeBatch || job.Type == model.JobTypeSysbatch
-		if job.Status != model.JobStatusDead || !job.Stop && (!batch || isTemplate(job)) {
+		if job.Status != model.JobStatusDead || !job.Stop && (!batch || launch.IsTemplate(job)) {
 			continue
 		}
 		s.job(job)
 	}
-}
-
-// isTemplate tells whether a job only makes others.
-func isTemplate(job *model.Job) bool {
-	return job.Periodic != nil || job.ParameterizedJob != nil && !job.Dispatched
 }
 
 func (s *sweep) job(job *model.Job) {

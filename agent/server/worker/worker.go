@@ -20,7 +20,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -127,12 +126,8 @@ func (w *Workers) plan(basis *fleet.Basis, eval *model.Evaluation) (plan *model.
 			err = fmt.Errorf("the scheduler failed unexpectedly: %v", r)
 		}
 	}()
-	env := sched.Env{Now: w.cfg.Now(), Steady: w.cfg.Steady(), Seed: seed(eval.ID, basis.Index()), Config: basis.SchedulerConfig()}
-	if job := basis.Job(eval.Namespace, eval.JobID); job != nil {
-		if pool := basis.NodePool(job.NodePool); pool != nil {
-			env.Pool = pool.SchedulerConfiguration
-		}
-	}
+	env := basis.Env(eval, w.cfg.Now())
+	env.Steady = w.cfg.Steady()
 	return w.decide(basis, eval, env).Plan, nil
 }
 
@@ -145,11 +140,4 @@ func (w *Workers) giveBack(ctx context.Context, eval *model.Evaluation, cause er
 		// The broker takes it back after its timeout.
 		w.cfg.Logger.Warn("an evaluation could not be given back", "eval", eval.ID, "error", err)
 	}
-}
-
-// seed makes a decision's dice.
-func seed(evalID string, index uint64) uint64 {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%s/%d", evalID, index)
-	return h.Sum64()
 }

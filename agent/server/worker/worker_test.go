@@ -68,11 +68,3 @@ func TestPanic(t *testing.T) {
 		t.Errorf("after the panic: %s, %d attempts, %q", e.Status, e.Attempts, e.StatusDescription)
 	}
 }
-
-// The dice follow from evaluation and index.
-func TestSeed(t *testing.T) {
-	first, again := seed("a", 1), seed("a", 1)
-	if first != again || first == seed("a", 2) || first == seed("b", 1) {
-		t.Error("seeds do not follow from evaluation and index")
-	}
-}

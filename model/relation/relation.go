@@ -1,4 +1,4 @@
-// Package rule is the language in which constraint and affinity blocks speak of a
+// Package relation is the language in which constraint and affinity blocks speak of a
 // node: "${attr.kernel.name} = linux". It is part of the model: pure rules.
 //
 // Invariants: an operator is known here or nowhere; what Fault lets pass, the
@@ -6,8 +6,8 @@
 //
 // Example:
 //
-//	fault, hint := rule.Fault("${attr.os.version}", rule.Version, ">= 22.04")
-package rule
+//	fault, hint := relation.Fault("${attr.os.version}", relation.Version, ">= 22.04")
+package relation
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package httpapi
+package metricsjson
 
 import "testing"
 

@@ -1,0 +1,67 @@
+// Package jobjson is what clients expect of writes and plans of jobs, in the form of the
+// public API.
+//
+// Contract: what the API has under a name keeps it; Placements and Stops are ours.
+package jobjson
+
+import (
+	"time"
+
+	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/jobdiff"
+)
+
+// Reply is a plan in the form of the API.
+type Reply struct {
+	Annotations        *model.PlanAnnotations
+	FailedTGAllocs     map[string]*model.AllocationMetric
+	JobModifyIndex     uint64
+	CreatedEvals       []*model.Evaluation
+	Diff               *jobdiff.Job
+	NextPeriodicLaunch time.Time
+	Warnings           string
+	Placements         []*msg.PlannedPlacement
+	Stops              []*msg.PlannedStop
+	Index              uint64
+	LastContact        int64
+	KnownLeader        bool
+}
+
+// Of is a plan with the warnings of both sides.
+func Of(out *msg.JobPlanResponse, warnings string) Reply {
+	return Reply{
+		Annotations: out.Annotations, FailedTGAllocs: out.FailedTGAllocs, JobModifyIndex: out.JobModifyIndex, CreatedEvals: out.CreatedEvals,
+		Diff: out.Diff, NextPeriodicLaunch: out.NextPeriodicLaunch, Warnings: warnings,
+		Placements: append([]*msg.PlannedPlacement{}, out.Placements...), Stops: append([]*msg.PlannedStop{}, out.Stops...), Index: out.Index,
+	}
+}
+
+// Registered answers a write that created an evaluation.
+type Registered struct {
+	EvalID          string
+	EvalCreateIndex uint64
+	JobModifyIndex  uint64
+	Warnings        string
+	Index           uint64
+	LastContact     int64
+	KnownLeader     bool
+	NextToken       string
+}
+
+
+// Versions are the versions of a job, newest first, and with diffs how each differs
+// from the one before it.
+type Versions struct {
+	Versions []*model.Job
+	Diffs    []*jobdiff.Job
+}
+
+// VersionsOf are versions with their differences, if these are wanted.
+func VersionsOf(list []*model.Job, diffs bool) Versions {
+	out := Versions{Versions: list}
+	for i := 0; diffs && i+1 < len(list); i++ {
+		out.Diffs = append(out.Diffs, jobdiff.Of(list[i+1], list[i], true))
+	}
+	return out
+}

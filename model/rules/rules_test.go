@@ -1,0 +1,73 @@
+package rules_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/rules"
+)
+
+func TestProblems(t *testing.T) {
+	waits := func(j *model.Job) {
+		j.TaskGroups[0].Tasks[0].DispatchPayload = &model.DispatchPayloadConfig{File: "in"}
+	}
+	for _, c := range []struct {
+		name   string
+		kind   string
+		change func(*model.Job)
+		want   string // "" = valid; else part of the one problem
+	}{
+		{"plain", model.JobTypeService, func(*model.Job) {}, ""},
+		{"periodic", model.JobTypeBatch, cron("*/5 * * * *"), ""},
+		{"periodic sysbatch", model.JobTypeSysbatch, cron("@daily", "0 30 9 * * mon-fri *"), ""},
+		{"periodic service", model.JobTypeService, cron("@daily"), "job.periodic: a service job cannot be periodic"},
+		{"no cron", model.JobTypeBatch, cron(), "needs a cron specification"},
+		{"cron and crons", model.JobTypeBatch, func(j *model.Job) { cron("@daily")(j); j.Periodic.Spec = "@daily" }, "cannot both be set"},
+		{"syntax", model.JobTypeBatch, cron("@daily", "61 * * * *"), `job.periodic.crons: "61 * * * *" is not a cron expression`},
+		{"never", model.JobTypeBatch, func(j *model.Job) { j.Periodic = &model.PeriodicConfig{Spec: "0 0 30 2 *"} }, `job.periodic.cron: "0 0 30 2 *" never comes true`},
+		{"many", model.JobTypeBatch, cron(strings.Split(strings.Repeat("@daily,", 65), ",")...), "too many"},
+		{"zone", model.JobTypeBatch, func(j *model.Job) { cron("@daily")(j); j.Periodic.TimeZone = "Mars" }, `job.periodic.time_zone: there is no time zone "Mars"`},
+		{"catch_up", model.JobTypeBatch, func(j *model.Job) { cron("@daily")(j); j.Periodic.CatchUp = "all" }, `job.periodic.catch_up: "all" is not a valid value (one of: last, skip)`},
+		{"parameterized", model.JobTypeBatch, param("required", "a", "b"), ""},
+		{"parameterized system", model.JobTypeSystem, param("", "a"), "a system job cannot be parameterized"},
+		{"both", model.JobTypeBatch, func(j *model.Job) { cron("@daily")(j); param("")(j) }, "both periodic and parameterized"},
+		{"payload", model.JobTypeBatch, param("maybe"), `job.parameterized.payload: "maybe"`},
+		{"meta twice", model.JobTypeBatch, func(j *model.Job) { param("", "a")(j); j.ParameterizedJob.MetaOptional = []string{"a"} }, `"a" is named twice`},
+		{"meta empty", model.JobTypeBatch, param("", ""), "a meta key is empty"},
+		{"waits for a payload", model.JobTypeBatch, func(j *model.Job) { param("")(j); waits(j) }, ""},
+		{"waits in vain", model.JobTypeBatch, waits, `job.group["g"].task["t"].dispatch_payload: there will be no payload`},
+		{"waits for what is forbidden", model.JobTypeBatch, func(j *model.Job) { param("forbidden")(j); waits(j) }, "there will be no payload"},
+		{"file leads out", model.JobTypeBatch, func(j *model.Job) { param("")(j); waits(j); j.TaskGroups[0].Tasks[0].DispatchPayload.File = "../x" }, "is not a file in the task's directory"},
+		{"no file", model.JobTypeBatch, func(j *model.Job) { param("")(j); waits(j); j.TaskGroups[0].Tasks[0].DispatchPayload.File = "" }, "is not a file in the task's directory"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			j := model.NewJob(c.kind)
+			j.ID = "j"
+			g := model.NewTaskGroup(j)
+			g.Name = "g"
+			task := model.NewTask(g)
+			task.Name, task.Driver = "t", "raw_exec"
+			g.Tasks, j.TaskGroups = []*model.Task{task}, []*model.TaskGroup{g}
+			c.change(j)
+			j.Canonicalize()
+			got := rules.Problems(j)
+			switch {
+			case c.want == "" && len(got) > 0, c.want != "" && len(got) != 1:
+				t.Errorf("%v", got)
+			case c.want != "" && !strings.Contains(got[0].String(), c.want):
+				t.Errorf("%v, want %s", got[0], c.want)
+			}
+		})
+	}
+}
+
+func cron(specs ...string) func(*model.Job) {
+	return func(j *model.Job) { j.Periodic = &model.PeriodicConfig{Enabled: true, Specs: specs} }
+}
+
+func param(payload string, meta ...string) func(*model.Job) {
+	return func(j *model.Job) {
+		j.ParameterizedJob = &model.ParameterizedJobConfig{Payload: payload, MetaRequired: meta}
+	}
+}

@@ -1,0 +1,27 @@
+package workload
+
+import (
+	"math/rand/v2"
+	"strconv"
+
+	"github.com/steppe-project/steppe/model"
+)
+
+// Node is a machine of a random size, the i-th.
+func Node(dice *rand.Rand, i int, id, secret string) *model.Node {
+	return &model.Node{
+		ID: id, SecretID: secret, Name: "n" + strconv.Itoa(i), Datacenter: "dc1", NodePool: model.DefaultNodePool,
+		Attributes: map[string]string{"kernel.name": "linux", "driver.raw_exec": "1"},
+		Meta:       map[string]string{"color": []string{"red", "blue"}[dice.IntN(2)]},
+		NodeResources: &model.NodeResources{
+			Cpu:            model.NodeCpuResources{CpuShares: 1500 + 500*dice.Int64N(6), TotalCpuCores: 4},
+			Memory:         model.NodeMemoryResources{MemoryMB: 1024 + 512*dice.Int64N(6)},
+			Disk:           model.NodeDiskResources{DiskMB: 4000},
+			MinDynamicPort: 20000, MaxDynamicPort: 20010,
+			NodeNetworks: []*model.NodeNetworkResource{{Mode: "host", Device: "eth0", Addresses: []model.NodeNetworkAddress{
+				{Family: "ipv4", Alias: "default", Address: "10.0.0." + strconv.Itoa(i)},
+			}}},
+		},
+		Drivers: map[string]*model.DriverInfo{"raw_exec": {Detected: true, Healthy: true}},
+	}
+}
