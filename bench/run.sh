@@ -26,7 +26,7 @@ one() {
 }
 export GOMAXPROCS=1
 one ./sched 'BenchmarkProcess|BenchmarkVerify'
-one ./sched/place 'BenchmarkPlace'
+one ./sched/place 'BenchmarkPlace|BenchmarkSpread'
 one ./fsm 'BenchmarkApplyPlan|BenchmarkCodec'
 unset GOMAXPROCS
 one ./agent/consensus 'BenchmarkPropose'

@@ -14,7 +14,7 @@ import (
 // because they describe (meta, ui), belong to the server (status, indexes), or
 // wait for the catalogue (services and their checks).
 var supported = map[string]string{
-	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints TaskGroups Update Periodic ParameterizedJob Reschedule Migrate Meta UI
+	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints Affinities Spreads TaskGroups Update Periodic ParameterizedJob Reschedule Migrate Meta UI
 		Stop ParentID Dispatched DispatchIdempotencyToken Payload NomadTokenID Status StatusDescription Stable
 		Version SubmitTime CreateIndex ModifyIndex JobModifyIndex VersionTag`,
 	"JobUIConfig":            "Description Links",
@@ -23,9 +23,12 @@ var supported = map[string]string{
 	"PeriodicConfig":         "Enabled Spec Specs SpecType ProhibitOverlap TimeZone CatchUp",
 	"ParameterizedJobConfig": "Payload MetaRequired MetaOptional",
 	"DispatchPayloadConfig":  "File",
-	"TaskGroup": `Name Count Constraints Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Networks Meta Services
+	"TaskGroup": `Name Count Constraints Affinities Spreads Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Networks Meta Services
 		ShutdownDelay StopAfterClientDisconnect`,
 	"Constraint":       "LTarget RTarget Operand",
+	"Affinity":         "LTarget RTarget Operand Weight",
+	"Spread":           "Attribute Weight SpreadTarget",
+	"SpreadTarget":     "Value Percent",
 	"UpdateStrategy":   "MaxParallel MinHealthyTime",
 	"MigrateStrategy":  "MaxParallel MinHealthyTime",
 	"RestartPolicy":    "Interval Attempts Delay Mode",
@@ -33,7 +36,7 @@ var supported = map[string]string{
 	"EphemeralDisk":    "SizeMB",
 	"NetworkResource":  "ReservedPorts DynamicPorts",
 	"Port":             "Label Value To HostNetwork IgnoreCollision",
-	"Task": `Name Driver User Lifecycle Config Constraints Env Services Resources RestartPolicy DispatchPayload Meta KillTimeout LogConfig
+	"Task": `Name Driver User Lifecycle Config Constraints Affinities Env Services Resources RestartPolicy DispatchPayload Meta KillTimeout LogConfig
 		Leader ShutdownDelay KillSignal`,
 	"TaskLifecycle": "Hook Sidecar",
 	"Resources":     "CPU Cores MemoryMB",
@@ -66,11 +69,9 @@ const (
 )
 
 var refusals = []refusal{
-	{field: "Job.AllAtOnce TaskGroup.MaxRunDuration NetworkResource.MBits", hint: usePlain},
-	{field: "Job.Affinities TaskGroup.Affinities Task.Affinities", hint: "constraint works"},
-	{field: "Job.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
+	{field: "Job.AllAtOnce TaskGroup.MaxRunDuration NetworkResource.MBits RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
 	{field: "Job.Multiregion", hint: "register the job in each region"},
-	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
+	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
 	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},
 
 	{field: "UpdateStrategy.Stagger", accepted: NewUpdateStrategy().Stagger, hint: useUpdate},
@@ -81,18 +82,15 @@ var refusals = []refusal{
 	{field: "MigrateStrategy.HealthyDeadline", accepted: NewMigrateStrategy().HealthyDeadline, hint: useMigrate},
 	{field: "UpdateStrategy.Canary UpdateStrategy.AutoRevert UpdateStrategy.AutoPromote", hint: useUpdate},
 
-	{field: "TaskGroup.Spreads", hint: "delete it; or set the cluster's scheduler algorithm to spread"},
 	{field: "TaskGroup.Volumes", hint: "the group's own directory, alloc/, works within ephemeral_disk"},
 	{field: "TaskGroup.Disconnect", accepted: stopsOnly, hint: useStop},
 	{field: "TaskGroup.MaxClientDisconnect TaskGroup.PreventRescheduleOnLost", hint: useStop},
 	{field: "TaskGroup.Scaling", hint: "job scale works"},
-	{field: "RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
 
 	{field: "NetworkResource.Mode", accepted: "host", hint: useNetwork},
 	{field: "NetworkResource.Device NetworkResource.CIDR NetworkResource.IP NetworkResource.Hostname NetworkResource.DNS NetworkResource.CNI", hint: useNetwork},
 
 	{field: "Task.Artifacts", hint: "fetch it from within the task, in a prestart task for example"},
-	{field: "Task.Consul", hint: useCatalogue},
 	{field: "Task.Templates", hint: "env works; write files from within the task, in a prestart task for example"},
 	{field: "Task.VolumeMounts Task.CSIPluginConfig Task.ScalingPolicies Task.Identities Task.Schedule", hint: usePlain},
 	{field: "Task.Identity", accepted: unchangedIdentity, hint: usePlain},

@@ -65,7 +65,9 @@ func Validate(j *Job) []Problem {
 	v.jobNames(j)
 	v.jobKind(j)
 	p := JobPath
-	v.constraints(p, j.Constraints)
+	v.constraints(p, "", j.Constraints)
+	v.affinities(p, j.Affinities)
+	v.spreads(p, j.Spreads)
 	v.update(p, j.Update)
 	v.keyValues(p.Attr("meta"), j.Meta)
 	if len(j.TaskGroups) == 0 {
@@ -194,7 +196,9 @@ func (v *validator) group(p Path, g *TaskGroup) {
 	case g.Count > 1 && !reschedules(v.job.Type):
 		v.add(p.Attr("count"), "delete count", "a %s job runs once on every node: count cannot be %d", v.job.Type, g.Count)
 	}
-	v.constraints(p, g.Constraints)
+	v.constraints(p, "", g.Constraints)
+	v.affinities(p, g.Affinities)
+	v.spreads(p, g.Spreads)
 	v.keyValues(p.Attr("meta"), g.Meta)
 	if !same(g.Update, v.job.Update) { // else told once, at the job
 		v.update(p, g.Update)

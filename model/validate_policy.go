@@ -2,85 +2,8 @@ package model
 
 import (
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 )
-
-// Constraint operators besides =, ==, is, !=, not, <, <=, >, >=.
-const (
-	OpRegexp           = "regexp"
-	OpVersion          = "version"
-	OpSemver           = "semver"
-	OpSetContains      = "set_contains"
-	OpSetContainsAll   = "set_contains_all"
-	OpSetContainsAny   = "set_contains_any"
-	OpIsSet            = "is_set"
-	OpIsNotSet         = "is_not_set"
-	OpDistinctHosts    = "distinct_hosts"
-	OpDistinctProperty = "distinct_property"
-)
-
-var (
-	versionRule = regexp.MustCompile(`^\s*(?:=|!=|>=|<=|>|<|~>)?\s*v?\d+(?:\.\d+)*(?:-[0-9A-Za-z.~-]+)?(?:\+[0-9A-Za-z.~-]+)?\s*$`)
-	semverRule  = regexp.MustCompile(`^\s*(?:=|!=|>=|<=|>|<)?\s*v?\d+(?:\.\d+){0,2}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?\s*$`)
-)
-
-func (v *validator) constraints(p Path, constraints []*Constraint) {
-	for i, c := range constraints {
-		v.constraint(p.Index("constraint", i), c)
-	}
-}
-
-func (v *validator) constraint(p Path, c *Constraint) {
-	literal := !interpolated(c.RTarget)
-	switch c.Operand {
-	case OpDistinctHosts:
-		if _, err := strconv.ParseBool(c.RTarget); err != nil && c.RTarget != "" {
-			v.add(p, "", "distinct_hosts must be true or false, not %q", shorten(c.RTarget))
-		}
-		return
-	case OpDistinctProperty:
-		if n, err := strconv.ParseUint(c.RTarget, 10, 31); c.RTarget != "" && (err != nil || n == 0) {
-			v.add(p, "", "distinct_property needs a limit of at least 1, not %q", shorten(c.RTarget))
-		}
-	case OpRegexp:
-		if _, err := regexp.Compile(c.RTarget); err != nil && literal {
-			v.add(p, "", "%q is not a regular expression: %v", shorten(c.RTarget), err)
-		}
-	case OpVersion:
-		v.versionConstraint(p, c.RTarget, versionRule, literal)
-	case OpSemver:
-		v.versionConstraint(p, c.RTarget, semverRule, literal)
-	case OpSetContains, OpSetContainsAll, OpSetContainsAny:
-		if c.RTarget == "" {
-			v.add(p, "", "%s needs a value", c.Operand)
-		}
-	case OpIsSet, OpIsNotSet:
-		if c.RTarget != "" {
-			v.add(p, "", "%s takes no value", c.Operand)
-		}
-	case "=", "==", "is", "!=", "not", "<", "<=", ">", ">=":
-	default:
-		v.add(p, "see the constraint block", "unknown constraint operator %q", shorten(c.Operand))
-	}
-	if c.LTarget == "" {
-		v.add(p, `such as "${attr.kernel.name}"`, "a constraint with the operator %s needs an attribute", shorten(c.Operand))
-	}
-}
-
-func (v *validator) versionConstraint(p Path, rules string, rule *regexp.Regexp, literal bool) {
-	if !literal {
-		return
-	}
-	for r := range strings.SplitSeq(rules, ",") {
-		if !rule.MatchString(r) {
-			v.add(p, `such as ">= 1.2, < 2.0"`, "%q is not a version constraint", shorten(rules))
-			return
-		}
-	}
-}
 
 func (v *validator) update(p Path, u *UpdateStrategy) {
 	if u == nil {

@@ -113,12 +113,8 @@ func (v *validator) task(p Path, g *TaskGroup, t *Task) {
 	v.text(p.Attr("user"), "user", t.User)
 	v.keyValues(p.Attr("env"), t.Env)
 	v.keyValues(p.Attr("meta"), t.Meta)
-	v.constraints(p, t.Constraints)
-	for i, c := range t.Constraints {
-		if c.Operand == OpDistinctHosts || c.Operand == OpDistinctProperty {
-			v.add(p.Index("constraint", i), "write it in the group or the job", "%s cannot be a task's constraint", c.Operand)
-		}
-	}
+	v.constraints(p, "a task's constraint", t.Constraints)
+	v.affinities(p, t.Affinities)
 	if !same(t.RestartPolicy, g.RestartPolicy) { // else told once, at the group
 		v.restart(p.Attr("restart"), t.RestartPolicy)
 	}
@@ -160,7 +156,7 @@ func (v *validator) resources(p Path, r *Resources) {
 		if d.Count == 0 {
 			v.add(dp.Attr("count"), "", "must be at least 1")
 		}
-		v.constraints(dp, d.Constraints)
+		v.constraints(dp, "", d.Constraints)
 	}
 }
 

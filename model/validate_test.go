@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // Every rule of Validate, by the change that breaks it in a job that is fine.
@@ -17,6 +19,17 @@ func TestValidate(t *testing.T) {
 	constraint := func(l, op, r string) func(*Job) {
 		return func(j *Job) { j.Constraints = []*Constraint{{LTarget: l, Operand: op, RTarget: r}} }
 	}
+	affinity := func(op, r string, weight int8) func(*Job) {
+		return func(j *Job) {
+			task(j).Affinities = []*Affinity{{LTarget: "${a}", Operand: op, RTarget: r, Weight: weight}}
+		}
+	}
+	spread := func(attribute string, weight int8, targets ...*SpreadTarget) func(*Job) {
+		return func(j *Job) {
+			group(j).Spreads = append(group(j).Spreads, &Spread{Attribute: attribute, Weight: weight, SpreadTarget: targets})
+		}
+	}
+	share := func(value string, percent uint8) *SpreadTarget { return &SpreadTarget{Value: value, Percent: percent} }
 	service := func(s Service) func(*Job) {
 		return func(j *Job) {
 			group(j).Networks = []*NetworkResource{{DynamicPorts: []Port{{Label: "http"}}}}
@@ -76,7 +89,7 @@ func TestValidate(t *testing.T) {
 		{"logs", func(j *Job) { task(j).LogConfig.MaxFiles = 0 }, "logs.max_files: must be 1"},
 		{"logs too large", func(j *Job) { task(j).LogConfig.MaxFileSizeMB = 31 }, "more than the group's disk of 300 MB"},
 		{"env key", func(j *Job) { task(j).Env = map[string]string{"A=": "1"} }, "cannot be a key"},
-		{"task distinct_hosts", func(j *Job) { task(j).Constraints = []*Constraint{{Operand: OpDistinctHosts}} }, "cannot be a task's constraint"},
+		{"task distinct_hosts", func(j *Job) { task(j).Constraints = []*Constraint{{Operand: relation.DistinctHosts}} }, "cannot be a task's constraint"},
 		{"restart mode", func(j *Job) { group(j).RestartPolicy.Mode = "x" }, "one of: fail, delay"},
 		{"restarts do not fit", func(j *Job) { task(j).RestartPolicy.Attempts = 1000 }, "do not fit in an interval"},
 		{"restart interval", func(j *Job) { task(j).RestartPolicy.Interval = 1 }, "must be at least 5s"},
@@ -96,16 +109,42 @@ func TestValidate(t *testing.T) {
 		{"two networks", func(j *Job) { group(j).Networks = []*NetworkResource{{}, {}} }, "at most one network block"},
 		{"operator", constraint("${a}", "~", "x"), `unknown constraint operator "~"`},
 		{"no attribute", constraint("", "=", "x"), "needs an attribute"},
-		{"regexp", constraint("${a}", OpRegexp, "("), "is not a regular expression"},
-		{"version", constraint("${a}", OpVersion, ">= 1.2, < 2.0-beta1"), ""},
-		{"bad version", constraint("${a}", OpVersion, ">= x"), "is not a version constraint"},
-		{"pessimistic semver", constraint("${a}", OpSemver, "~> 1.0"), "is not a version constraint"},
-		{"version of the node", constraint("${a}", OpVersion, ">= ${meta.v}"), ""},
-		{"distinct_hosts", constraint("", OpDistinctHosts, "true"), ""},
-		{"distinct_hosts value", constraint("", OpDistinctHosts, "maybe"), "must be true or false"},
-		{"distinct_property", constraint("${meta.rack}", OpDistinctProperty, "0"), "limit of at least 1"},
-		{"is_set value", constraint("${a}", OpIsSet, "x"), "takes no value"},
-		{"set_contains", constraint("${a}", OpSetContains, ""), "needs a value"},
+		{"regexp", constraint("${a}", relation.Regexp, "("), "is not a regular expression"},
+		{"version", constraint("${a}", relation.Version, ">= 1.2, < 2.0-beta1"), ""},
+		{"bad version", constraint("${a}", relation.Version, ">= x"), "is not a version constraint"},
+		{"pessimistic semver", constraint("${a}", relation.Semver, "~> 1.0"), "is not a version constraint"},
+		{"version of the node", constraint("${a}", relation.Version, ">= ${meta.v}"), ""},
+		{"distinct_hosts", constraint("", relation.DistinctHosts, "true"), ""},
+		{"distinct_hosts value", constraint("", relation.DistinctHosts, "maybe"), "must be true or false"},
+		{"distinct_property", constraint("${meta.rack}", relation.DistinctProperty, "0"), "limit of at least 1"},
+		{"is_set value", constraint("${a}", relation.IsSet, "x"), "takes no value"},
+		{"set_contains", constraint("${a}", relation.SetContains, ""), "needs a value"},
+		{"affinity", affinity("=", "x", -100), ""},
+		{"affinity of nothing", affinity("=", "x", 0), `job.group["g"].task["t"].affinity[0].weight: must be -100 to 100 and not 0, but is 0`},
+		{"affinity too strong", affinity("=", "x", 101), "must be -100 to 100 and not 0, but is 101"},
+		{"affinity too weak", affinity("=", "x", -101), "must be -100 to 100 and not 0, but is -101"},
+		{"affinity operator", affinity("~", "x", 1), `affinity[0]: unknown constraint operator "~"`},
+		{"affinity regexp", affinity(relation.Regexp, "(", 1), "is not a regular expression"},
+		{"affinity version", affinity(relation.Version, "x", 1), "is not a version constraint"},
+		{"affinity hosts", affinity(relation.DistinctHosts, "", 1), "distinct_hosts cannot be an affinity"},
+		{"affinity without attribute", func(j *Job) { j.Affinities = []*Affinity{{Operand: "=", Weight: 1}} }, "job.affinity[0]: a constraint with the operator = needs an attribute"},
+		{"system affinity", func(j *Job) { systemJob(j); j.Affinities = []*Affinity{{}} }, "job.affinity[0]: a system job runs on every fitting node and prefers none"},
+		{"spread", spread("${node.datacenter}", 50, share("dc1", 70), share("dc2", 30)), ""},
+		{"spread in part", spread("${node.datacenter}", 1, share("dc1", 0)), ""},
+		{"spread of job and group", func(j *Job) {
+			spread("${meta.a}", 1)(j)
+			j.Spreads = group(j).Spreads
+		}, ""},
+		{"spread without attribute", spread("", 50), `job.group["g"].spread[0].attribute: "" is not an attribute`},
+		{"spread over a word", spread("node.datacenter", 50), `"node.datacenter" is not an attribute of nodes (such as "${node.datacenter}")`},
+		{"spread twice", func(j *Job) { spread("${meta.a}", 50)(j); spread("${meta.a}", 50)(j) }, "spread[1].attribute: another spread block"},
+		{"spread of no weight", spread("${meta.a}", 0), "spread[0].weight: must be 1 to 100, but is 0"},
+		{"spread too strong", spread("${meta.a}", 101), "must be 1 to 100, but is 101"},
+		{"spread over 100", spread("${meta.a}", 50, share("a", 70), share("b", 31)), "spread[0]: the targets add up to 101 percent"},
+		{"spread target twice", spread("${meta.a}", 50, share("a", 7), share("a", 3)), `spread[0].target["a"]#2: the target "a" is named twice`},
+		{"spread target of nothing", spread("${meta.a}", 50, share("", 7)), "a target needs a value"},
+		{"spread target rest", spread("${meta.a}", 50, share("*", 7)), "a target needs a value"},
+		{"system spread", func(j *Job) { systemJob(j); spread("${meta.a}", 50)(j) }, `job.group["g"].spread[0]: a system job runs on every`},
 		{"service", service(Service{Name: "a", PortLabel: "http"}), ""},
 		{"service name", service(Service{Name: "a b"}), "is not a service name"},
 		{"service name of the node", service(Service{Name: "a-${NOMAD_ALLOC_INDEX}"}), ""},
@@ -144,12 +183,17 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func systemCount(j *Job) {
+func systemJob(j *Job) {
 	*j = *NewJob(JobTypeSystem)
 	j.ID = "a"
 	g := NewTaskGroup(j)
-	g.Name, g.Count, g.Tasks = "g", 2, minimal().TaskGroups[0].Tasks
+	g.Name, g.Tasks = "g", minimal().TaskGroups[0].Tasks
 	j.TaskGroups = []*TaskGroup{g}
+}
+
+func systemCount(j *Job) {
+	systemJob(j)
+	j.TaskGroups[0].Count = 2
 }
 
 func twoLeaders(j *Job) {

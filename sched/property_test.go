@@ -125,6 +125,10 @@ func (s *story) register() {
 			input = "${attr.arch} = " + r.arch
 		}
 	}
+	if s.draw("prefers", 0, 2) == 0 && args["type"] != "system" && args["type"] != "sysbatch" {
+		input += "\naffinity ${attr.arch} = " + s.pick("liked", []string{"amd64", "arm64"}) + s.pick("weight", []string{" 100", " -40"})
+		input += "\ngroup spread ${attr.arch} 50" + s.pick("shares", []string{"", " amd64=70", " amd64=50 arm64=50"})
+	}
 	s.racks[id] = r
 	s.w.setJob(buildJob(id, args, input))
 	s.w.newEval(id, model.TriggerJobRegister)

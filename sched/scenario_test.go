@@ -93,6 +93,10 @@ func (s *scenario) do(d *datadriven.TestData) string {
 		return s.allocs()
 	case "spread":
 		return s.spread()
+	case "values":
+		return s.values(names[0], names[1])
+	case "scores":
+		return s.scores(s.ids(names)[0])
 	default:
 		s.t.Fatalf("unknown command %s", d.Cmd)
 	}
@@ -278,6 +282,21 @@ func (s *scenario) allocs() string {
 	return strings.Join(out, "\n")
 }
 
+// scores are the best nodes as they were when an allocation was placed.
+func (s *scenario) scores(id string) string {
+	var out []string
+	for _, n := range s.w.allocs[id].Metrics.ScoreMetaData {
+		text := fmt.Sprintf("%s %.4f:", n.NodeID, n.NormScore)
+		for _, name := range slices.Sorted(maps.Keys(n.Scores)) {
+			if v := n.Scores[name]; v != 0 {
+				text += fmt.Sprintf(" %s=%.4f", name, v)
+			}
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, "\n")
+}
+
 // spread counts what should run on each node.
 func (s *scenario) spread() string {
 	n := map[string]int{}
@@ -296,11 +315,44 @@ func (s *scenario) spread() string {
 	return strings.Join(out, " ")
 }
 
+// values counts what of a job should run on the nodes of each datacenter or meta
+// value.
+func (s *scenario) values(job, key string) string {
+	n := map[string]int{}
+	for _, node := range s.w.nodes {
+		n[nodeValue(node, key)] += 0
+	}
+	for _, a := range s.w.AllocsByJob("", job) {
+		if node := s.w.nodes[a.NodeID]; node != nil && !a.Terminal() {
+			n[nodeValue(node, key)]++
+		}
+	}
+	var out []string
+	for _, v := range slices.Sorted(maps.Keys(n)) {
+		out = append(out, fmt.Sprintf("%s=%d", v, n[v]))
+	}
+	return strings.Join(out, " ")
+}
+
+func nodeValue(n *model.Node, key string) string {
+	if key == "dc" {
+		return n.Datacenter
+	}
+	if v, ok := n.Meta[key]; ok {
+		return v
+	}
+	return "none"
+}
+
 func number(args map[string]string, key string, or int) int {
 	v, ok := args[key]
 	if !ok {
 		return or
 	}
+	return atoi(v)
+}
+
+func atoi(v string) int {
 	n, err := strconv.Atoi(v)
 	if err != nil {
 		panic(err)
@@ -364,8 +416,8 @@ func applyNode(n *model.Node, args map[string]string) {
 	}
 }
 
-// buildJob makes a job of one group g with one task t. Input lines are
-// constraints: "<left> <operator> <right>", or an operator alone.
+// buildJob makes a job of one group g with one task t; of its input lines see
+// addBlock.
 func buildJob(id string, args map[string]string, input string) *model.Job {
 	jobType := args["type"]
 	if jobType == "" {
@@ -420,17 +472,39 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 		}
 		g.Networks = []*model.NetworkResource{net}
 	}
-	for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
-		f := strings.Fields(line)
-		switch len(f) {
-		case 1:
-			j.Constraints = append(j.Constraints, &model.Constraint{Operand: f[0]})
-		case 2:
-			j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1]})
-		case 3:
-			j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1], RTarget: f[2]})
-		}
-	}
 	j.TaskGroups = []*model.TaskGroup{g}
+	for _, line := range strings.Split(strings.TrimSpace(input), "\n") {
+		addBlock(j, strings.Fields(line))
+	}
 	return j
+}
+
+// addBlock adds what a line of a job says: a constraint "<left> <operator> <right>",
+// or its operator alone, or "affinity <left> <operator> <right> <weight>", or
+// "spread <attribute> <weight> <value>=<percent> ..."; after "group" it is the
+// group's.
+func addBlock(j *model.Job, f []string) {
+	switch {
+	case len(f) == 0:
+	case f[0] == "group":
+		inner := &model.Job{}
+		addBlock(inner, f[1:])
+		g := j.TaskGroups[0]
+		g.Constraints, g.Affinities, g.Spreads = append(g.Constraints, inner.Constraints...), append(g.Affinities, inner.Affinities...), append(g.Spreads, inner.Spreads...)
+	case f[0] == "spread":
+		b := &model.Spread{Attribute: f[1], Weight: int8(atoi(f[2]))}
+		for _, target := range f[3:] {
+			value, percent, _ := strings.Cut(target, "=")
+			b.SpreadTarget = append(b.SpreadTarget, &model.SpreadTarget{Value: value, Percent: uint8(atoi(percent))})
+		}
+		j.Spreads = append(j.Spreads, b)
+	case f[0] == "affinity":
+		j.Affinities = append(j.Affinities, &model.Affinity{LTarget: f[1], Operand: f[2], RTarget: f[3], Weight: int8(atoi(f[4]))})
+	case len(f) == 1:
+		j.Constraints = append(j.Constraints, &model.Constraint{Operand: f[0]})
+	case len(f) == 2:
+		j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1]})
+	case len(f) == 3:
+		j.Constraints = append(j.Constraints, &model.Constraint{LTarget: f[0], Operand: f[1], RTarget: f[2]})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // kind says what an argument or block holds.
@@ -171,15 +172,15 @@ func structOf(t reflect.Type) reflect.Type {
 // shorthands are arguments of constraint and affinity that set the operator
 // and the value at once: version = ">= 1.2".
 var shorthands = []string{
-	model.OpVersion, model.OpSemver, model.OpRegexp, model.OpSetContains, model.OpSetContainsAll, model.OpSetContainsAny,
-	model.OpDistinctHosts, model.OpDistinctProperty, model.OpIsSet, model.OpIsNotSet,
+	relation.Version, relation.Semver, relation.Regexp, relation.SetContains, relation.SetContainsAll, relation.SetContainsAny,
+	relation.DistinctHosts, relation.DistinctProperty, relation.IsSet, relation.IsNotSet,
 }
 
 // comparison adds the shorthands to a constraint or affinity block.
 func comparison(b *block) {
 	for _, s := range shorthands {
 		k := kindString
-		if s == model.OpDistinctHosts {
+		if s == relation.DistinctHosts {
 			k = kindBool
 		}
 		b.fields[s] = &field{json: "@" + s, kind: k}
@@ -193,9 +194,9 @@ func comparison(b *block) {
 			delete(tree, "@"+s)
 			tree["Operand"] = s
 			switch s {
-			case model.OpDistinctHosts:
+			case relation.DistinctHosts:
 				tree["RTarget"] = map[bool]string{true: "true", false: "false"}[v == true]
-			case model.OpDistinctProperty, model.OpIsSet, model.OpIsNotSet:
+			case relation.DistinctProperty, relation.IsSet, relation.IsNotSet:
 				tree["LTarget"] = v
 			default:
 				tree["RTarget"] = v

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // Status is "alloc status".
 var Status = &base.Command{
 	Name: "alloc status", Synopsis: "Show an allocation", Args: "ALLOC", MinArgs: 1, MaxArgs: 1,
-	Long:    "Shows where an allocation runs, what it was granted and what happened to its tasks. ALLOC is an id or the beginning of one.",
+	Long:    "Shows where an allocation runs, what it was granted and what happened to its tasks. With -verbose it also shows how the best nodes scored when its group was placed. ALLOC is an id or the beginning of one.",
 	Example: "steppe alloc status 8f3a\nsteppe alloc status -stats 8f3a",
 	New:     func() base.Runner { return &status{} },
 }
@@ -58,6 +59,10 @@ func (s *status) Run(ctx context.Context, o *base.IO, args []string) error {
 	}
 	o.Fields(fields...)
 	ports(o, a)
+	if s.Verbose && a.Metrics != nil && len(a.Metrics.ScoreMetaData) > 0 {
+		o.Title("Placement Metrics")
+		o.Table(scores(a.Metrics.ScoreMetaData))
+	}
 	return s.tasks(ctx, o, a)
 }
 
@@ -75,6 +80,26 @@ func ports(o *base.IO, a *model.Allocation) {
 		rows = append(rows, []string{p.Label, fmt.Sprintf("%s:%d", p.HostIP, p.Value), to})
 	}
 	o.Table([]string{"Label", "Address", "To"}, rows)
+}
+
+// scores is a table of nodes: each component that any of them has, and what they
+// come to.
+func scores(list []*model.NodeScoreMeta) (header []string, rows [][]string) {
+	components := make(map[string]bool)
+	for _, n := range list {
+		for name := range n.Scores {
+			components[name] = true
+		}
+	}
+	names := slices.Sorted(maps.Keys(components))
+	for _, n := range list {
+		row := []string{n.NodeID}
+		for _, name := range names {
+			row = append(row, fmt.Sprintf("%.3g", n.Scores[name]))
+		}
+		rows = append(rows, append(row, fmt.Sprintf("%.3g", n.NormScore)))
+	}
+	return append(append([]string{"Node"}, names...), "Final Score"), rows
 }
 
 func (s *status) tasks(ctx context.Context, o *base.IO, a *model.Allocation) error {

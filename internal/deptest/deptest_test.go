@@ -23,8 +23,10 @@ type rule struct {
 }
 
 var rules = []rule{
-	{pkgs: "model", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"-"},
+	{pkgs: "model", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model/relation"},
 		why: "the words of the domain are pure: no clock, no dice, no input or output"},
+	{pkgs: "model/relation", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"-"},
+		why: "the language of constraints is part of the model, and knows nothing of jobs"},
 	{pkgs: "model/lease", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "both ends of the fence go by it, and the scheduler: times are arguments"},
 	{pkgs: "model/feature", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"-"},

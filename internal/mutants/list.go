@@ -62,6 +62,8 @@ var mutants = []mutant{
 	{"blocked evaluations do not wake", "agent/server/broker/blocked.go", "if couldHelp(e.eval, class) && t.freedAt[class] > e.eval.SnapshotIndex {", "if couldHelp(e.eval, class) && t.freedAt[class] > e.eval.SnapshotIndex && false {", simulator},
 	{"two evaluations of a job at once", "agent/server/broker/step.go", "if e.job.running == nil {\n\t\tb.ready.add(e)", "if e.job.running == nil || true {\n\t\tb.ready.add(e)", tests("./agent/server/broker")},
 	{"what is on its way is not held", "agent/server/planner/planner.go", "p.cfg.View.Hold(plan)", "_ = p.cfg.View.Hold", simulator},
+	{"a value without room holds the others back", "sched/place/rank/tally.go", "case v.open == 0:", "case v.open < 0:", tests("./sched/...")},
+	{"what is liked outweighs what is spread", "sched/place/rank/rank.go", "const SpreadFactor = 8", "const SpreadFactor = 2", tests("./sched/...")},
 	// Drains.
 	{"a drain takes more than max_parallel", "agent/server/drain/drain.go", "room := healthy - (g.Count - max(1, policy.MaxParallel))", "room := healthy", tests("./agent/server/drain")},
 	{"a drain is complete when the servers want it", "agent/server/drain/drain.go", "if a.ClientTerminal() {\n\t\t\tcontinue", "if a.Terminal() {\n\t\t\tcontinue", tests("./agent/server/drain")},

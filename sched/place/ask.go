@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/relation"
+	"github.com/steppe-project/steppe/sched/place/rank"
 )
 
 // Ask is what one instance of a group needs of its node, compiled once for many
@@ -15,19 +17,25 @@ type Ask struct {
 	Job   *model.Job
 	Group *model.TaskGroup
 
-	CPU      int64 // MHz, beside those of reserved cores
-	Memory   int64 // MB
-	Disk     int64 // MB
-	Cores    int   // to be reserved
-	Ports    []PortAsk
-	Drivers  []string // sorted, each once
-	Pool     string
-	DCs      []string // globs; none = all
-	rules    []*rule
-	escaped  bool // a rule looks at what tells single nodes apart
-	jobHosts bool // no two instances of the job on a node
-	hosts    bool // no two instances of the group on a node
-	distinct []*distinct
+	CPU       int64 // MHz, beside those of reserved cores
+	Memory    int64 // MB
+	Disk      int64 // MB
+	Cores     int   // to be reserved
+	Ports     []PortAsk
+	Drivers   []string // sorted, each once
+	Pool      string
+	DCs       []string // globs; none = all
+	rules     []*predicate
+	escaped   bool // a rule looks at what tells single nodes apart
+	jobHosts  bool // no two instances of the job on a node
+	hosts     bool // no two instances of the group on a node
+	distinct  []*distinct
+	likings   []liking
+	likesIDs  bool // a liking looks at what tells single nodes apart
+	spreads   []*rank.Block
+	spreadBy  []operand // attribute of each
+	spreadIDs bool      // a spread does
+	mean      rank.Mean // of what it prefers
 }
 
 // PortAsk is one port of the group's networks; Value 0 asks for any.
@@ -53,9 +61,13 @@ func NewAsk(job *model.Job, group *model.TaskGroup) *Ask {
 	}
 	a.addConstraints(job.Constraints, true)
 	a.addConstraints(group.Constraints, false)
+	a.addAffinities(job.Affinities)
+	a.addAffinities(group.Affinities)
+	a.addSpreads(job.Spreads, group.Spreads)
 	a.Disk = diskOf(group)
 	for _, t := range group.Tasks {
 		a.addConstraints(t.Constraints, false)
+		a.addAffinities(t.Affinities)
 		if t.Driver != "" {
 			a.Drivers = append(a.Drivers, t.Driver)
 		}
@@ -66,6 +78,12 @@ func NewAsk(job *model.Job, group *model.TaskGroup) *Ask {
 				a.CPU += int64(r.CPU)
 			}
 		}
+	}
+	if len(a.likings) > 0 {
+		a.mean++
+	}
+	if len(a.spreads) > 0 {
+		a.mean += rank.SpreadFactor
 	}
 	slices.Sort(a.Drivers)
 	a.Drivers = slices.Compact(a.Drivers)
@@ -92,22 +110,22 @@ func diskOf(g *model.TaskGroup) int64 {
 func (a *Ask) addConstraints(list []*model.Constraint, job bool) {
 	for _, c := range list {
 		switch c.Operand {
-		case model.OpDistinctHosts:
+		case relation.DistinctHosts:
 			if on, err := strconv.ParseBool(c.RTarget); err == nil && !on {
 				continue
 			}
 			a.jobHosts = a.jobHosts || job
 			a.hosts = a.hosts || !job
-		case model.OpDistinctProperty:
+		case relation.DistinctProperty:
 			limit, err := strconv.Atoi(strings.TrimSpace(c.RTarget))
 			if err != nil || limit < 1 {
 				limit = 1
 			}
 			a.distinct = append(a.distinct, &distinct{
-				text: model.OpDistinctProperty + ": " + c.LTarget, value: parseOperand(c.LTarget), limit: limit, job: job,
+				text: relation.DistinctProperty + ": " + c.LTarget, value: parseOperand(c.LTarget), limit: limit, job: job,
 			})
 		default:
-			r := newRule(c)
+			r := newPredicate(c)
 			a.rules = append(a.rules, r)
 			a.escaped = a.escaped || r.escaped()
 		}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // kind orders the outcomes of a check: the later, the nearer to a placement.
@@ -21,7 +22,7 @@ const (
 // Texts of the reasons that are not a constraint's own.
 const (
 	ReasonDrivers       = "missing drivers"
-	ReasonDistinctHosts = model.OpDistinctHosts
+	ReasonDistinctHosts = relation.DistinctHosts
 	reasonAbsent        = "node no longer exists"
 )
 
@@ -53,6 +54,8 @@ type classOutcome struct {
 	dc        string
 	nodeClass string
 	inPool    bool
+	lane      int32   // of a selection, plus 1; 0 when it is not known
+	liked     float64 // unless the ask's affinities tell single nodes apart
 	nodes     [kindFits + 1]int
 }
 
@@ -102,13 +105,18 @@ func (k *Checker) bump(row int32, group string, sign int32) {
 }
 
 func (k *Checker) countValue(i int, row int32, n int) {
-	c, at := k.board.fleet.at(row)
-	if c.info[at] == nil {
-		return
-	}
-	if v, ok := k.ask.distinct[i].value.resolve(c.info[at].node, k.ask.Job.Region); ok {
+	if v, ok := k.valueOf(i, row); ok {
 		k.values[i][v] += n
 	}
+}
+
+// valueOf is what a row has of a distinct property.
+func (k *Checker) valueOf(i int, row int32) (string, bool) {
+	c, at := k.board.fleet.at(row)
+	if c.info[at] == nil {
+		return "", false
+	}
+	return k.ask.distinct[i].value.resolve(c.info[at].node, k.ask.Job.Region)
 }
 
 // because makes a verdict with a reason.
@@ -176,6 +184,9 @@ func (k *Checker) class(c *chunk, i int) *classOutcome {
 	if o == nil {
 		n := c.info[i].node
 		o = &classOutcome{verdict: k.shared(c.info[i]), dc: n.Datacenter, nodeClass: n.NodeClass, inPool: k.ask.inPool(n.NodePool)}
+		if len(k.ask.likings) > 0 && !k.ask.likesIDs {
+			o.liked = k.ask.likes(n)
+		}
 		k.classes[c.class[i]] = o
 	}
 	k.last, k.lastIs = c.class[i], o

@@ -8,21 +8,22 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // matcher compares a value with the right side it was made for.
 type matcher func(value string) bool
 
-// rule is a compiled constraint on the node alone.
-type rule struct {
+// predicate is a compiled constraint on the node alone.
+type predicate struct {
 	text        string // as users write it: "${attr.kernel.name} = linux"
 	operator    string
 	left, right operand
 	match       matcher // when the right side is constant
 }
 
-func newRule(c *model.Constraint) *rule {
-	r := &rule{text: ConstraintText(c), operator: c.Operand, left: parseOperand(c.LTarget), right: parseOperand(c.RTarget)}
+func newPredicate(c *model.Constraint) *predicate {
+	r := &predicate{text: ConstraintText(c), operator: c.Operand, left: parseOperand(c.LTarget), right: parseOperand(c.RTarget)}
 	if right, ok := r.right.constant(); ok {
 		r.match = newMatcher(c.Operand, right)
 	}
@@ -47,16 +48,16 @@ func ConstraintText(c *model.Constraint) string {
 }
 
 // escaped tells whether equal classes may differ in the rule's outcome.
-func (r *rule) escaped() bool { return r.left.escaped || r.right.escaped }
+func (r *predicate) escaped() bool { return r.left.escaped || r.right.escaped }
 
 // met tells whether the node satisfies the rule. What the node does not have is
 // unequal to everything and in no other relation.
-func (r *rule) met(n *model.Node, region string) bool {
+func (r *predicate) met(n *model.Node, region string) bool {
 	left, hasLeft := r.left.resolve(n, region)
 	switch r.operator {
-	case model.OpIsSet:
+	case relation.IsSet:
 		return hasLeft
-	case model.OpIsNotSet:
+	case relation.IsNotSet:
 		return !hasLeft
 	}
 	right, hasRight := r.right.resolve(n, region)
@@ -84,19 +85,19 @@ func newMatcher(operator, right string) matcher {
 		return func(v string) bool { return v != right }
 	case "<", "<=", ">", ">=":
 		return func(v string) bool { return inOrder(operator, compareValues(v, right)) }
-	case model.OpRegexp:
+	case relation.Regexp:
 		re, err := regexp.Compile(right)
 		if err != nil {
 			return never
 		}
 		return re.MatchString
-	case model.OpVersion:
+	case relation.Version:
 		return versionMatcher(right)
-	case model.OpSemver:
+	case relation.Semver:
 		return semverMatcher(right)
-	case model.OpSetContains, model.OpSetContainsAll:
+	case relation.SetContains, relation.SetContainsAll:
 		return setMatcher(right, true)
-	case model.OpSetContainsAny:
+	case relation.SetContainsAny:
 		return setMatcher(right, false)
 	}
 	return never

@@ -79,7 +79,7 @@ func TestConstraints(t *testing.T) {
 		{"${meta.rack}", "frobs", "x", false},
 	} {
 		c := &model.Constraint{LTarget: tc.left, Operand: tc.op, RTarget: tc.right}
-		if got := newRule(c).met(n, "global"); got != tc.want {
+		if got := newPredicate(c).met(n, "global"); got != tc.want {
 			t.Errorf("%s: %t, want %t", ConstraintText(c), got, tc.want)
 		}
 	}
@@ -113,7 +113,7 @@ func TestEqualClassesAgree(t *testing.T) {
 		if ComputedClass(a) != ComputedClass(b) {
 			return
 		}
-		r := newRule(&model.Constraint{
+		r := newPredicate(&model.Constraint{
 			LTarget: rapid.SampledFrom(texts).Draw(t, "left"), RTarget: rapid.SampledFrom(texts).Draw(t, "right"),
 			Operand: rapid.SampledFrom(ops).Draw(t, "op"),
 		})

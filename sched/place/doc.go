@@ -3,7 +3,7 @@
 // a group needs; a Board is the working copy that one decision books on.
 //
 //	State.Fleet ──Fork──► Board ──Select(ask)──► Selector ──Next──► Choice
-//	   shared by all       one decision           heap of all        node + grant
+//	   shared by all       one decision           rank.Lanes of all  node + grant
 //	                                              feasible nodes
 //
 // Contract and invariants:
@@ -18,6 +18,8 @@
 //   - A Fleet has one owner that changes it. A Fork shares all chunks until
 //     either side writes; a Fleet that was never written to since it was forked
 //     may be forked and read by many goroutines at once.
+//   - Affinities and spread blocks are parts of the score (rank.Mean); they keep no
+//     node out and are not looked at by the verifier.
 //   - The same fleet, ask and seed give the same choices.
 //
 // Example:

@@ -15,10 +15,12 @@ const maxScores = 5
 
 // Names of score components, as clients of the API know them.
 const (
-	scoreBinpack  = "binpack"
-	scoreSpread   = "spread"
-	scoreAffinity = "job-anti-affinity"
-	scorePenalty  = "node-reschedule-penalty"
+	scoreBinpack = "binpack"
+	scoreSpread  = "spread"
+	scorePeers   = "job-anti-affinity"
+	scorePenalty = "node-reschedule-penalty"
+	scoreLiking  = "node-affinity"
+	scoreLane    = "allocation-spread"
 )
 
 // Metrics tells how the nodes answered when the selection began, and which
@@ -94,33 +96,26 @@ func count(m map[string]int, name string, n int) map[string]int {
 // top are the best candidates with their scores, best first.
 func (s *Selector) top() []*model.NodeScoreMeta {
 	var out []*model.NodeScoreMeta
-	frontier := []int32{0}
-	for len(out) < maxScores && len(frontier) > 0 {
-		best := -1
-		for i, at := range frontier {
-			if int(at) < len(s.heap) && (best < 0 || s.heap[at].before(s.heap[frontier[best]])) {
-				best = i
-			}
-		}
-		if best < 0 {
-			break
-		}
-		at := frontier[best]
-		frontier[best] = 2*at + 1
-		frontier = append(frontier, 2*at+2)
-		out = append(out, s.meta(s.heap[at].row))
+	for _, c := range s.lanes.Best(maxScores) {
+		out = append(out, s.meta(c.Row))
 	}
 	return out
 }
 
 func (s *Selector) meta(row int32) *model.NodeScoreMeta {
 	c, i := s.board.fleet.at(row)
-	v := s.score(row, false)
+	v := s.whole(row, false)
 	name := scoreBinpack
 	if s.board.set.Spread {
 		name = scoreSpread
 	}
-	scores := map[string]float64{name: round(v.packing), scoreAffinity: round(v.affinity), scorePenalty: round(v.penalty)}
+	scores := map[string]float64{name: round(v.packing), scorePeers: round(v.peers), scorePenalty: round(v.penalty)}
+	if len(s.ask.spreads) > 0 {
+		scores[scoreLane] = round(v.spread)
+	}
+	if len(s.ask.likings) > 0 {
+		scores[scoreLiking] = round(v.liking)
+	}
 	return &model.NodeScoreMeta{NodeID: c.id[i], Scores: scores, NormScore: round(v.final)}
 }
 

@@ -4,31 +4,20 @@ import (
 	"math"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/rank"
 )
 
 // Selector hands out the best nodes for the instances of one group. It looks at
 // every node once, and after each choice again at the node chosen:
-// O(N + k log N) for k instances on N nodes.
+// O(N + k log N) for k instances on N nodes; for spreading see rank.Lanes.
 type Selector struct {
 	*Checker
-	heap  []candidate // max-heap by score, then tie
-	pos   []int32     // row → place in heap; -1 = not in it
-	same  []int32     // row → instances of the group
-	count float64     // instances desired
-}
-
-// candidate is a row that an instance fits.
-type candidate struct {
-	score float64
-	tie   uint64
-	row   int32
-}
-
-func (a candidate) before(b candidate) bool {
-	if a.score != b.score {
-		return a.score > b.score
-	}
-	return a.tie < b.tie
+	lanes *rank.Lanes
+	of    []int32 // row → lane; -1 = not known yet. Nil when there is one lane
+	same  []int32 // row → instances of the group
+	count float64 // instances desired
+	// having are the candidates by value, of each distinct property.
+	having []map[string][]int32
 }
 
 // Select looks at all nodes for an ask. The board must not be booked on by
@@ -36,42 +25,84 @@ func (a candidate) before(b candidate) bool {
 // selector.
 func (b *Board) Select(a *Ask) *Selector {
 	rows := b.fleet.rows()
-	s := &Selector{
-		Checker: b.Checker(a), pos: make([]int32, rows), same: make([]int32, rows),
-		count: max(1, float64(a.Group.Count)),
-	}
-	for row, n := range b.groups[a.Group.Name] {
-		s.same[row] = n
+	s := &Selector{Checker: b.Checker(a), same: make([]int32, rows), count: max(1, float64(a.Group.Count))}
+	s.lanes = rank.New(a.mean, a.spreads, rows, s.count)
+	if len(a.spreads) > 0 {
+		s.of = make([]int32, rows)
+		for row := range s.of {
+			s.of[row] = -1
+		}
 	}
 	s.fill()
 	return s
 }
 
-// fill makes the heap of all rows that fit.
+// fill counts the instances that there are and collects all rows that fit.
 func (s *Selector) fill() {
-	s.heap = s.heap[:0]
-	if s.heap == nil {
-		s.heap = make([]candidate, 0, len(s.pos))
+	clear(s.same)
+	s.lanes.Clear()
+	s.having = make([]map[string][]int32, len(s.ask.distinct))
+	for i := range s.having {
+		s.having[i] = make(map[string][]int32)
 	}
-	for row := range s.pos {
-		s.pos[row] = -1
+	for row, n := range s.board.groups[s.ask.Group.Name] {
+		if int(row) < len(s.same) {
+			s.same[row] = n
+			s.tell(row, n)
+		}
 	}
 	s.scan(func(row int32) {
-		if int(row) < len(s.pos) {
-			s.heap = append(s.heap, s.candidate(row))
+		if int(row) < len(s.same) {
+			s.lanes.Fill(s.lane(row), s.candidate(row))
+			for i, rows := range s.having {
+				if v, ok := s.valueOf(i, row); ok {
+					rows[v] = append(rows[v], row)
+				}
+			}
 		}
 	})
-	for at := len(s.heap)/2 - 1; at >= 0; at-- {
-		s.down(int32(at))
+	s.lanes.Order()
+}
+
+// lane is the lane of a row; -1 when its node is not known.
+func (s *Selector) lane(row int32) int32 {
+	if s.of == nil {
+		return 0
 	}
-	for at, c := range s.heap {
-		s.pos[c.row] = int32(at)
+	if s.of[row] >= 0 {
+		return s.of[row]
+	}
+	c, i := s.board.fleet.at(row)
+	if c.info[i] == nil {
+		return -1
+	}
+	o := s.class(c, i)
+	if s.of[row] = o.lane - 1; s.ask.spreadIDs || o.lane == 0 {
+		s.of[row] = s.lanes.Lane(func(block int) (string, bool) {
+			return s.ask.spreadBy[block].resolve(c.info[i].node, s.ask.Job.Region)
+		})
+		o.lane = 1 + s.of[row]
+	}
+	return s.of[row]
+}
+
+// tell counts instances of the group on a row for the lanes.
+func (s *Selector) tell(row, n int32) {
+	if i := s.lane(row); i >= 0 {
+		s.lanes.Add(i, n)
 	}
 }
 
-func (s *Selector) candidate(row int32) candidate {
+// candidate is a row with its score; of an ask that prefers nodes, the sum of the
+// components that are not its lane's.
+func (s *Selector) candidate(row int32) rank.Candidate {
 	c, i := s.board.fleet.at(row)
-	return candidate{score: s.score(row, false).final, tie: mix(c.hash[i] ^ s.board.set.Ties), row: row}
+	v := s.score(row, false)
+	out := rank.Candidate{Score: v.final, Tie: mix(c.hash[i] ^ s.board.set.Ties), Row: row}
+	if s.ask.mean > 0 {
+		out.Score = v.own()
+	}
+	return out
 }
 
 // Next chooses a node for one instance and books it; nil when none fits. Nodes
@@ -82,9 +113,25 @@ func (s *Selector) Next(avoid []string) *Choice {
 		return nil
 	}
 	choice := s.board.take(row, s.ask)
-	s.same[row]++
+	s.recount(row)
 	s.refresh(row)
+	s.exhaust(row)
 	return choice
+}
+
+// exhaust takes out the candidates that have a value in common with a row which
+// was the last that it admits.
+func (s *Selector) exhaust(row int32) {
+	for i, d := range s.ask.distinct {
+		v, ok := s.valueOf(i, row)
+		if !ok || s.values[i][v] < d.limit {
+			continue
+		}
+		for _, other := range s.having[i][v] {
+			s.lanes.Drop(s.lane(other), other)
+		}
+		delete(s.having[i], v)
+	}
 }
 
 // Free takes back what an instance holds that this selection may replace.
@@ -102,54 +149,51 @@ func (s *Selector) Restore(a *model.Allocation) {
 // changed looks again at a node that something was freed on or given back to.
 func (s *Selector) changed(nodeID string) {
 	if len(s.ask.distinct) > 0 {
-		s.recount()
 		s.fill() // a value that is free again may open many nodes
 		return
 	}
-	if row, ok := s.board.fleet.row(nodeID); ok && int(row) < len(s.pos) {
-		s.same[row] = s.board.groups[s.ask.Group.Name][row]
+	if row, ok := s.board.fleet.row(nodeID); ok && int(row) < len(s.same) {
+		s.recount(row)
 		s.refresh(row)
 	}
 }
 
-func (s *Selector) recount() {
-	clear(s.same)
-	for row, n := range s.board.groups[s.ask.Group.Name] {
-		if int(row) < len(s.same) {
-			s.same[row] = n
-		}
+// recount follows the board's count of instances on a row.
+func (s *Selector) recount(row int32) {
+	n := s.board.groups[s.ask.Group.Name][row]
+	if more := n - s.same[row]; more != 0 {
+		s.same[row] = n
+		s.tell(row, more)
 	}
 }
 
 // best finds the row with the highest score, counting the penalty of those in
 // avoid.
 func (s *Selector) best(avoid []string) (int32, bool) {
-	var aside []candidate
-	found, ok := candidate{}, false
-	for len(s.heap) > 0 {
-		top := s.heap[0]
-		if len(s.ask.distinct) > 0 && s.row(top.row).kind != kindFits {
-			s.drop(0) // an instance placed since took its value
-			continue
+	var aside []rank.Candidate
+	found, ok := rank.Candidate{}, false
+	for {
+		lane, top, any := s.lanes.Lead()
+		if !any {
+			break
 		}
-		if !s.avoided(top.row, avoid) {
+		if !s.avoided(top.Row, avoid) {
 			found, ok = top, true
 			break
 		}
-		s.drop(0)
-		aside = append(aside, top)
+		aside = append(aside, s.lanes.Lift(lane))
 	}
 	for _, c := range aside {
 		penal := c
-		penal.score = s.score(c.row, true).final
-		if !ok || penal.before(found) {
+		penal.Score = s.whole(c.Row, true).final
+		if !ok || penal.Before(found) {
 			found, ok = penal, true
 		}
 	}
 	for _, c := range aside {
-		s.push(c)
+		s.lanes.Lay(s.lane(c.Row), c)
 	}
-	return found.row, ok
+	return found.Row, ok
 }
 
 func (s *Selector) avoided(row int32, avoid []string) bool {
@@ -167,31 +211,32 @@ func (s *Selector) avoided(row int32, avoid []string) bool {
 
 // refresh looks again at a row that something was booked on or freed from.
 func (s *Selector) refresh(row int32) {
-	fits := s.row(row).kind == kindFits
-	at := s.pos[row]
-	switch {
-	case fits && at < 0:
-		s.push(s.candidate(row))
-	case fits:
-		s.heap[at] = s.candidate(row)
-		s.settle(at)
-	case at >= 0:
-		s.drop(at)
+	if s.row(row).kind == kindFits {
+		s.lanes.Put(s.lane(row), s.candidate(row))
+	} else if i := s.lane(row); i >= 0 {
+		s.lanes.Drop(i, row)
 	}
 }
 
 // score is a row's score by component; final is their mean.
 type score struct {
-	packing  float64
-	affinity float64 // ≤ 0: other instances of the group are there
-	penalty  float64 // ≤ 0: an earlier attempt failed there
-	final    float64
+	packing float64
+	peers   float64 // ≤ 0: other instances of the group are there
+	penalty float64 // ≤ 0: an earlier attempt failed there
+	liking  float64 // what the ask's affinities say
+	spread  float64 // what its spread blocks say
+	final   float64
 }
+
+// own is the sum of the components that depend on the node alone.
+func (v *score) own() float64 { return v.packing + v.peers + v.liking }
 
 // score rates a row with the instance on it. Packing is the formula of Google's
 // "best fit v3" as published: 20 - (10^freeCPU + 10^freeMemory), free as a
 // fraction, brought to 0..1; spreading is its mirror image. Components that do
 // not apply are not part of the mean.
+//
+// Of an ask that prefers nodes, by affinity or spread, final is made by whole.
 func (s *Selector) score(row int32, avoided bool) score {
 	c, i := s.board.fleet.at(row)
 	cpu := s.need.cpu
@@ -205,14 +250,26 @@ func (s *Selector) score(row int32, avoided bool) score {
 	}
 	n, total := 1.0, out.packing
 	if same := s.same[row]; same > 0 {
-		out.affinity = -float64(same+1) / s.count
-		n, total = n+1, total+out.affinity
+		out.peers = -float64(same+1) / s.count
+		n, total = n+1, total+out.peers
 	}
 	if avoided {
 		out.penalty = -1
 		n, total = n+1, total+out.penalty
 	}
 	out.final = total / n
+	out.liking = s.likes(c, i)
+	return out
+}
+
+// whole is the score with what the row shares with its lane, which changes with
+// every choice.
+func (s *Selector) whole(row int32, avoided bool) score {
+	out := s.score(row, avoided)
+	if s.ask.mean > 0 {
+		out.spread = s.lanes.Spread(s.lane(row))
+		out.final = s.ask.mean.Of(out.own(), out.spread, out.penalty)
+	}
 	return out
 }
 
@@ -224,65 +281,4 @@ func fraction(free, total int64) float64 {
 		return 0
 	}
 	return min(1, float64(free)/float64(total))
-}
-
-func (s *Selector) push(c candidate) {
-	s.heap = append(s.heap, c)
-	at := int32(len(s.heap) - 1)
-	s.pos[c.row] = at
-	s.up(at)
-}
-
-func (s *Selector) drop(at int32) {
-	last := int32(len(s.heap) - 1)
-	s.pos[s.heap[at].row] = -1
-	if at != last {
-		s.heap[at] = s.heap[last]
-		s.pos[s.heap[at].row] = at
-	}
-	s.heap = s.heap[:last]
-	if at != last {
-		s.settle(at)
-	}
-}
-
-func (s *Selector) settle(at int32) {
-	if !s.up(at) {
-		s.down(at)
-	}
-}
-
-func (s *Selector) up(at int32) bool {
-	moved := false
-	for at > 0 {
-		parent := (at - 1) / 2
-		if !s.heap[at].before(s.heap[parent]) {
-			break
-		}
-		s.swap(at, parent)
-		at, moved = parent, true
-	}
-	return moved
-}
-
-func (s *Selector) down(at int32) {
-	for {
-		child := 2*at + 1
-		if int(child) >= len(s.heap) {
-			return
-		}
-		if right := child + 1; int(right) < len(s.heap) && s.heap[right].before(s.heap[child]) {
-			child = right
-		}
-		if !s.heap[child].before(s.heap[at]) {
-			return
-		}
-		s.swap(at, child)
-		at = child
-	}
-}
-
-func (s *Selector) swap(a, b int32) {
-	s.heap[a], s.heap[b] = s.heap[b], s.heap[a]
-	s.pos[s.heap[a].row], s.pos[s.heap[b].row] = a, b
 }

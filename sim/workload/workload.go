@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // Job is a random specification. Its type follows from the first letter of its id
@@ -45,6 +46,7 @@ func Job(dice *rand.Rand, id string, meta map[string]string) *model.Job {
 		j.ParameterizedJob = &model.ParameterizedJobConfig{Payload: "optional", MetaOptional: []string{"input"}}
 		small(j)
 	}
+	prefer(dice, j)
 	return j
 }
 
@@ -68,6 +70,29 @@ func small(j *model.Job) {
 	}
 }
 
+// prefer has a job like some nodes, and spread its groups. Its dice come after all
+// others of the job.
+func prefer(dice *rand.Rand, j *model.Job) {
+	if j.Type != model.JobTypeService && j.Type != model.JobTypeBatch {
+		return
+	}
+	if chance(dice, 0.3) {
+		j.Affinities = []*model.Affinity{{LTarget: "${meta.color}", RTarget: "red", Operand: "=", Weight: []int8{-100, -10, 30, 100}[dice.IntN(4)]}}
+	}
+	if chance(dice, 0.2) {
+		j.Spreads = []*model.Spread{{Attribute: "${meta.color}", Weight: int8(1 + dice.IntN(100))}}
+	}
+	for _, g := range j.TaskGroups {
+		if chance(dice, 0.2) {
+			s := &model.Spread{Attribute: []string{"${meta.color}", "${node.unique.name}"}[dice.IntN(2)], Weight: model.DefaultWeight}
+			if chance(dice, 0.5) {
+				s.SpreadTarget = []*model.SpreadTarget{{Value: "red", Percent: uint8(dice.IntN(101))}}
+			}
+			g.Spreads = []*model.Spread{s}
+		}
+	}
+}
+
 func group(dice *rand.Rand, j *model.Job, name string) *model.TaskGroup {
 	g := model.NewTaskGroup(j)
 	g.Name = name
@@ -75,7 +100,7 @@ func group(dice *rand.Rand, j *model.Job, name string) *model.TaskGroup {
 		g.Count = dice.IntN(5)
 	}
 	if chance(dice, 0.2) {
-		g.Constraints = []*model.Constraint{{Operand: model.OpDistinctHosts, RTarget: "true"}}
+		g.Constraints = []*model.Constraint{{Operand: relation.DistinctHosts, RTarget: "true"}}
 	}
 	if chance(dice, 0.3) {
 		g.Networks = []*model.NetworkResource{{ReservedPorts: []model.Port{{Label: "p", Value: 8000 + dice.IntN(3)}}, DynamicPorts: []model.Port{{Label: "d"}}}}

@@ -131,10 +131,7 @@ func TestRefusedJobs(t *testing.T) {
 		{"no job", func(r *msg.JobRegisterRequest) { r.Job = nil }, model.CodeInvalid, "missing job"},
 		{"no groups", func(r *msg.JobRegisterRequest) { r.Job.TaskGroups = nil }, model.CodeInvalid,
 			"1 error occurred:\n\t* Missing job task groups"},
-		{"unsupported", func(r *msg.JobRegisterRequest) {
-			r.Job.Affinities = []*model.Affinity{{LTarget: "a", Operand: "=", RTarget: "b", Weight: 5}}
-		},
-			model.CodeInvalid, "not supported by this version"},
+		{"unsupported", func(r *msg.JobRegisterRequest) { r.Job.AllAtOnce = true }, model.CodeInvalid, "not supported by this version"},
 		{"other region", func(r *msg.JobRegisterRequest) { r.Job.Region = "mars" }, model.CodeInvalid, "No path to region"},
 		{"no such namespace", func(r *msg.JobRegisterRequest) { r.Job.Namespace = "none" }, model.CodeInvalid, "nonexistent namespace"},
 		{"no such pool", func(r *msg.JobRegisterRequest) { r.Job.NodePool = "none" }, model.CodeInvalid, "nonexistent node pool"},
