@@ -23,10 +23,6 @@ func (j *Job) Canonicalize() {
 	if j.Periodic != nil {
 		setDefault(&j.Periodic.SpecType, "cron")
 		setDefault(&j.Periodic.TimeZone, "UTC")
-		setDefault(&j.Periodic.CatchUp, "last")
-	}
-	if j.ParameterizedJob != nil {
-		setDefault(&j.ParameterizedJob.Payload, "optional")
 	}
 	canonicalTargets(j.Constraints, j.Affinities)
 	for _, g := range j.TaskGroups {

@@ -138,7 +138,7 @@ func newCSIPlugin() *TaskCSIPluginConfig {
 }
 
 func newPeriodic() *PeriodicConfig {
-	return &PeriodicConfig{Enabled: true, SpecType: "cron", TimeZone: "UTC", CatchUp: "last"}
+	return &PeriodicConfig{Enabled: true, SpecType: "cron", TimeZone: "UTC"}
 }
 
 // defaultJobUpdate is the update block of a job that has none.

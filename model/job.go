@@ -261,7 +261,7 @@ type PeriodicConfig struct {
 	SpecType        string
 	ProhibitOverlap bool
 	TimeZone        string
-	CatchUp         string // what becomes of missed launches: last, skip
+	CatchUp         string // what becomes of missed launches: last ("" too), skip
 }
 
 // ParameterizedJobConfig makes a job a template for dispatches.

@@ -10,6 +10,7 @@
 package rules
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,7 +60,7 @@ func (c *checker) oneOf(p model.Path, value string, allowed ...string) {
 func (c *checker) periodic(p model.Path, conf *model.PeriodicConfig) {
 	c.template(p, "periodic")
 	c.oneOf(p.Attr("spec_type"), conf.SpecType, "cron")
-	c.oneOf(p.Attr("catch_up"), conf.CatchUp, launch.CatchUpLast, launch.CatchUpSkip)
+	c.oneOf(p.Attr("catch_up"), cmp.Or(conf.CatchUp, launch.CatchUpLast), launch.CatchUpLast, launch.CatchUpSkip)
 	switch {
 	case conf.Spec == "" && len(conf.Specs) == 0:
 		c.add(p, "a periodic block needs a cron specification", `crons = ["*/15 * * * *"]`)
@@ -90,7 +91,7 @@ func (c *checker) parameterized(p model.Path, conf *model.ParameterizedJobConfig
 	if c.job.Periodic != nil {
 		c.add(p, "a job cannot be both periodic and parameterized", "")
 	}
-	c.oneOf(p.Attr("payload"), conf.Payload, launch.PayloadOptional, launch.PayloadRequired, launch.PayloadForbidden)
+	c.oneOf(p.Attr("payload"), cmp.Or(conf.Payload, launch.PayloadOptional), launch.PayloadOptional, launch.PayloadRequired, launch.PayloadForbidden)
 	seen := map[string]bool{}
 	for _, k := range slices.Concat(conf.MetaRequired, conf.MetaOptional) {
 		switch {
