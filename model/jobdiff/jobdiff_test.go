@@ -73,6 +73,7 @@ func TestEdits(t *testing.T) {
 		{"a datacenter", func(j *model.Job) { j.Datacenters = []string{"dc2", "dc1"} }, []string{`Added Datacenters/Datacenters "" "dc2"`}},
 		{"a variable", func(j *model.Job) { j.TaskGroups[0].Tasks[0].Env = map[string]string{"A": "3", "C": "2"} },
 			[]string{`Edited g/t/Env[A] "1" "3"`, `Deleted g/t/Env[B] "2" ""`, `Added g/t/Env[C] "" "2"`}},
+		{"brackets", func(j *model.Job) { j.TaskGroups[0].Tasks[0].Env["A"] = "[1]" }, []string{`Edited g/t/Env[A] "1" "[1]"`}},
 		{"an argument", func(j *model.Job) { j.TaskGroups[0].Tasks[0].Config["args"] = []any{"-x", int64(1), "y"} },
 			[]string{`Added g/t/Config/args[2] "" "y"`}},
 		{"a block with a label", func(j *model.Job) { j.TaskGroups[0].Services[1].PortLabel = "r" }, []string{`Edited g/Service/PortLabel "q" "r"`}},

@@ -146,14 +146,18 @@ func (c *comparison) put(o *Object) {
 
 // entries compares maps of plain values, such as meta and env: a field for each key.
 func (c *comparison) entries(name string, before, after reflect.Value) {
-	x, y := texts(before), texts(after)
+	c.pairs(texts(before), texts(after), func(key string) string { return name + "[" + key + "]" })
+}
+
+// pairs adds a field for each key of two maps.
+func (c *comparison) pairs(x, y map[string]string, name func(key string) string) {
 	for key := range union(x, y) {
 		old, had := x[key]
 		now, has := y[key]
 		if had && has && old == now && !c.context {
 			continue
 		}
-		c.fields = append(c.fields, &Field{Type: kind(had, has, old != now), Name: name + "[" + key + "]", Old: old, New: now})
+		c.fields = append(c.fields, &Field{Type: kind(had, has, old != now), Name: name(key), Old: old, New: now})
 	}
 }
 
@@ -161,7 +165,7 @@ func texts(m reflect.Value) map[string]string {
 	out := make(map[string]string)
 	if m.IsValid() {
 		for it := m.MapRange(); it.Next(); {
-			out[it.Key().String()] = strings.Trim(fmt.Sprint(it.Value().Interface()), "[]")
+			out[it.Key().String()] = fmt.Sprint(it.Value().Interface())
 		}
 	}
 	return out
@@ -182,14 +186,7 @@ func union[V any](x, y map[string]V) map[string]bool {
 func (c *comparison) config(name string, before, after reflect.Value) {
 	x, y := leaves(before), leaves(after)
 	inner := comparison{walker: c.walker}
-	for key := range union(x, y) {
-		old, had := x[key]
-		now, has := y[key]
-		if had && has && old == now && !c.context {
-			continue
-		}
-		inner.fields = append(inner.fields, &Field{Type: kind(had, has, old != now), Name: key, Old: old, New: now})
-	}
+	inner.pairs(x, y, func(key string) string { return key })
 	order(inner.fields, nil)
 	c.put(&Object{Type: kind(len(x) > 0, len(y) > 0, differ(inner.fields, nil)), Name: name, Fields: inner.fields})
 }

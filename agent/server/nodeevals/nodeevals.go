@@ -122,21 +122,7 @@ func differs(a, b *model.Node) bool {
 // Step implements loop.Component. A job that was evaluated after the change
 // needs nothing; so the pools can stay noted until that has happened.
 func (c *NodeEvals) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
-	evals := c.forLate(now, snap)
-	if len(c.pools) == 0 && len(evals) == 0 {
-		return nil, time.Time{}
-	}
-	for job := range snap.Jobs(state.Range{}) {
-		if len(c.pools) == 0 {
-			break
-		}
-		if job.Type != model.JobTypeSystem && job.Type != model.JobTypeSysbatch || job.Stop {
-			continue
-		}
-		if at := c.changedFor(job); at > 0 && !evaluatedSince(snap, job, at) {
-			evals = append(evals, newEval(now, job, at))
-		}
-	}
+	evals := append(c.forLate(now, snap), c.forPools(now, snap)...)
 	if len(evals) == 0 {
 		clear(c.pools)
 	}
@@ -147,6 +133,23 @@ func (c *NodeEvals) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, ti
 		evals = evals[n:]
 	}
 	return cmds, time.Time{}
+}
+
+// forPools are evaluations of the system jobs that have not seen their pools' changes.
+func (c *NodeEvals) forPools(now time.Time, snap *state.Snapshot) []*model.Evaluation {
+	if len(c.pools) == 0 {
+		return nil
+	}
+	var evals []*model.Evaluation
+	for job := range snap.Jobs(state.Range{}) {
+		if job.Type != model.JobTypeSystem && job.Type != model.JobTypeSysbatch || job.Stop {
+			continue
+		}
+		if at := c.changedFor(job); at > 0 && !evaluatedSince(snap, job, at) {
+			evals = append(evals, newEval(now, job, at))
+		}
+	}
+	return evals
 }
 
 // forLate are evaluations of jobs of which something is on a node that is down and
