@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/steppe-project/steppe/agent/rpc/lane"
 	"github.com/steppe-project/steppe/agent/rpc/port"
 	"github.com/steppe-project/steppe/model"
 )
@@ -37,6 +38,8 @@ type conn struct {
 
 	mu      sync.Mutex
 	dialErr error // why the last attempt failed, for words
+
+	lanes lanes
 }
 
 // newConn makes a connection that dials when first used. A tunnel's conn has no
@@ -136,20 +139,30 @@ func (c *conn) unreachable(cause error) error {
 
 // Invoke implements Caller.
 func (c *conn) Invoke(ctx context.Context, spec Spec, req Message, resp func() Message) (Message, error) {
-	if err := c.ready(ctx); err != nil {
-		return nil, err
-	}
 	out := resp()
-	if err := c.invoke(ctx, spec.Name, req, out); err != nil {
+	if err := c.invoke(ctx, spec, false, req, out); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// invoke does one exchange; req and resp are Messages or frames.
-func (c *conn) invoke(ctx context.Context, name string, req, resp any) error {
+// invoke does one exchange; req and resp are Messages or frames. A hopped call is
+// not forwarded again.
+func (c *conn) invoke(ctx context.Context, spec Spec, hopped bool, req, resp any) error {
+	if err := c.ready(ctx); err != nil {
+		return err
+	}
+	if err := c.byLane(ctx, spec, hopped, req, resp); !errors.Is(err, lane.ErrNone) {
+		return err
+	}
+	if err := c.ready(ctx); err != nil {
+		return err
+	}
+	if hopped {
+		ctx = outgoing(ctx, hopKey, "1")
+	}
 	var trailer metadata.MD
-	err := c.cc.Invoke(ctx, methodPrefix+name, req, resp, grpc.Trailer(&trailer))
+	err := c.cc.Invoke(ctx, methodPrefix+spec.Name, req, resp, grpc.Trailer(&trailer))
 	return fromStatus(ctx, err, trailer)
 }
 

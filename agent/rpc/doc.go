@@ -21,6 +21,9 @@
 //     only when it provably was not applied: never sent, or refused with
 //     CodeNotLeader before anything was appended.
 //   - A request is never sent twice otherwise, unless its method is Idempotent.
+//   - Small calls that the leader answers share one stream of a connection, a lane:
+//     a stream for each cost more than what the leader does for them. Nothing else
+//     differs; one that knows no lanes is called as before.
 //
 // Example:
 //

@@ -29,6 +29,11 @@ const (
 	// lies that of TLS), writeBuffer what writing takes only while it writes.
 	connBuffer  = 4 << 10
 	writeBuffer = 16 << 10
+	// laneCallBytes is the largest request that goes by lane: what is longer is worth
+	// a stream of its own, and would hold the others up.
+	laneCallBytes = 64 << 10
+	// laneAgain is how long one that knows no lanes is not asked again.
+	laneAgain = 30 * time.Second
 	// clientIdle closes pooled connections that carried nothing for so long.
 	clientIdle = time.Minute
 	// maxPoolConns bounds a pool; beyond it, idle connections are dropped first.

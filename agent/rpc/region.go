@@ -188,12 +188,9 @@ func (s *Server) passToRegion(st grpc.ServerStream, way *wayTo, name string, md 
 	var out frame
 	defer func() { out.free() }()
 	err = way.try(spec, func(c *conn) error {
-		if err := c.ready(ctx); err != nil {
-			return err
-		}
 		out.free()
 		out = frame{}
-		return c.invoke(ctx, name, &in, &out)
+		return c.invoke(ctx, spec, false, &in, &out)
 	})
 	if err != nil {
 		return way.explain(err)

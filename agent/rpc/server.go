@@ -40,6 +40,7 @@ type Config struct {
 type Server struct {
 	cfg     Config
 	running tally           // handlers' goroutines that gRPC does not wait for
+	ending  chan struct{}   // closed when Run gives running handlers their last time
 	base    context.Context // ends with Run; in-process streams end with it
 	end     context.CancelFunc
 
@@ -59,9 +60,12 @@ type handler struct {
 
 // NewServer makes a server without handlers.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, handlers: make(map[string]*handler), regions: make(map[string]*wayTo)}
+	s := &Server{cfg: cfg, ending: make(chan struct{}), handlers: make(map[string]*handler), regions: make(map[string]*wayTo)}
 	s.base, s.end = context.WithCancel(context.Background())
 	Handle(s, Ping, func(context.Context, *Nothing) (*Nothing, error) { return new(Nothing), nil })
+	if cfg.Router != nil {
+		HandleStream(s, laneMethod, s.serveLane)
+	}
 	if cfg.Tunnels != nil {
 		HandleStream(s, tunnelMethod, func(ctx context.Context, st *Stream[tunnelFrame, tunnelFrame]) error {
 			return cfg.Tunnels.serve(ctx, st, &s.running)
@@ -95,6 +99,7 @@ func (s *Server) lookup(name string) (*handler, error) {
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	defer s.running.wait()
 	defer s.end()
+	defer context.AfterFunc(ctx, func() { close(s.ending) })()
 	return s.serve(ctx, lingering{ln, ctx}, []grpc.ServerOption{
 		grpc.ReadBufferSize(connBuffer),
 		grpc.WriteBufferSize(writeBuffer),
@@ -174,13 +179,7 @@ func (s *Server) serveStream(_ any, st grpc.ServerStream) error {
 
 func (s *Server) dispatch(st grpc.ServerStream) (err error) {
 	path, _ := grpc.MethodFromServerStream(st)
-	defer func() {
-		if r := recover(); r != nil {
-			// One request must not take the agent and everyone else's with it.
-			s.cfg.Logger.Error("rpc handler panicked", "method", path, "panic", r, "stack", string(debug.Stack()))
-			err = model.Errorf(model.CodeInternal, "%s failed unexpectedly: %v", path, r)
-		}
-	}()
+	defer s.contain(path, &err)
 	name := strings.TrimPrefix(path, methodPrefix)
 	md, _ := metadata.FromIncomingContext(st.Context())
 	if done, err := s.border(st, name, md); done || err != nil {
@@ -190,6 +189,15 @@ func (s *Server) dispatch(st grpc.ServerStream) (err error) {
 		return s.passToNode(st, node[0], name)
 	}
 	return s.handle(st, name, md)
+}
+
+// contain, deferred, makes a panic of a handler its error: one request must not
+// take the agent and everyone else's with it.
+func (s *Server) contain(name string, err *error) {
+	if r := recover(); r != nil {
+		s.cfg.Logger.Error("rpc handler panicked", "method", name, "panic", r, "stack", string(debug.Stack()))
+		*err = model.Errorf(model.CodeInternal, "%s failed unexpectedly: %v", name, r)
+	}
 }
 
 // handle answers the call or stream st with the handler of that name.
@@ -258,11 +266,8 @@ func (s *Server) dispatchCall(ctx context.Context, h *handler, in *frame, hopped
 		return here()
 	}
 	return follow(ctx, s, h.spec, here, func(ctx context.Context, leader *conn) (any, error) {
-		if err := leader.ready(ctx); err != nil {
-			return nil, err
-		}
 		out := new(frame)
-		if err := leader.invoke(outgoing(ctx, hopKey, "1"), h.spec.Name, in, out); err != nil {
+		if err := leader.invoke(ctx, h.spec, true, in, out); err != nil {
 			return nil, err
 		}
 		return out, nil

@@ -3,6 +3,7 @@ package faults
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/steppe-project/steppe/model"
@@ -84,15 +85,37 @@ func (a *Agent) Running(job string, count int) (map[string]int, error) {
 	return nodes, nil
 }
 
-// AwaitRunning waits until count allocations of a job run, and returns how
-// many on which node.
+// AwaitRunning waits until count allocations of a job run, each with a process
+// that Tasks finds: a task counts as running before it has replaced its shim.
+// It returns how many run on which node.
 func (a *Agent) AwaitRunning(job string, count int) (nodes map[string]int) {
 	a.site.t.Helper()
 	a.site.Await(fmt.Sprintf("job %s runs", job), Patience, func() (err error) {
-		nodes, err = a.Running(job, count)
+		if nodes, err = a.Running(job, count); err == nil {
+			err = a.haveProcesses(job)
+		}
 		return err
 	})
 	return nodes
+}
+
+// haveProcesses checks that each running allocation of a job has a process.
+func (a *Agent) haveProcesses(job string) error {
+	allocs, err := a.Allocs(job)
+	if err != nil {
+		return err
+	}
+	found := map[string]bool{}
+	for task := range a.site.Tasks() {
+		id, _, _ := strings.Cut(task, "/")
+		found[id] = true
+	}
+	for _, x := range allocs {
+		if x.ClientStatus == model.ClientRunning && !found[string(x.ID)] {
+			return fmt.Errorf("allocation %s runs without a process", x.ID)
+		}
+	}
+	return nil
 }
 
 // AwaitGone stops jobs and waits until nothing of them is left.

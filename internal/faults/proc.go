@@ -44,7 +44,7 @@ func (s *Site) processes() []process {
 			out = append(out, p)
 			continue
 		}
-		if env, err := os.ReadFile(filepath.Join(dir, "environ")); err == nil && bytes.Contains(env, []byte(Mark+"="+s.tag+"\x00")) {
+		if env := environment(dir); bytes.Contains(env, []byte(Mark+"="+s.tag+"\x00")) {
 			p.kind, p.task = "task", variable(env, "NOMAD_ALLOC_ID")+"/"+variable(env, "NOMAD_TASK_NAME")
 			out = append(out, p)
 		}
@@ -76,6 +76,23 @@ func role(dir string) (kind, driver string) {
 		return "agent", ""
 	}
 	return "shim", ""
+}
+
+// environment reads a process's environment, nil if it is gone. In the middle of
+// an exec the kernel shows an empty one, for milliseconds; kernel threads, which
+// have none, have no executable either.
+func environment(dir string) []byte {
+	for range 50 {
+		env, err := os.ReadFile(filepath.Join(dir, "environ"))
+		if err != nil || len(env) > 0 {
+			return env
+		}
+		if _, err := os.Readlink(filepath.Join(dir, "exe")); err != nil {
+			return nil
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return nil
 }
 
 func variable(env []byte, name string) string {
