@@ -40,6 +40,7 @@ func (s *node) finish(share float64) {
 //
 //	go test ./agent/server -run TestBatchCounts -batch 10000
 func TestBatchCounts(t *testing.T) {
+	t.Parallel()
 	c := start(t, server.Config{})
 	nodes := c.machines(20)
 	j := small("batch", *batchFlag)
