@@ -44,6 +44,8 @@ type Placement struct {
 	Resources          *AllocatedResources // nil = the group's
 	DeploymentID       string
 	Canary             bool
+	// Preempts lists the allocations that have to give way to it.
+	Preempts []string
 }
 
 // InPlaceUpdate moves a running allocation to the plan's job version.
@@ -60,6 +62,8 @@ type PlanStop struct {
 	ClientStatus   string
 	FollowupEvalID string
 	NextAllocation string
+	// PreemptedBy is the placement that it has to give way to, "" for none.
+	PreemptedBy string
 	// KeepDesired leaves DesiredStatus alone: only FollowupEvalID is recorded.
 	KeepDesired bool
 }

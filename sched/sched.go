@@ -28,6 +28,9 @@ type State interface {
 	// EvalsByJob returns all evaluations of a job. A decision asks for them only
 	// when it wants to wait for something: to find what waits already.
 	EvalsByJob(namespace, id string) []*model.Evaluation
+	// AllocsByNode returns the allocations of a node, also ended ones, each with
+	// its Job set. A decision asks for them only when others may have to give way.
+	AllocsByNode(nodeID string) []*model.Allocation
 	Alloc(id string) *model.Allocation
 	Node(id string) *model.Node
 	// Fleet is the columnar form of all nodes and what runs on them, of exactly
@@ -43,6 +46,9 @@ type Env struct {
 	Config *model.SchedulerConfiguration // nil = defaults
 	// Pool is what the job's node pool overrides of Config; nil for nothing.
 	Pool *model.NodePoolSchedulerConfiguration
+	// Preempt lets allocations of lower priority be told to give way, where Config
+	// says so: all servers know how.
+	Preempt bool
 }
 
 // Result is a decision. Plan.Eval is the evaluation as it stands afterwards;
