@@ -239,8 +239,8 @@ func (p *planApply) stop(s *model.PlanStop) {
 	case s.KeepDesired:
 	case s.PreemptedBy == "":
 		next.DesiredStatus, next.DesiredDescription = model.DesiredStop, s.Description
-	case p.Alloc(s.PreemptedBy) == nil:
-		return // that was refused
+	case p.Alloc(s.PreemptedBy) == nil || now.ClientTerminal():
+		return // that was refused; or it has ended by itself, and is not to run again
 	default:
 		next.DesiredStatus, next.DesiredDescription, next.PreemptedByAllocation = model.DesiredEvict, s.Description, s.PreemptedBy
 	}
