@@ -29,11 +29,6 @@ type MassLossConfig struct {
 	ReleasedAt int64   // unix ns of its last release
 }
 
-// PreemptionDistance is by how much the priority of a job must be higher for
-// another's instances to give way to its own: jobs of about the same priority
-// never displace one another in turn.
-const PreemptionDistance = 10
-
 // PreemptionConfig says which job types may preempt.
 type PreemptionConfig struct {
 	SystemSchedulerEnabled   bool

@@ -10,6 +10,11 @@ import (
 	"github.com/steppe-project/steppe/sched/place"
 )
 
+// PreemptionDistance is by how much the priority of a job must be higher for
+// another's instances to give way to its own: jobs of about the same priority
+// never displace one another in turn.
+const PreemptionDistance = 10
+
 // mayPreempt tells whether jobs of this type may have others give way.
 func (p *process) mayPreempt() bool {
 	if !p.env.Preempt {
@@ -45,7 +50,7 @@ func (p *process) victims(nodeID string) []place.Victim {
 		if a.Terminal() || p.evicted[a.ID] || a.Namespace == p.job.Namespace && a.JobID == p.job.ID {
 			continue
 		}
-		if priority := PriorityOf(p.state, a); priority+model.PreemptionDistance <= p.job.Priority {
+		if priority := PriorityOf(p.state, a); priority+PreemptionDistance <= p.job.Priority {
 			out = append(out, place.Victim{Alloc: a, Priority: priority, Limit: mayLeave(a)})
 		}
 	}

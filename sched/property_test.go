@@ -280,7 +280,7 @@ func (s *story) checkVictims(plan *model.Plan) {
 				s.t.Fatalf("%s gave way to a job that may not ask for that", victim.Name)
 			}
 		}
-		if victim.Job.Priority+model.PreemptionDistance > by.Job.Priority {
+		if victim.Job.Priority+sched.PreemptionDistance > by.Job.Priority {
 			s.t.Fatalf("%s of priority %d gave way to %s of %d", victim.Name, victim.Job.Priority, by.Name, by.Job.Priority)
 		}
 		looked := s.w.jobs[victim.JobID] == nil

@@ -148,7 +148,7 @@ func (c *check) spare(a *model.Allocation) string {
 	switch {
 	case a == nil || a.Terminal():
 		return reasonYielded
-	case c.job == nil || sched.PriorityOf(c.state, a)+model.PreemptionDistance > c.job.Priority:
+	case c.job == nil || sched.PriorityOf(c.state, a)+sched.PreemptionDistance > c.job.Priority:
 		return reasonPriority
 	}
 	return ""

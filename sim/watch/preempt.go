@@ -1,6 +1,9 @@
 package watch
 
-import "github.com/steppe-project/steppe/model"
+import (
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched"
+)
 
 // preempts looks at what gives way to a new allocation: all of it in the same entry,
 // of jobs that matter less, and on its node; and somebody looks at those jobs.
@@ -17,7 +20,7 @@ func (c *Watch) preempts(a *model.Allocation) {
 			c.fail("%s takes the place of %s, which is %s for %q", a.ID, id, v.DesiredStatus, v.PreemptedByAllocation)
 		case v.NodeID != a.NodeID:
 			c.fail("%s takes the place of %s, which is on another node", a.ID, id)
-		case v.Job.Priority+model.PreemptionDistance > a.Job.Priority:
+		case v.Job.Priority+sched.PreemptionDistance > a.Job.Priority:
 			c.fail("%s of priority %d takes the place of %s of %d", a.ID, a.Job.Priority, id, v.Job.Priority)
 		case snap.Job(v.Namespace, v.JobID) != nil && !c.looked(v, snap.Index()):
 			c.fail("nobody looks at job %s, of which %s gave way to %s", v.JobID, id, a.ID)
