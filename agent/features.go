@@ -34,6 +34,20 @@ func (a *Agent) outdatedText() string {
 	return ""
 }
 
+// preemption is what the configuration says of it, over what is usual.
+func preemption(p *config.Preemption) model.PreemptionConfig {
+	out := model.PreemptionConfig{SystemSchedulerEnabled: true}
+	for into, given := range map[*bool]*bool{
+		&out.SystemSchedulerEnabled: p.System, &out.SysBatchSchedulerEnabled: p.Sysbatch,
+		&out.BatchSchedulerEnabled: p.Batch, &out.ServiceSchedulerEnabled: p.Service,
+	} {
+		if given != nil {
+			*into = *given
+		}
+	}
+	return out
+}
+
 // initialSettings are the settings that the configuration starts a cluster with.
 func initialSettings(c *config.Config) initial.Settings {
 	p, s := c.Autopilot, c.Server.DefaultScheduler
@@ -47,6 +61,7 @@ func initialSettings(c *config.Config) initial.Settings {
 		Scheduler: &model.SchedulerConfiguration{
 			SchedulerAlgorithm: s.Algorithm, MemoryOversubscriptionEnabled: s.MemoryOversubscription,
 			RejectJobRegistration: s.RejectJobRegistration, PauseEvalBroker: s.PauseEvalBroker,
+			PreemptionConfig: preemption(s.Preemption),
 		},
 	}
 }

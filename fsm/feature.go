@@ -38,6 +38,18 @@ func (c *RegisterJob) needs() feature.Level {
 	return feature.Base
 }
 
+// needs is Preemption for a plan that has others give way.
+func (c *ApplyPlan) needs() feature.Level {
+	if c.Plan != nil {
+		for _, s := range c.Plan.Stops {
+			if s != nil && s.PreemptedBy != "" {
+				return feature.Preemption
+			}
+		}
+	}
+	return feature.Base
+}
+
 // Needs is the feature level that a command needs: who proposes asks first.
 func Needs(b Body) feature.Level {
 	need := max(levels[b.Kind()], feature.Base)

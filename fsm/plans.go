@@ -8,6 +8,7 @@ import (
 const (
 	refusedJobGone  = "the job or its version no longer exists"
 	refusedNodeGone = "the node no longer exists"
+	refusedYielded  = "what was to give way has ended, or gave way to another one"
 )
 
 // ApplyPlan commits one decision of the scheduler: placements, in-place
@@ -151,6 +152,12 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 	if p.Alloc(pl.ID) != nil {
 		return
 	}
+	for _, id := range pl.Preempts {
+		if victim := p.Alloc(id); victim == nil || victim.ServerTerminal() {
+			p.refuse(pl.NodeID, refusedYielded) // its room may be another's
+			return
+		}
+	}
 	a := &model.Allocation{
 		ID: pl.ID, Namespace: p.job.Namespace, EvalID: p.plan.EvalID,
 		Name: model.AllocName(p.job.ID, g.TaskGroup, pl.Index), NodeID: node.ID, NodeName: node.Name,
@@ -158,7 +165,8 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 		AllocatedResources: g.Resources, Metrics: g.Metrics,
 		DesiredStatus: model.DesiredRun, ClientStatus: model.ClientPending,
 		DeploymentID: pl.DeploymentID, PreviousAllocation: pl.PreviousAllocation, RescheduleTracker: pl.RescheduleTracker,
-		CreateIndex: p.index, ModifyIndex: p.index, AllocModifyIndex: p.index, CreateTime: p.time, ModifyTime: p.time,
+		PreemptedAllocations: pl.Preempts,
+		CreateIndex:          p.index, ModifyIndex: p.index, AllocModifyIndex: p.index, CreateTime: p.time, ModifyTime: p.time,
 	}
 	if pl.Resources != nil {
 		a.AllocatedResources = pl.Resources
@@ -227,8 +235,14 @@ func (p *planApply) stop(s *model.PlanStop) {
 		return
 	}
 	next := *now
-	if !s.KeepDesired {
+	switch {
+	case s.KeepDesired:
+	case s.PreemptedBy == "":
 		next.DesiredStatus, next.DesiredDescription = model.DesiredStop, s.Description
+	case p.Alloc(s.PreemptedBy) == nil || now.ClientTerminal():
+		return // that was refused; or it has ended by itself, and is not to run again
+	default:
+		next.DesiredStatus, next.DesiredDescription, next.PreemptedByAllocation = model.DesiredEvict, s.Description, s.PreemptedBy
 	}
 	if s.ClientStatus != "" && forward(now.ClientStatus, s.ClientStatus) {
 		next.ClientStatus, next.ClientDescription = s.ClientStatus, s.Description

@@ -104,6 +104,11 @@ func (d draw) plan() *model.Plan {
 			if d.count(3) == 0 {
 				pl.PreviousAllocation = d.alloc()
 			}
+			if d.count(5) == 0 {
+				victim := d.alloc()
+				pl.Preempts = []string{victim}
+				p.Stops = append(p.Stops, &model.PlanStop{ID: victim, Description: "preempted", PreemptedBy: pl.ID})
+			}
 			if d.count(3) == 0 {
 				pl.Resources = &model.AllocatedResources{Shared: model.AllocatedSharedResources{Ports: []model.PortMapping{{Label: "http", Value: 20000}}}}
 			}

@@ -303,6 +303,15 @@ func (l line) plan(ns string) *model.Plan {
 		id, status, _ := strings.Cut(text, ":")
 		p.Stops = append(p.Stops, &model.PlanStop{ID: id, Description: "not needed", ClientStatus: status})
 	}
+	for _, text := range l.list("preempt") {
+		victim, by, _ := strings.Cut(text, ">")
+		p.Stops = append(p.Stops, &model.PlanStop{ID: victim, Description: "preempted", PreemptedBy: by})
+		for _, placement := range g.Placements {
+			if placement.ID == by {
+				placement.Preempts = append(placement.Preempts, victim)
+			}
+		}
+	}
 	if id := l.get("blocked", ""); id != "" {
 		p.NewEvals = []*model.Evaluation{{ID: id, Namespace: ns, JobID: l.subject, Status: model.EvalBlocked}}
 	}
@@ -376,6 +385,10 @@ func (s *scenario) show(what string) string {
 		for a := range snap.Allocs(state.Range{}) {
 			fmt.Fprintf(&b, "%s %s on %s (%s) v%d %s/%s prev=%q next=%q create=%d modify=%d allocmodify=%d\n", a.ID, a.Name, a.NodeID, a.NodeName, a.JobVersion,
 				a.DesiredStatus, a.ClientStatus, a.PreviousAllocation, a.NextAllocation, a.CreateIndex, a.ModifyIndex, a.AllocModifyIndex)
+		}
+	case "preemptions":
+		for a := range snap.Allocs(state.Range{}) {
+			fmt.Fprintf(&b, "%s %s/%s preempts=%v by=%q\n", a.ID, a.DesiredStatus, a.ClientStatus, a.PreemptedAllocations, a.PreemptedByAllocation)
 		}
 	case "reports":
 		for a := range snap.Allocs(state.Range{}) {

@@ -13186,9 +13186,9 @@ func (z *PeriodicConfig) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Placement) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 8
+	// map header, size 9
 	// string "ID"
-	o = append(o, 0x88, 0xa2, 0x49, 0x44)
+	o = append(o, 0x89, 0xa2, 0x49, 0x44)
 	o = msgp.AppendString(o, z.ID)
 	// string "Index"
 	o = append(o, 0xa5, 0x49, 0x6e, 0x64, 0x65, 0x78)
@@ -13240,6 +13240,12 @@ func (z *Placement) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "Canary"
 	o = append(o, 0xa6, 0x43, 0x61, 0x6e, 0x61, 0x72, 0x79)
 	o = msgp.AppendBool(o, z.Canary)
+	// string "Preempts"
+	o = append(o, 0xa8, 0x50, 0x72, 0x65, 0x65, 0x6d, 0x70, 0x74, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Preempts)))
+	for za0002 := range z.Preempts {
+		o = msgp.AppendString(o, z.Preempts[za0002])
+	}
 	return
 }
 
@@ -13384,6 +13390,25 @@ func (z *Placement) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Canary")
 				return
 			}
+		case "Preempts":
+			var zb0004 uint32
+			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Preempts")
+				return
+			}
+			if cap(z.Preempts) >= int(zb0004) {
+				z.Preempts = (z.Preempts)[:zb0004]
+			} else {
+				z.Preempts = make([]string, zb0004)
+			}
+			for za0002 := range z.Preempts {
+				z.Preempts[za0002], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Preempts", za0002)
+					return
+				}
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -13418,7 +13443,10 @@ func (z *Placement) Msgsize() (s int) {
 	} else {
 		s += z.Resources.Msgsize()
 	}
-	s += 13 + msgp.StringPrefixSize + len(z.DeploymentID) + 7 + msgp.BoolSize
+	s += 13 + msgp.StringPrefixSize + len(z.DeploymentID) + 7 + msgp.BoolSize + 9 + msgp.ArrayHeaderSize
+	for za0002 := range z.Preempts {
+		s += msgp.StringPrefixSize + len(z.Preempts[za0002])
+	}
 	return
 }
 
@@ -14336,9 +14364,9 @@ func (z *PlanResult) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *PlanStop) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 6
+	// map header, size 7
 	// string "ID"
-	o = append(o, 0x86, 0xa2, 0x49, 0x44)
+	o = append(o, 0x87, 0xa2, 0x49, 0x44)
 	o = msgp.AppendString(o, z.ID)
 	// string "Description"
 	o = append(o, 0xab, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
@@ -14352,6 +14380,9 @@ func (z *PlanStop) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "NextAllocation"
 	o = append(o, 0xae, 0x4e, 0x65, 0x78, 0x74, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e)
 	o = msgp.AppendString(o, z.NextAllocation)
+	// string "PreemptedBy"
+	o = append(o, 0xab, 0x50, 0x72, 0x65, 0x65, 0x6d, 0x70, 0x74, 0x65, 0x64, 0x42, 0x79)
+	o = msgp.AppendString(o, z.PreemptedBy)
 	// string "KeepDesired"
 	o = append(o, 0xab, 0x4b, 0x65, 0x65, 0x70, 0x44, 0x65, 0x73, 0x69, 0x72, 0x65, 0x64)
 	o = msgp.AppendBool(o, z.KeepDesired)
@@ -14406,6 +14437,12 @@ func (z *PlanStop) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "NextAllocation")
 				return
 			}
+		case "PreemptedBy":
+			z.PreemptedBy, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "PreemptedBy")
+				return
+			}
 		case "KeepDesired":
 			z.KeepDesired, bts, err = msgp.ReadBoolBytes(bts)
 			if err != nil {
@@ -14426,7 +14463,7 @@ func (z *PlanStop) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *PlanStop) Msgsize() (s int) {
-	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 12 + msgp.StringPrefixSize + len(z.Description) + 13 + msgp.StringPrefixSize + len(z.ClientStatus) + 15 + msgp.StringPrefixSize + len(z.FollowupEvalID) + 15 + msgp.StringPrefixSize + len(z.NextAllocation) + 12 + msgp.BoolSize
+	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 12 + msgp.StringPrefixSize + len(z.Description) + 13 + msgp.StringPrefixSize + len(z.ClientStatus) + 15 + msgp.StringPrefixSize + len(z.FollowupEvalID) + 15 + msgp.StringPrefixSize + len(z.NextAllocation) + 12 + msgp.StringPrefixSize + len(z.PreemptedBy) + 12 + msgp.BoolSize
 	return
 }
 

@@ -14,11 +14,9 @@ type Plan struct {
 	Stops         []*PlanStop
 	// Eval is the evaluation as it stands after this plan (status, failed
 	// groups, queued counts).
-	Eval *Evaluation
-	// NewEvals are created with the plan: blocked, delayed follow-ups.
-	NewEvals []*Evaluation
-	// Deployment is created or updated with the plan; nil for none.
-	Deployment  *Deployment
+	Eval        *Evaluation
+	NewEvals    []*Evaluation // created with the plan: blocked, delayed follow-ups
+	Deployment  *Deployment   // created or updated with the plan; nil for none
 	Annotations *PlanAnnotations
 }
 
@@ -44,6 +42,7 @@ type Placement struct {
 	Resources          *AllocatedResources // nil = the group's
 	DeploymentID       string
 	Canary             bool
+	Preempts           []string // allocations that have to give way to it
 }
 
 // InPlaceUpdate moves a running allocation to the plan's job version.
@@ -60,6 +59,7 @@ type PlanStop struct {
 	ClientStatus   string
 	FollowupEvalID string
 	NextAllocation string
+	PreemptedBy    string // the placement that it has to give way to, or ""
 	// KeepDesired leaves DesiredStatus alone: only FollowupEvalID is recorded.
 	KeepDesired bool
 }

@@ -39,15 +39,18 @@ func (p *process) group(g *reconcile.Group) {
 func (p *process) placeAnywhere(g *reconcile.Group, a *ask, out *model.PlanGroup) {
 	s := p.board.Select(a.Ask)
 	out.Metrics = s.Metrics()
-	failures := 0
+	yield, failures := p.yield(s.Checker), 0
 	for i := range g.Places {
 		want := &g.Places[i]
 		if want.Frees {
 			s.Free(want.Previous)
 		}
-		choice := s.Next(want.Avoid)
+		choice, victims := s.Next(want.Avoid), []place.Victim(nil)
+		if choice == nil && yield != nil {
+			choice, victims = s.Yield(yield)
+		}
 		if choice != nil {
-			p.placed(want, choice, out)
+			p.placed(want, choice, victims, out)
 			continue
 		}
 		if want.Frees {
@@ -60,15 +63,19 @@ func (p *process) placeAnywhere(g *reconcile.Group, a *ask, out *model.PlanGroup
 
 // placeOnNodes places the instances of a system job, each on its node.
 func (p *process) placeOnNodes(g *reconcile.Group, a *ask, out *model.PlanGroup) {
-	failures := 0
+	yield, failures := p.yield(a.check), 0
 	for i := range g.Places {
 		want := &g.Places[i]
 		if want.Frees {
 			p.board.Free(want.Previous)
 		}
 		choice, _ := a.check.On(want.NodeID)
+		var victims []place.Victim
+		if choice == nil && yield != nil {
+			choice, victims = yield.On(want.NodeID)
+		}
 		if choice != nil {
-			p.placed(want, choice, out)
+			p.placed(want, choice, victims, out)
 			continue
 		}
 		if want.Frees {
@@ -80,8 +87,9 @@ func (p *process) placeOnNodes(g *reconcile.Group, a *ask, out *model.PlanGroup)
 	p.unplaced(g.Group.Name, a, a.check, failures, explain.OnNodes)
 }
 
-// placed adds one placement, and the stop of what it replaces.
-func (p *process) placed(want *reconcile.Place, choice *place.Choice, out *model.PlanGroup) {
+// placed adds one placement, the stop of what it replaces, and those of what has
+// to give way to it.
+func (p *process) placed(want *reconcile.Place, choice *place.Choice, victims []place.Victim, out *model.PlanGroup) {
 	placement := &model.Placement{
 		ID: p.ids.next(), Index: want.Index, NodeID: choice.NodeID,
 		RescheduleTracker: want.Tracker, Resources: choice.Resources,
@@ -93,6 +101,7 @@ func (p *process) placed(want *reconcile.Place, choice *place.Choice, out *model
 		p.stop(want.Stop, placement.ID)
 		p.replaced[out.TaskGroup] = true
 	}
+	p.preempted(placement, victims)
 	out.Placements = append(out.Placements, placement)
 }
 

@@ -21,7 +21,7 @@ func Process(state State, eval *model.Evaluation, env Env) Result {
 	p := &process{
 		state: state, env: env, eval: &done, ids: newIDSource(env.Seed, eval, state.Index()),
 		job: state.Job(eval.Namespace, eval.JobID), allocs: state.AllocsByJob(eval.Namespace, eval.JobID),
-		asks: map[string]*ask{}, replaced: map[string]bool{},
+		asks: map[string]*ask{}, replaced: map[string]bool{}, evicted: map[string]bool{}, displaced: map[[2]string]bool{},
 	}
 	p.plan = &model.Plan{
 		EvalID: eval.ID, Namespace: eval.Namespace, JobID: eval.JobID, Priority: eval.Priority,
@@ -57,6 +57,10 @@ type process struct {
 	failed []*place.Checker // of groups that could not be placed in full
 	// replaced are the groups of which a failed or older instance was replaced.
 	replaced map[string]bool
+	// evicted are the allocations that have to give way, displaced the jobs they
+	// are of.
+	evicted   map[string]bool
+	displaced map[[2]string]bool
 }
 
 // ask is what a group needs, with its feasibility function.
@@ -87,6 +91,7 @@ func (p *process) decide() {
 	for _, g := range out.Groups {
 		p.group(g)
 	}
+	p.followDisplaced()
 	p.follow(out)
 	p.block()
 	p.annotate(out)
@@ -162,6 +167,13 @@ func (p *process) annotate(out *reconcile.Output) {
 			updates[name] = &model.DesiredUpdates{}
 		}
 		updates[name].Stop++
+	}
+	for _, g := range p.plan.Groups {
+		for _, placement := range g.Placements {
+			if len(placement.Preempts) > 0 && updates[g.TaskGroup] != nil {
+				updates[g.TaskGroup].Preemptions += uint64(len(placement.Preempts))
+			}
+		}
 	}
 	p.plan.Annotations = &model.PlanAnnotations{DesiredTGUpdates: updates}
 }

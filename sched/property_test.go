@@ -93,6 +93,7 @@ func (s *story) register() {
 		"type": s.pick("type", []string{"service", "batch", "system", "sysbatch"}), "count": fmt.Sprint(s.draw("count", 0, 6)),
 		"cpu": "100", "mem": s.pick("mem", []string{"50", "200", "400"}), "command": s.pick("command", []string{"one", "two"}),
 	}
+	args["priority"] = s.pick("priority", []string{"30", "45", "50", "60", "90"})
 	if old != nil && s.draw("same type", 0, 9) > 0 {
 		args["type"] = old.Type
 	}
@@ -218,6 +219,7 @@ func (s *story) decide() {
 		s.w.apply(kept)
 		s.w.check(s.t)
 		s.checkConstraints(p.JobID, kept)
+		s.checkVictims(kept)
 		if len(result.RefusedNodes) > 0 && kept.Eval.Status != model.EvalPending {
 			s.t.Fatalf("refused %v, but the evaluation is %s", result.RefusedNodes, kept.Eval.Status)
 		}
@@ -258,6 +260,35 @@ func (s *story) checkConstraints(jobID string, plan *model.Plan) {
 			if r.distinct == "arch" && archs[n.Attributes["arch"]] > 1 {
 				s.t.Fatalf("job %s has %d instances on %s", jobID, archs[n.Attributes["arch"]], n.Attributes["arch"])
 			}
+		}
+	}
+}
+
+// checkVictims looks at what a plan has give way: each for a placement of it, of a
+// job that matters less, which is looked at again.
+func (s *story) checkVictims(plan *model.Plan) {
+	for _, st := range plan.Stops {
+		if st.PreemptedBy == "" {
+			continue
+		}
+		victim, by := s.w.allocs[st.ID], s.w.allocs[st.PreemptedBy]
+		if by == nil || by.EvalID != plan.EvalID || by.NodeID != victim.NodeID || !slices.Contains(by.PreemptedAllocations, victim.ID) {
+			s.t.Fatalf("%s gave way to %v", victim.ID, by)
+		}
+		if s.w.config == nil {
+			if by.Job.Type != model.JobTypeSystem {
+				s.t.Fatalf("%s gave way to a job that may not ask for that", victim.Name)
+			}
+		}
+		if victim.Job.Priority+sched.PreemptionDistance > by.Job.Priority {
+			s.t.Fatalf("%s of priority %d gave way to %s of %d", victim.Name, victim.Job.Priority, by.Name, by.Job.Priority)
+		}
+		looked := s.w.jobs[victim.JobID] == nil
+		for _, e := range s.w.EvalsByJob("", victim.JobID) {
+			looked = looked || e.TriggeredBy == model.TriggerPreemption && e.Status == model.EvalPending
+		}
+		if !looked {
+			s.t.Fatalf("nobody looks at job %s, which lost %s", victim.JobID, victim.Name)
 		}
 	}
 }
@@ -382,6 +413,9 @@ func TestStories(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := &story{t: t, w: newWorld(), racks: map[string]rack{}}
 		s.w.seed = rapid.Uint64().Draw(t, "seed")
+		if rapid.Bool().Draw(t, "preempts") {
+			s.w.config = &model.SchedulerConfiguration{PreemptionConfig: everyonePreempts}
+		}
 		steps := map[string]func(*rapid.T){
 			"node": func(*rapid.T) { s.addNode() }, "node2": func(*rapid.T) { s.addNode() },
 			"change": func(*rapid.T) { s.changeNode() }, "register": func(*rapid.T) { s.register() },

@@ -26,6 +26,10 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
+var everyonePreempts = model.PreemptionConfig{
+	SystemSchedulerEnabled: true, SysBatchSchedulerEnabled: true, BatchSchedulerEnabled: true, ServiceSchedulerEnabled: true,
+}
+
 type scenario struct {
 	t *testing.T
 	w *world
@@ -37,6 +41,9 @@ func (s *scenario) do(d *datadriven.TestData) string {
 	switch d.Cmd {
 	case "config":
 		w.config = &model.SchedulerConfiguration{SchedulerAlgorithm: args["algorithm"], MemoryOversubscriptionEnabled: has(args, "oversubscribe")}
+		if has(args, "preempt") {
+			w.config.PreemptionConfig = everyonePreempts
+		}
 	case "node":
 		for _, n := range names {
 			w.setNode(buildNode(n, args, len(w.nodes)))
@@ -191,6 +198,8 @@ func (s *scenario) eval(e *model.Evaluation) string {
 	}
 	for _, st := range plan.Stops {
 		switch {
+		case st.PreemptedBy != "":
+			add("preempt %s for %s", s.w.short(st.ID), s.w.short(st.PreemptedBy))
 		case st.KeepDesired:
 			add("later %s", s.w.short(st.ID))
 		case st.ClientStatus != "":
@@ -202,6 +211,8 @@ func (s *scenario) eval(e *model.Evaluation) string {
 	for _, n := range plan.NewEvals {
 		if n.Status == model.EvalBlocked {
 			add("blocked: classes %s%s", eligible(n.ClassEligibility), escaped(n))
+		} else if n.TriggeredBy == model.TriggerPreemption {
+			add("look at %s", n.JobID)
 		} else {
 			add("again in %s: %s", n.WaitUntil.Sub(s.w.now), n.TriggeredBy)
 		}
@@ -442,6 +453,9 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 		Resources: &model.Resources{CPU: number(args, "cpu", 100), Cores: number(args, "cores", 0), MemoryMB: number(args, "mem", 100), MemoryMaxMB: number(args, "memory_max", 0)},
 	}
 	g := &model.TaskGroup{Name: "g", Count: number(args, "count", 1), Tasks: []*model.Task{t}, EphemeralDisk: &model.EphemeralDisk{SizeMB: number(args, "disk", 10)}}
+	if has(args, "migrate") {
+		g.Migrate = &model.MigrateStrategy{MaxParallel: number(args, "migrate", 1)}
+	}
 	if v, ok := args["tag"]; ok {
 		g.Services = []*model.Service{{Name: id, Tags: []string{v}}}
 	}

@@ -16,19 +16,27 @@ import (
 	"github.com/steppe-project/steppe/sched/place"
 )
 
-// State is an immutable view that a decision reads. A getter returns nil for
-// what does not exist.
-type State interface {
-	// Index of the newest entry the view contains.
-	Index() uint64
-	Job(namespace, id string) *model.Job
+// Allocations are what there is of jobs and on nodes.
+type Allocations interface {
 	// AllocsByJob returns all allocations of a job, also ended ones, each with
 	// its Job (the version it runs) set.
 	AllocsByJob(namespace, id string) []*model.Allocation
+	// AllocsByNode returns those of a node. A decision asks for them only when others
+	// may have to give way.
+	AllocsByNode(nodeID string) []*model.Allocation
+	Alloc(id string) *model.Allocation
+}
+
+// State is an immutable view that a decision reads. A getter returns nil for
+// what does not exist.
+type State interface {
+	Allocations
+	// Index of the newest entry the view contains.
+	Index() uint64
+	Job(namespace, id string) *model.Job
 	// EvalsByJob returns all evaluations of a job. A decision asks for them only
 	// when it wants to wait for something: to find what waits already.
 	EvalsByJob(namespace, id string) []*model.Evaluation
-	Alloc(id string) *model.Allocation
 	Node(id string) *model.Node
 	// Fleet is the columnar form of all nodes and what runs on them, of exactly
 	// the same index. Decisions fork it before they place on it.
@@ -43,6 +51,9 @@ type Env struct {
 	Config *model.SchedulerConfiguration // nil = defaults
 	// Pool is what the job's node pool overrides of Config; nil for nothing.
 	Pool *model.NodePoolSchedulerConfiguration
+	// Preempt lets allocations of lower priority be told to give way, where Config
+	// says so: all servers know how.
+	Preempt bool
 }
 
 // Result is a decision. Plan.Eval is the evaluation as it stands afterwards;

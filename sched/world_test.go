@@ -56,6 +56,16 @@ func (w *world) AllocsByJob(_, id string) []*model.Allocation {
 	return out
 }
 
+func (w *world) AllocsByNode(id string) []*model.Allocation {
+	var out []*model.Allocation
+	for _, name := range w.names {
+		if a := w.allocs[name]; a.NodeID == id {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 func (w *world) EvalsByJob(_, id string) []*model.Evaluation {
 	var out []*model.Evaluation
 	for _, e := range w.evals {
@@ -136,7 +146,7 @@ func (w *world) newEval(jobID, trigger string) *model.Evaluation {
 }
 
 func (w *world) process(e *model.Evaluation) *model.Plan {
-	return sched.Process(w, e, sched.Env{Now: w.now, Seed: w.seed, Config: w.config}).Plan
+	return sched.Process(w, e, sched.Env{Now: w.now, Seed: w.seed, Config: w.config, Preempt: true}).Plan
 }
 
 // run processes, verifies and applies one evaluation.
@@ -167,6 +177,9 @@ func (w *world) apply(plan *model.Plan) {
 		next := *w.allocs[s.ID]
 		if !s.KeepDesired {
 			next.DesiredStatus, next.DesiredDescription = model.DesiredStop, s.Description
+		}
+		if s.PreemptedBy != "" {
+			next.DesiredStatus, next.PreemptedByAllocation = model.DesiredEvict, s.PreemptedBy
 		}
 		if s.ClientStatus != "" {
 			next.ClientStatus = s.ClientStatus
@@ -200,7 +213,7 @@ func (w *world) placed(plan *model.Plan, job *model.Job, g *model.PlanGroup, p *
 		ID: p.ID, Namespace: job.Namespace, Name: model.AllocName(job.ID, g.TaskGroup, p.Index), NodeID: p.NodeID,
 		JobID: job.ID, JobVersion: job.Version, Job: job, TaskGroup: g.TaskGroup, EvalID: plan.EvalID,
 		AllocatedResources: g.Resources, Metrics: g.Metrics, DesiredStatus: model.DesiredRun, ClientStatus: model.ClientPending,
-		PreviousAllocation: p.PreviousAllocation, RescheduleTracker: p.RescheduleTracker,
+		PreviousAllocation: p.PreviousAllocation, RescheduleTracker: p.RescheduleTracker, PreemptedAllocations: p.Preempts,
 		CreateIndex: w.index, ModifyIndex: w.index, CreateTime: w.now.UnixNano(), ModifyTime: w.now.UnixNano(),
 	}
 	if p.Resources != nil {

@@ -29,10 +29,10 @@ type Config struct {
 
 // Report is what a run did, for people.
 type Report struct {
-	Events, Entries, Writes, Placements, Launches int
-	Downs, Held, Fenced                           int // nodes taken down, held by the brake, tasks stopped for want of a lease
-	Faults                                        map[string]int
-	Virtual                                       time.Duration
+	Events, Entries, Writes, Placements, Launches, Preempted int
+	Downs, Held, Fenced                                      int // nodes taken down, held by the brake, tasks stopped for want of a lease
+	Faults                                                   map[string]int
+	Virtual                                                  time.Duration
 }
 
 // world is one run.

@@ -186,12 +186,13 @@ type Scheduler struct {
 	Preemption             *Preemption `hcl:"preemption_config,block"`
 }
 
-// Preemption is parsed; enabling it is refused by this version.
+// Preemption says which types of jobs may have others give way; nil leaves what is
+// usual: those of system jobs.
 type Preemption struct {
-	Batch    bool `hcl:"batch_scheduler_enabled,optional"`
-	System   bool `hcl:"system_scheduler_enabled,optional"`
-	Sysbatch bool `hcl:"sysbatch_scheduler_enabled,optional"`
-	Service  bool `hcl:"service_scheduler_enabled,optional"`
+	Batch    *bool `hcl:"batch_scheduler_enabled,optional"`
+	System   *bool `hcl:"system_scheduler_enabled,optional"`
+	Sysbatch *bool `hcl:"sysbatch_scheduler_enabled,optional"`
+	Service  *bool `hcl:"service_scheduler_enabled,optional"`
 }
 
 // Client configures the role that runs tasks.

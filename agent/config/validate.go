@@ -197,9 +197,6 @@ func (k *checker) server() (warnings []string) {
 	if a := s.DefaultScheduler.Algorithm; a != "binpack" && a != "spread" {
 		k.bad("server.default_scheduler_config.scheduler_algorithm", "%q is not binpack or spread", a)
 	}
-	if p := s.DefaultScheduler.Preemption; p != nil && (p.Batch || p.System || p.Service || p.Sysbatch) {
-		k.bad("server.default_scheduler_config.preemption_config", "preemption is not supported by this version")
-	}
 	k.seats()
 	if s.DiskReserveMB < 1 || s.DiskReserveMB > maxDiskReserveMB {
 		k.bad("server.disk_reserve_mb", "%d is not between 1 and %d", s.DiskReserveMB, maxDiskReserveMB)

@@ -54,6 +54,12 @@ func (s *status) Run(ctx context.Context, o *base.IO, args []string) error {
 	if a.NextAllocation != "" {
 		fields = append(fields, "Replaced By", id(a.NextAllocation))
 	}
+	if a.PreemptedByAllocation != "" {
+		fields = append(fields, "Preempted By", id(a.PreemptedByAllocation))
+	}
+	for _, victim := range a.PreemptedAllocations {
+		fields = append(fields, "Preempted", id(victim))
+	}
 	if a.FollowupEvalID != "" {
 		fields = append(fields, "Follow-up Eval", id(a.FollowupEvalID))
 	}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/model"
@@ -32,11 +33,32 @@ func (s *schedulerGet) Run(ctx context.Context, o *base.IO, _ []string) error {
 	}
 	o.Fields(
 		"Scheduler Algorithm", c.SchedulerAlgorithm, "Memory Oversubscription", base.YesNo(c.MemoryOversubscriptionEnabled),
+		"Preemption", preempting(c.PreemptionConfig),
 		"Reject Job Registration", base.YesNo(c.RejectJobRegistration), "Pause Eval Broker", base.YesNo(c.PauseEvalBroker),
 		"Mass Loss Threshold", share(c.MassLoss.Threshold), "Mass Loss Nodes", orDefault(c.MassLoss.MinNodes), "Mass Loss Rate", orDefault(c.MassLoss.Rate),
 		"Modify Index", fmt.Sprint(c.ModifyIndex),
 	)
 	return nil
+}
+
+// preempting lists the types of jobs that may have others give way.
+func preempting(p model.PreemptionConfig) string {
+	var out []string
+	for _, t := range []struct {
+		name string
+		on   bool
+	}{
+		{model.JobTypeService, p.ServiceSchedulerEnabled}, {model.JobTypeBatch, p.BatchSchedulerEnabled},
+		{model.JobTypeSystem, p.SystemSchedulerEnabled}, {model.JobTypeSysbatch, p.SysBatchSchedulerEnabled},
+	} {
+		if t.on {
+			out = append(out, t.name)
+		}
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ", ")
 }
 
 func share(v float64) string {
@@ -57,15 +79,20 @@ var SchedulerSet = &base.Command{
 }
 
 type schedulerSet struct {
-	algorithm, checkIndex           string
-	threshold                       float64
-	nodes, rate                     int
-	oversubscription, reject, pause *bool
+	algorithm, checkIndex            string
+	threshold                        float64
+	nodes, rate                      int
+	oversubscription, reject, pause  *bool
+	service, batch, system, sysbatch *bool
 }
 
 func (s *schedulerSet) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&s.algorithm, "scheduler-algorithm", "", "Where instances go first: `binpack or spread`.")
 	choice(fs, &s.oversubscription, "memory-oversubscription", "whether memory_max counts.")
+	choice(fs, &s.service, "preempt-service-scheduler", "whether service jobs may have instances of lower priority give way.")
+	choice(fs, &s.batch, "preempt-batch-scheduler", "whether batch jobs may.")
+	choice(fs, &s.system, "preempt-system-scheduler", "whether system jobs may.")
+	choice(fs, &s.sysbatch, "preempt-sysbatch-scheduler", "whether sysbatch jobs may.")
 	choice(fs, &s.reject, "reject-job-registration", "whether new jobs are refused.")
 	choice(fs, &s.pause, "pause-eval-broker", "whether scheduling stands still.")
 	fs.Float64Var(&s.threshold, "mass-loss-threshold", 0, "The `share` of the nodes, up to 1, that puts the brake on when it vanishes together.")
@@ -98,6 +125,10 @@ func (s *schedulerSet) Run(ctx context.Context, o *base.IO, _ []string) error {
 		c.MassLoss.Rate = s.rate
 	}
 	assign(&c.MemoryOversubscriptionEnabled, s.oversubscription)
+	assign(&c.PreemptionConfig.ServiceSchedulerEnabled, s.service)
+	assign(&c.PreemptionConfig.BatchSchedulerEnabled, s.batch)
+	assign(&c.PreemptionConfig.SystemSchedulerEnabled, s.system)
+	assign(&c.PreemptionConfig.SysBatchSchedulerEnabled, s.sysbatch)
 	assign(&c.RejectJobRegistration, s.reject)
 	assign(&c.PauseEvalBroker, s.pause)
 	updated, err := o.Client.Cluster().SetSchedulerConfig(ctx, c, &index)

@@ -28,6 +28,14 @@ var mutants = []mutant{
 	{"what came with a level is taken before", "fsm/feature.go", "if need <= have {", "if need <= have || true {", tests("./fsm/...")},
 	{"a level beyond the binary is applied", "fsm/feature.go", "err != nil || level.Level <= f.understands {", "err != nil || level.Level > 0 {", tests("./fsm/...")},
 	{"the base level leaves a trace", "fsm/state/hash.go", "if t.Size() == 0 {\n\t\treturn nil", "if t.Size() < 0 {\n\t\treturn nil", tests("./fsm/...")},
+	// Preemption.
+	{"neighbours in priority displace one another", "sched/preempt.go", "priority+PreemptionDistance <= p.job.Priority", "priority <= p.job.Priority", tests("./sched/...")},
+	{"one allocation gives way to two", "sched/place/yield.go", "return y.taken[v.Alloc.ID] })", "return y.taken[v.Alloc.ID] && false })", tests("./sched/...")},
+	{"nobody looks at a displaced job", "sched/preempt.go", "p.displaced[[2]string{a.Namespace, a.JobID}] = true", "p.displaced[[2]string{a.Namespace, \"\"}] = true", simulator},
+	{"what gave way to another gives way again", "fsm/plans.go", "victim == nil || victim.ServerTerminal()", "victim == nil", tests("./fsm/...")},
+	{"a refused preemptor's victims stop all the same", "fsm/plans.go", "case p.Alloc(s.PreemptedBy) == nil || now.ClientTerminal():", "case now.ClientTerminal():", tests("./fsm/...")},
+	{"displaced instances are not replaced", "sched/reconcile/group.go", "if a.DesiredStatus == model.DesiredEvict {\n\t\treturn true", "if a.DesiredStatus == model.DesiredEvict {\n\t\treturn false", tests("./sched/...")},
+	{"a preemptor starts beside its victim", "agent/client/alloc/judge.go", "slices.Contains(a.PreemptedAllocations, b.ID)", "slices.Contains(a.PreemptedAllocations, a.ID)", tests("./agent/client/alloc")},
 	// Launches.
 	{"overlap is not prohibited", "fsm/launches.go", "children.Pending+children.Running > 0", "children.Pending+children.Running > 1000", simulator},
 	{"a slot is decided on and not noted", "fsm/launches.go", "next.Slot, next.ModifyIndex = c.Slot, x.index", "next.ModifyIndex = x.index", tests("./fsm/...")},

@@ -43,10 +43,16 @@ const (
 	// Drains lets nodes be drained: older servers do not know the command, and move
 	// nothing when they lead.
 	Drains Level = 5
+	// Deployments and Tenancy: see their branches.
+	Deployments Level = 6
+	Tenancy     Level = 7
+	// Preemption lets instances of jobs of lower priority be told to give way: older
+	// servers would stop them without what is to take their place.
+	Preemption Level = 8
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Drains
+const Newest = Preemption
 
 // Description says what a level brings.
 type Description struct {
@@ -63,6 +69,9 @@ func All() []Description {
 		{Order, "order", "The order of the nodes' reports is kept: one that arrives late or twice changes nothing."},
 		{Launches, "launches", "Periodic and parameterized jobs are launched."},
 		{Drains, "drains", "Nodes are drained."},
+		{Deployments, "deployments", "Deployments."},
+		{Tenancy, "tenancy", "Tenancy."},
+		{Preemption, "preemption", "Instances of jobs of lower priority give way to others, where the scheduler configuration says so."},
 	}
 }
 

@@ -54,6 +54,13 @@ func (b *Board) Free(a *model.Allocation) { b.swing(a, -1) }
 // Restore undoes Free.
 func (b *Board) Restore(a *model.Allocation) { b.swing(a, 1) }
 
+// FreeOther takes back what an allocation of another job holds.
+func (b *Board) FreeOther(a *model.Allocation) {
+	if !a.Terminal() {
+		b.fleet.book(a.NodeID, b.fleet.demand(a.AllocatedResources), -1)
+	}
+}
+
 func (b *Board) swing(a *model.Allocation, sign int32) {
 	if a.Terminal() {
 		return

@@ -233,8 +233,9 @@ func (v *score) own() float64 { return v.packing + v.peers + v.liking }
 
 // score rates a row with the instance on it. Packing is the formula of Google's
 // "best fit v3" as published: 20 - (10^freeCPU + 10^freeMemory), free as a
-// fraction, brought to 0..1; spreading is its mirror image. Components that do
-// not apply are not part of the mean.
+// fraction, brought to 0..1, times (1 - |freeCPU - freeMemory|)²: what is left of
+// one without the other is of no use to anybody (TestPacking). Spreading is the
+// formula's mirror image. Components that do not apply are not part of the mean.
 //
 // Of an ask that prefers nodes, by affinity or spread, final is made by whole.
 func (s *Selector) score(row int32, avoided bool) score {
@@ -243,8 +244,9 @@ func (s *Selector) score(row int32, avoided bool) score {
 	if s.need.cores > 0 {
 		cpu += int64(s.need.cores) * c.info[i].coreMHz
 	}
-	sum := pow10(fraction(c.freeCPU[i]-cpu, c.cpu[i])) + pow10(fraction(c.freeMemory[i]-s.need.memory, c.memory[i]))
-	out := score{packing: (20 - sum) / 18}
+	freeCPU, freeMemory := fraction(c.freeCPU[i]-cpu, c.cpu[i]), fraction(c.freeMemory[i]-s.need.memory, c.memory[i])
+	sum, even := pow10(freeCPU)+pow10(freeMemory), 1-math.Abs(freeCPU-freeMemory)
+	out := score{packing: (20 - sum) / 18 * even * even}
 	if s.board.set.Spread {
 		out.packing = (sum - 2) / 18
 	}

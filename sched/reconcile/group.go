@@ -143,6 +143,9 @@ func (r *run) hold(s *slot, a *model.Allocation) {
 
 // awaited tells whether a stopped allocation still waits for its replacement.
 func awaited(a *model.Allocation) bool {
+	if a.DesiredStatus == model.DesiredEvict {
+		return true
+	}
 	switch a.DesiredDescription {
 	case DescLost, DescNodeGone, DescMigrating:
 		return true

@@ -39,6 +39,8 @@ const (
 	reasonReplaced   = "the allocation has been replaced already"
 	reasonReturned   = "the node of the allocation it replaces came back"
 	reasonHandedOut  = "the evaluation was decided by another worker"
+	reasonYielded    = "what was to give way has ended, or gave way to another one"
+	reasonPriority   = "what was to give way has a higher priority now"
 )
 
 // check is the verification of one plan.
@@ -48,8 +50,9 @@ type check struct {
 	job     *model.Job
 	stale   string // why no placement at all may be committed; "" normally
 	stops   []*model.PlanStop
-	byNext  map[string]*model.PlanStop // stops by the placement they depend on
-	kept    map[*model.PlanStop]bool   // stops that are taken back: false
+	byNext  map[string][]*model.PlanStop // stops by the placement they depend on
+	spared  map[string]string            // placements that nothing gives way to any more, and why
+	kept    map[*model.PlanStop]bool     // stops that are taken back: false
 	refused map[*model.Placement]string
 	prior   map[string]bool // allocations whose loss was a false alarm
 }
@@ -61,7 +64,7 @@ type check struct {
 func Check(newest sched.State, plan *model.Plan) (*model.Plan, *model.PlanResult) {
 	c := &check{
 		state: newest, plan: plan, job: newest.Job(plan.Namespace, plan.JobID),
-		byNext: make(map[string]*model.PlanStop), kept: make(map[*model.PlanStop]bool),
+		byNext: make(map[string][]*model.PlanStop), spared: make(map[string]string), kept: make(map[*model.PlanStop]bool),
 		refused: make(map[*model.Placement]string), prior: make(map[string]bool),
 	}
 	c.stale = c.outOfDate()
@@ -106,6 +109,14 @@ func (c *check) outOfDate() string {
 func (c *check) sortStops() {
 	for _, s := range c.plan.Stops {
 		a := c.state.Alloc(s.ID)
+		if s.PreemptedBy != "" {
+			if why := c.spare(a); why != "" {
+				c.spared[s.PreemptedBy] = why
+				continue
+			}
+			c.keepFor(s, s.PreemptedBy)
+			continue
+		}
 		if a == nil {
 			continue
 		}
@@ -119,12 +130,28 @@ func (c *check) sortStops() {
 		case !lost && (a.ServerTerminal() || c.stale != ""):
 			continue
 		}
-		c.stops = append(c.stops, s)
-		c.kept[s] = true
-		if s.NextAllocation != "" {
-			c.byNext[s.NextAllocation] = s
-		}
+		c.keepFor(s, s.NextAllocation)
 	}
+}
+
+// keepFor keeps a stop that depends on a placement, "" for on none.
+func (c *check) keepFor(s *model.PlanStop, placement string) {
+	c.stops = append(c.stops, s)
+	c.kept[s] = true
+	if placement != "" {
+		c.byNext[placement] = append(c.byNext[placement], s)
+	}
+}
+
+// spare tells why an allocation cannot be made to give way, "" when it can.
+func (c *check) spare(a *model.Allocation) string {
+	switch {
+	case a == nil || a.Terminal():
+		return reasonYielded
+	case c.job == nil || sched.PriorityOf(c.state, a)+sched.PreemptionDistance > c.job.Priority:
+		return reasonPriority
+	}
+	return ""
 }
 
 func (c *check) up(nodeID string) bool {
@@ -139,7 +166,11 @@ func (c *check) round() bool {
 	asks := c.asks()
 	c.addPeers(board, asks)
 	for _, s := range c.stops {
-		if a := c.state.Alloc(s.ID); c.kept[s] && !s.KeepDesired && a != nil {
+		switch a := c.state.Alloc(s.ID); {
+		case !c.kept[s] || s.KeepDesired || a == nil:
+		case s.PreemptedBy != "":
+			board.FreeOther(a)
+		default:
 			board.Free(a)
 		}
 	}
@@ -205,6 +236,8 @@ func (c *check) place(board *place.Board, k *place.Checker, g *model.PlanGroup, 
 		return "the job has no group " + g.TaskGroup + " any more"
 	case c.prior[p.PreviousAllocation]:
 		return reasonReturned
+	case c.spared[p.ID] != "":
+		return c.spared[p.ID]
 	}
 	if p.PreviousAllocation != "" {
 		if prev := c.state.Alloc(p.PreviousAllocation); prev != nil && prev.NextAllocation != "" && prev.NextAllocation != p.ID {
@@ -226,14 +259,13 @@ func (c *check) place(board *place.Board, k *place.Checker, g *model.PlanGroup, 
 	return ""
 }
 
-// takeBack undoes the stop that depends on a refused placement.
-func (c *check) takeBack(p *model.Placement) bool {
-	s := c.byNext[p.ID]
-	if s == nil || !c.kept[s] {
-		return false
+// takeBack undoes the stops that depend on a refused placement.
+func (c *check) takeBack(p *model.Placement) (any bool) {
+	for _, s := range c.byNext[p.ID] {
+		any = any || c.kept[s]
+		c.kept[s] = false
 	}
-	c.kept[s] = false
-	return true
+	return any
 }
 
 // result is the plan without what was refused.

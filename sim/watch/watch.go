@@ -27,6 +27,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/sched"
 )
 
@@ -34,6 +35,8 @@ import (
 type Watch struct {
 	// OnNode, when set, is told of nodes that change.
 	OnNode func(before, after *model.Node)
+	// Preempted counts the allocations that gave way to others.
+	Preempted int
 
 	fail    func(format string, args ...any)
 	store   *state.Store
@@ -83,6 +86,7 @@ func (c *Watch) changes() {
 			if before == nil {
 				c.alone(after)
 				c.placed(after)
+				c.preempts(after)
 			}
 		case *model.Node:
 			before, _ := changes[i].Before.(*model.Node)
@@ -222,7 +226,7 @@ func Undecided(store *state.Store, env sched.Env) string {
 	if err != nil {
 		return err.Error()
 	}
-	env.Config = basis.SchedulerConfig()
+	env.Config, env.Preempt = basis.SchedulerConfig(), basis.FeatureLevel() >= feature.Preemption
 	for j := range snap.Jobs(state.Range{}) {
 		e := &model.Evaluation{
 			ID: "check", Namespace: j.Namespace, JobID: j.ID, Type: j.Type, Priority: j.Priority,

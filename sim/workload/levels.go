@@ -6,12 +6,14 @@ import (
 	propose "github.com/steppe-project/steppe/agent/server/proposal"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
 )
 
 // Levels activates the newest feature level as soon as somebody leads: production's
 // desk waits until all servers have said that they understand it, and here all do.
-type Levels struct{}
+// With Preempt it has the scheduler let jobs of all types preempt others.
+type Levels struct{ Preempt bool }
 
 // Name implements loop.Component.
 func (Levels) Name() string { return "levels" }
@@ -26,9 +28,15 @@ func (Levels) Reset(*state.Snapshot) {}
 func (Levels) Observe([]state.Change) {}
 
 // Step implements loop.Component.
-func (Levels) Step(_ time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
-	if snap.FeatureLevel() >= feature.Newest {
-		return nil, time.Time{}
+func (l Levels) Step(_ time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
+	if snap.FeatureLevel() < feature.Newest {
+		return []fsm.Command{propose.Of(&fsm.FeatureLevel{Level: feature.Newest})}, time.Time{}
 	}
-	return []fsm.Command{propose.Of(&fsm.FeatureLevel{Level: feature.Newest})}, time.Time{}
+	if config := *snap.SchedulerConfig(); l.Preempt && !config.PreemptionConfig.ServiceSchedulerEnabled {
+		config.PreemptionConfig = model.PreemptionConfig{
+			SystemSchedulerEnabled: true, SysBatchSchedulerEnabled: true, BatchSchedulerEnabled: true, ServiceSchedulerEnabled: true,
+		}
+		return []fsm.Command{propose.Of(&fsm.SchedulerConfig{Config: &config})}, time.Time{}
+	}
+	return nil, time.Time{}
 }

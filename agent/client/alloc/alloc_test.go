@@ -290,6 +290,24 @@ func TestReplacementWaits(t *testing.T) {
 	}
 }
 
+// TestPreemptorWaits: what takes the room of another allocation starts when that has
+// ended.
+func TestPreemptorWaits(t *testing.T) {
+	a := newAgent(t)
+	victim := allocation(1, model.JobTypeService, plainTask("victim"))
+	victim.Job.TaskGroups[0].ShutdownDelay = 300 * time.Millisecond
+	a.assign(victim, nil)
+	a.await(victim.Alloc.ID, model.ClientRunning)
+	next := allocation(2, model.JobTypeService, plainTask("next"))
+	next.Alloc.PreemptedAllocations = []string{victim.Alloc.ID}
+	a.assign(victim, func(x *model.Allocation) { x.DesiredStatus = model.DesiredEvict })
+	a.assign(next, nil)
+	a.await(next.Alloc.ID, model.ClientRunning)
+	if got := a.m.order(); !slices.Equal(got, []string{"victim", "next"}) || a.status(victim.Alloc.ID).ClientStatus != model.ClientComplete {
+		t.Errorf("order %v, the victim is %s", got, a.status(victim.Alloc.ID).ClientStatus)
+	}
+}
+
 // TestRestoredWaits: what waited before the agent was restarted waits after it.
 func TestRestoredWaits(t *testing.T) {
 	a := newAgent(t)

@@ -53,7 +53,7 @@ func Unassigned(have *msg.AssignedAlloc) *msg.AssignedAlloc {
 // MustWait tells whether a may start only when b, which has not ended on this
 // node, has: it replaces b, or was given what b holds.
 func MustWait(a, b *model.Allocation) bool {
-	return b.ID == a.PreviousAllocation || b.Terminal() && overlap(a.AllocatedResources, b.AllocatedResources)
+	return b.ID == a.PreviousAllocation || slices.Contains(a.PreemptedAllocations, b.ID) || b.Terminal() && overlap(a.AllocatedResources, b.AllocatedResources)
 }
 
 // overlap tells whether two grants share a port or a core.

@@ -15,8 +15,10 @@ type blockedTable struct {
 	nodes   map[string]nodeClass
 	// freedAt is the index of the last change that gave room in a class.
 	freedAt map[string]uint64
-	// freed are the classes that got room since the last step; freeAll means
-	// that anything may be different now.
+	// allAt is the index of the last change after which anything may be different.
+	allAt uint64
+	// freed are the classes that got room since the last step; freeAll that allAt
+	// changed.
 	freed   map[string]struct{}
 	freeAll bool
 }
@@ -39,6 +41,10 @@ func newBlockedTable() blockedTable {
 // decided on was not seen by it, so it wakes at once.
 func (t *blockedTable) add(e *entry) {
 	t.entries[e] = struct{}{}
+	if t.allAt > e.eval.SnapshotIndex {
+		e.wake = true
+		return
+	}
 	for class, index := range t.freedAt {
 		if index > e.eval.SnapshotIndex && couldHelp(e.eval, class) {
 			e.wake = true
@@ -62,12 +68,18 @@ func (t *blockedTable) observeNode(id string, n *model.Node, index uint64) {
 	}
 }
 
-// observeAlloc notes resources that a change gave back.
+// observeAll notes a change of what everything is decided by.
+func (t *blockedTable) observeAll(index uint64) {
+	t.allAt, t.freeAll = max(t.allAt, index), true
+}
+
+// observeAlloc notes resources that a change gave back, or may let others have: of
+// another version of its job an instance may have to give way that did not before.
 func (t *blockedTable) observeAlloc(before, after *model.Allocation, index uint64) {
 	if before == nil || before.Terminal() {
 		return
 	}
-	if after != nil && !after.Terminal() && after.AllocatedResources == before.AllocatedResources {
+	if after != nil && !after.Terminal() && after.AllocatedResources == before.AllocatedResources && after.JobVersion == before.JobVersion {
 		return
 	}
 	if n, ok := t.nodes[before.NodeID]; ok && n.ready {
@@ -102,7 +114,7 @@ func (t *blockedTable) mark() {
 		if e.wake {
 			continue
 		}
-		if t.freeAll {
+		if t.freeAll && t.allAt > e.eval.SnapshotIndex {
 			e.wake = true
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 const (
@@ -80,7 +81,9 @@ func (b *Broker) Reads() []state.Table {
 // Reset implements loop.Component.
 func (b *Broker) Reset(snap *state.Snapshot) {
 	b.clear()
-	b.observeConfig(snap.SchedulerConfig())
+	config := snap.SchedulerConfig()
+	b.observeConfig(config)
+	b.blocked.allAt = config.ModifyIndex
 	for n := range snap.Nodes(state.Range{}) {
 		b.blocked.observeNode(n.ID, n, n.ModifyIndex)
 	}
@@ -115,9 +118,12 @@ func (b *Broker) Observe(changes []state.Change) {
 			after, _ := c.After.(*model.Allocation)
 			b.blocked.observeAlloc(before, after, c.Index)
 		case state.TableConfig:
-			if config, ok := c.After.(*model.SchedulerConfiguration); ok {
-				b.observeConfig(config)
-				b.blocked.freeAll = true
+			switch after := c.After.(type) {
+			case *model.SchedulerConfiguration:
+				b.observeConfig(after)
+				b.blocked.observeAll(c.Index)
+			case *feature.Active: // others may have to give way from now on
+				b.blocked.observeAll(c.Index)
 			}
 		}
 	}

@@ -30,6 +30,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/place"
 )
@@ -48,6 +49,11 @@ func (b *Basis) AllocsByJob(namespace, id string) []*model.Allocation {
 	return slices.Collect(b.Snapshot.AllocsByJob(namespace, id))
 }
 
+// AllocsByNode returns all allocations of a node.
+func (b *Basis) AllocsByNode(nodeID string) []*model.Allocation {
+	return slices.Collect(b.Snapshot.AllocsByNode(nodeID))
+}
+
 // EvalsByJob returns all evaluations of a job.
 func (b *Basis) EvalsByJob(namespace, id string) []*model.Evaluation {
 	return slices.Collect(b.Snapshot.EvalsByJob(namespace, id))
@@ -58,7 +64,7 @@ func (b *Basis) EvalsByJob(namespace, id string) []*model.Evaluation {
 func (b *Basis) Env(eval *model.Evaluation, now time.Time) sched.Env {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%d", eval.ID, b.Index())
-	env := sched.Env{Now: now, Seed: h.Sum64(), Config: b.SchedulerConfig()}
+	env := sched.Env{Now: now, Seed: h.Sum64(), Config: b.SchedulerConfig(), Preempt: b.FeatureLevel() >= feature.Preemption}
 	if job := b.Job(eval.Namespace, eval.JobID); job != nil {
 		if pool := b.NodePool(job.NodePool); pool != nil {
 			env.Pool = pool.SchedulerConfiguration

@@ -58,7 +58,7 @@ func (i *Initial) Step(_ time.Time, snap *state.Snapshot) ([]fsm.Command, time.T
 	}
 	if now := snap.SchedulerConfig(); i.settings.Scheduler != nil && now.ModifyIndex == state.SeedIndex {
 		next := *i.settings.Scheduler
-		next.PreemptionConfig, next.MassLoss = now.PreemptionConfig, now.MassLoss // files do not say them
+		next.MassLoss = now.MassLoss // files do not say it
 		if next.CreateIndex, next.ModifyIndex = now.CreateIndex, now.ModifyIndex; next != *now {
 			propose(&fsm.SchedulerConfig{Config: &next, CAS: true, Index: now.ModifyIndex})
 		}

@@ -31,13 +31,15 @@ func TestInitialSettings(t *testing.T) {
 	}
 	zones := same
 	zones.EnableRedundancyZones = true
-	c := New(Settings{Autopilot: &zones, Scheduler: &model.SchedulerConfiguration{SchedulerAlgorithm: model.AlgorithmSpread}})
+	c := New(Settings{Autopilot: &zones, Scheduler: &model.SchedulerConfiguration{
+		SchedulerAlgorithm: model.AlgorithmSpread, PreemptionConfig: model.PreemptionConfig{ServiceSchedulerEnabled: true},
+	}})
 	cmds := step(c)
 	if len(cmds) != 1 || cmds[0].Kind != fsm.KindSchedulerConfig {
 		t.Fatalf("zones need a level first: %v", cmds)
 	}
 	apply(cmds...)
-	if s := m.Store().Snapshot().SchedulerConfig(); s.SchedulerAlgorithm != model.AlgorithmSpread || !s.PreemptionConfig.SystemSchedulerEnabled {
+	if s := m.Store().Snapshot().SchedulerConfig(); s.SchedulerAlgorithm != model.AlgorithmSpread || !s.PreemptionConfig.ServiceSchedulerEnabled || s.PreemptionConfig.SystemSchedulerEnabled {
 		t.Errorf("%+v", s)
 	}
 	level, err := fsm.NewCommand(&fsm.FeatureLevel{Level: feature.Seats})
