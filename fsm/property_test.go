@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/scaling"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // draw makes commands over few names, so that they meet.
@@ -224,7 +225,7 @@ func (d draw) config() fsm.Body {
 	case 7:
 		return &fsm.DeleteNamespace{Name: d.of("other", "default")}
 	}
-	return &fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}}
+	return &fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "other"}}
 }
 
 func (d draw) entry() []fsm.Command {
@@ -249,8 +250,8 @@ func (d draw) entry() []fsm.Command {
 func TestMachine(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		a, b := newMachine(t), newMachine(t)
-		a.must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}})
-		b.must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}})
+		a.must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "other"}})
+		b.must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "other"}})
 		if rapid.Bool().Draw(rt, "newest level") {
 			a.must(&fsm.FeatureLevel{Level: feature.Newest})
 			b.must(&fsm.FeatureLevel{Level: feature.Newest})

@@ -41,8 +41,9 @@ type Env struct {
 	Steady lease.Steady // how even the clock went that Now is of
 	Seed   uint64
 	Config *model.SchedulerConfiguration // nil = defaults
-	// Pool is what the job's node pool overrides of Config; nil for nothing.
-	Pool *model.NodePoolSchedulerConfiguration
+	// Overrides are what the job's namespace and node pool override of Config; nil for
+	// nothing.
+	Overrides *model.NodePoolSchedulerConfiguration
 }
 
 // Result is a decision. Plan.Eval is the evaluation as it stands afterwards;

@@ -43,10 +43,15 @@ const (
 	// Drains lets nodes be drained: older servers do not know the command, and move
 	// nothing when they lead.
 	Drains Level = 5
+	// Deployments lets updates be deployments: older servers do not judge them.
+	Deployments Level = 6
+	// Tenancy lets namespaces have rules and quotas: older servers do not keep them, and
+	// admit what they refuse.
+	Tenancy Level = 7
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Drains
+const Newest = Tenancy
 
 // Description says what a level brings.
 type Description struct {
@@ -63,6 +68,8 @@ func All() []Description {
 		{Order, "order", "The order of the nodes' reports is kept: one that arrives late or twice changes nothing."},
 		{Launches, "launches", "Periodic and parameterized jobs are launched."},
 		{Drains, "drains", "Nodes are drained."},
+		{Deployments, "deployments", "Updates are deployments."},
+		{Tenancy, "tenancy", "Namespaces, node pools and quotas are changed, and bound what jobs may ask for."},
 	}
 }
 

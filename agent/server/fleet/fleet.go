@@ -30,6 +30,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/tenancy"
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/place"
 )
@@ -60,9 +61,7 @@ func (b *Basis) Env(eval *model.Evaluation, now time.Time) sched.Env {
 	fmt.Fprintf(h, "%s/%d", eval.ID, b.Index())
 	env := sched.Env{Now: now, Seed: h.Sum64(), Config: b.SchedulerConfig()}
 	if job := b.Job(eval.Namespace, eval.JobID); job != nil {
-		if pool := b.NodePool(job.NodePool); pool != nil {
-			env.Pool = pool.SchedulerConfiguration
-		}
+		env.Overrides = tenancy.Overrides(b.Namespace(job.Namespace), b.NodePool(job.NodePool))
 	}
 	return env
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/tenancy"
 	"github.com/steppe-project/steppe/sched/place"
 )
 
@@ -159,7 +160,7 @@ func TestSeed(t *testing.T) {
 	seed := func(eval string, index uint64) uint64 {
 		log := memlog.New()
 		for log.Store.Snapshot().Index() < index {
-			log.Must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "n"}})
+			log.Must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "n"}})
 		}
 		v := New(log.Store)
 		defer v.Close()
