@@ -34,6 +34,7 @@ type User struct {
 	write   Write
 	mark    string
 	n       int
+	settled int // of what there is at first
 	over    bool
 	open    bool
 	refused int
@@ -58,7 +59,7 @@ func (u *User) Refused() int { return u.refused }
 
 var (
 	spaces = []string{"team", "lab", "lab", "shop"}
-	quotas = []string{"", "small", "small", "large"}
+	quotas = []string{"", "small", "small", "small", "large", "large"}
 	pools  = []string{"", "", "default", workload.SidePool, workload.SidePool, "all"}
 	jobs   = []string{"s7", "s8", "b7", "b8"}
 )
@@ -70,29 +71,33 @@ func (u *User) act() {
 	if u.over {
 		return
 	}
+	if u.settled < len(first) {
+		u.settle()
+		return
+	}
 	switch roll := u.Rand.IntN(100); {
-	case roll < 45:
+	case roll < 60:
 		u.register()
-	case roll < 55:
+	case roll < 68:
 		id, ns, purge := one(u, jobs), one(u, spaces), u.Chance(0.5)
 		u.do(func(ctx context.Context, to rpc.Caller, o msg.WriteOptions) error {
 			o.Namespace = ns
 			_, err := msg.JobDeregister.Call(ctx, to, &msg.JobDeregisterRequest{WriteOptions: o, JobID: id, Purge: purge})
 			return err
 		})
-	case roll < 75:
+	case roll < 80:
 		n := u.namespace()
 		u.do(func(ctx context.Context, to rpc.Caller, o msg.WriteOptions) error {
 			_, err := msg.NamespaceUpsert.Call(ctx, to, &msg.NamespaceUpsertRequest{WriteOptions: o, Tenant: n})
 			return err
 		})
-	case roll < 88:
+	case roll < 90:
 		q := u.quota()
 		u.do(func(ctx context.Context, to rpc.Caller, o msg.WriteOptions) error {
 			_, err := msg.QuotaUpsert.Call(ctx, to, &msg.QuotaUpsertRequest{WriteOptions: o, Quota: q})
 			return err
 		})
-	case roll < 92:
+	case roll < 94:
 		p := &model.NodePool{Name: workload.SidePool, SchedulerConfiguration: &model.NodePoolSchedulerConfiguration{
 			SchedulerAlgorithm: one(u, []string{"", model.AlgorithmBinpack, model.AlgorithmSpread}),
 		}}
@@ -103,6 +108,30 @@ func (u *User) act() {
 	default:
 		u.remove()
 	}
+}
+
+// first are the quotas, and the namespaces that have them, with which it begins.
+var first = []struct{ quota, namespace string }{{quota: "small"}, {quota: "large"}, {"small", "team"}, {"small", "lab"}, {"large", "shop"}}
+
+// settle makes the next of what there is at first, as soon as the cluster has the level.
+func (u *User) settle() {
+	f := first[u.settled]
+	u.open = true
+	u.write(func(ctx context.Context, to rpc.Caller, rid string) error {
+		o := msg.WriteOptions{RequestID: rid}
+		if f.namespace != "" {
+			_, err := msg.NamespaceUpsert.Call(ctx, to, &msg.NamespaceUpsertRequest{WriteOptions: o, Tenant: &tenancy.Namespace{Name: f.namespace, Quota: f.quota}})
+			return err
+		}
+		q := &tenancy.Quota{Name: f.quota, Limits: []*tenancy.Limit{{RegionLimit: &tenancy.Resources{MemoryMB: 2500, Count: 6}}}}
+		_, err := msg.QuotaUpsert.Call(ctx, to, &msg.QuotaUpsertRequest{WriteOptions: o, Quota: q})
+		return err
+	}, func(err error) {
+		if err == nil {
+			u.settled++
+		}
+		u.next()
+	})
 }
 
 // register writes a version of a job that carries a mark of its own.
@@ -142,7 +171,7 @@ func (u *User) namespace() *tenancy.Namespace {
 
 func (u *User) quota() *tenancy.Quota {
 	return &tenancy.Quota{Name: quotas[1+u.Rand.IntN(len(quotas)-1)], Limits: []*tenancy.Limit{{RegionLimit: &tenancy.Resources{
-		MemoryMB: 500 * u.Rand.IntN(8), Count: u.Rand.IntN(8),
+		MemoryMB: 500 * u.Rand.IntN(10), Count: u.Rand.IntN(10),
 	}}}}
 }
 
@@ -171,5 +200,5 @@ func (u *User) do(call func(ctx context.Context, to rpc.Caller, o msg.WriteOptio
 
 func (u *User) next() {
 	u.open = false
-	u.After(u.Between(200*time.Millisecond, 4*time.Second), u.act)
+	u.After(u.Between(100*time.Millisecond, 2*time.Second), u.act)
 }
