@@ -206,3 +206,32 @@ func TestAdmissionIsANaiveRecount(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkQuota registers a job into a namespace with ten thousand others, without a
+// quota, with one that has room, and with one that a look at allocations must decide on.
+func BenchmarkQuota(b *testing.B) {
+	for name, memory := range map[string]int{"none": 0, "room": 1 << 30, "tight": 10_100 * 10} {
+		b.Run(name, func(b *testing.B) {
+			m := newMachine(b)
+			m.must(&fsm.FeatureLevel{Level: feature.Newest})
+			for i := range 10_000 {
+				j := testJob(fmt.Sprintf("job%d", i), 1)
+				j.Region, j.Type = model.DefaultRegion, model.JobTypeBatch
+				j.TaskGroups[0].Tasks[0].Resources = &model.Resources{MemoryMB: 10}
+				m.must(&fsm.RegisterJob{Job: j, Eval: testEval(fmt.Sprintf("e%d", i), j.ID)})
+			}
+			if memory > 0 {
+				m.must(&fsm.UpsertQuota{Quota: &tenancy.Quota{Name: "q", Limits: []*tenancy.Limit{{Region: model.DefaultRegion, RegionLimit: &tenancy.Resources{MemoryMB: memory}}}}},
+					&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: model.DefaultNamespace, Quota: "q"}})
+			}
+			n := 0
+			for b.Loop() {
+				j := testJob("job0", 1)
+				j.Region, j.Type, j.Meta = model.DefaultRegion, model.JobTypeBatch, map[string]string{"n": fmt.Sprint(n)}
+				j.TaskGroups[0].Tasks[0].Resources = &model.Resources{MemoryMB: 200}
+				m.apply(&fsm.RegisterJob{Job: j})
+				n++
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ package usage
 import (
 	"path"
 	"reflect"
+	"slices"
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
@@ -31,7 +32,7 @@ type facts struct {
 }
 
 // Nodes implements tenancy.Facts.
-func (f facts) Nodes(job *model.Job) int {
+func (f *facts) Nodes(job *model.Job) int {
 	n := 0
 	for node := range f.s.NodesByPool(job.NodePool) {
 		if in(job.Datacenters, node.Datacenter) {
@@ -53,24 +54,27 @@ func in(globs []string, dc string) bool {
 
 // Done implements tenancy.Facts. What completed with an earlier version counts when
 // the group's tasks are the same: it is not run again.
-func (f facts) Done(job *model.Job, group *model.TaskGroup) int {
+func (f *facts) Done(job *model.Job, group *model.TaskGroup) []int {
 	if !f.exact {
-		return 0
+		return nil
 	}
 	perNode := job.Type == model.JobTypeSysbatch
-	done := make(map[string]bool)
+	var done []int
+	nodes := make(map[string]bool)
 	for a := range f.s.AllocsByJob(job.Namespace, job.ID) {
 		if a.TaskGroup != group.Name || a.ClientStatus != model.ClientComplete || a.ServerTerminal() || !sameWork(a.Job, job, group) {
 			continue
 		}
 		switch i := a.Index(); {
-		case perNode:
-			done[a.NodeID] = true
-		case i >= 0 && i < group.Count:
-			done[a.Name] = true
+		case perNode && !nodes[a.NodeID]:
+			nodes[a.NodeID] = true
+			done = append(done, len(done))
+		case !perNode && i >= 0 && i < group.Count:
+			done = append(done, i)
 		}
 	}
-	return len(done)
+	slices.Sort(done)
+	return slices.Compact(done)
 }
 
 // sameWork tells whether what ran was what the group asks for now.
@@ -94,13 +98,14 @@ func Of(s *state.Snapshot, quota, region string, without model.NamespacedID) ten
 
 func of(s *state.Snapshot, quota, region string, without model.NamespacedID, exact bool) tenancy.Use {
 	var use tenancy.Use
+	f := &facts{s, exact}
 	for ns := range s.Namespaces(state.Range{}) {
 		if ns.Quota != quota {
 			continue
 		}
 		for job := range s.Jobs(state.Range{Namespace: ns.Name}) {
 			if job.Region == region && (job.ID != without.ID || job.Namespace != without.Namespace) {
-				use.Add(job, facts{s, exact})
+				use.Add(job, f)
 			}
 		}
 	}
@@ -129,16 +134,16 @@ func Check(s *state.Snapshot, quota *tenancy.Quota, next, now *model.Job) error 
 		return nil
 	}
 	if launch.IsTemplate(next) {
-		return quota.Check(tenancy.Ask{Job: tenancy.Child(next), Facts: facts{s, false}})
+		return quota.Check(tenancy.Ask{Job: tenancy.Child(next), Facts: &facts{s, false}})
 	}
 	alive := *next
 	alive.Status = model.JobStatusPending
 	id := model.NamespacedID{Namespace: next.Namespace, ID: next.ID}
 	rough := of(s, quota.Name, next.Region, id, false)
-	if quota.Fits(next.Region, rough.Amount.Plus(tenancy.Demand(&alive, facts{s, false}))) {
+	if quota.Fits(next.Region, rough.Amount.Plus(tenancy.Demand(&alive, &facts{s, false}))) {
 		return nil
 	}
-	ask := tenancy.Ask{Job: &alive, Facts: facts{s, true}, Others: of(s, quota.Name, next.Region, id, true)}
+	ask := tenancy.Ask{Job: &alive, Facts: &facts{s, true}, Others: of(s, quota.Name, next.Region, id, true)}
 	if now != nil {
 		ask.Before = tenancy.Demand(now, ask.Facts)
 	}

@@ -53,7 +53,7 @@ func (q *Quota) Check(ask Ask) error {
 	var faults []string
 	raise := Amount{}
 	for i, limit := range l.amount() {
-		all := ask.Others.Amount[i] + next[i]
+		all := plus(ask.Others.Amount[i], next[i])
 		if !over(limit, all) || next[i] <= ask.Before[i] {
 			continue
 		}
@@ -71,7 +71,7 @@ func (q *Quota) Check(ask Ask) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return model.Errorf(model.CodeConflict, "quota %q: %s: %s", q.Name, strings.Join(faults, "; "), q.remedy(ask, raise))
+	return model.Errorf(model.CodeConflict, "quota %q: %s: %s", q.Name, strings.Join(faults, "; "), q.remedy(ask, next, raise))
 }
 
 // CheckUse tells why a quota cannot take the place of another (nil: there is none, or
@@ -100,15 +100,19 @@ func (q *Quota) CheckUse(before *Quota, region string, used Use) error {
 		q.Name, region, strings.Join(faults, "; "))
 }
 
+// maxAdvised bounds the groups that are looked at for advice: it is given while an
+// entry is applied.
+const maxAdvised = 32
+
 // remedy names a change that lets a job in: a lower count of one group, or else how
 // far the quota would have to be raised.
-func (q *Quota) remedy(ask Ask, raise Amount) string {
+func (q *Quota) remedy(ask Ask, next, raise Amount) string {
 	limits := fmt.Sprintf("raise the quota to %s", tellAll(raise))
-	for _, g := range ask.Job.TaskGroups {
-		if system(ask.Job) || g.Count <= 1 {
-			continue
+	for i, g := range ask.Job.TaskGroups {
+		if i == maxAdvised || system(ask.Job) {
+			break
 		}
-		if n := q.lower(ask, g); n > 0 {
+		if n := q.lower(ask, g, next); n > 0 {
 			return fmt.Sprintf("lower count of group %q to %d, or %s", g.Name, n, limits)
 		}
 	}
@@ -118,43 +122,30 @@ func (q *Quota) remedy(ask Ask, raise Amount) string {
 	return "ask for less, or " + limits
 }
 
-func system(job *model.Job) bool {
-	return job.Type == model.JobTypeSystem || job.Type == model.JobTypeSysbatch
-}
-
-// lower is the largest count of a group with which the job fits; 0 for none.
-func (q *Quota) lower(ask Ask, g *model.TaskGroup) int {
+// lower is the largest count of a group with which the job fits, which asks for next
+// now; 0 for none.
+func (q *Quota) lower(ask Ask, g *model.TaskGroup, next Amount) int {
+	p, each, limit := partOf(ask.Job, g, ask.Facts), one(g), q.Limit(ask.Job.Region).amount()
+	all := p.instances(g.Count)
+	fits := func(count int) bool {
+		less := each.times(all - p.instances(count))
+		for i := range limit {
+			n := next[i] - less[i]
+			if over(limit[i], plus(ask.Others.Amount[i], n)) && n > ask.Before[i] {
+				return false
+			}
+		}
+		return true
+	}
 	low, high := 0, g.Count // fits (or is not asked), does not
 	for high-low > 1 {
-		middle := (low + high) / 2
-		if q.admits(ask, g, middle) {
+		if middle := (low + high) / 2; fits(middle) {
 			low = middle
 		} else {
 			high = middle
 		}
 	}
 	return low
-}
-
-// admits tells whether the job fits with another count of a group.
-func (q *Quota) admits(ask Ask, g *model.TaskGroup, count int) bool {
-	other := *g
-	other.Count = count
-	job := *ask.Job
-	job.TaskGroups = nil
-	for _, t := range ask.Job.TaskGroups {
-		if t == g {
-			t = &other
-		}
-		job.TaskGroups = append(job.TaskGroups, t)
-	}
-	next := Demand(&job, ask.Facts)
-	for i, limit := range q.Limit(job.Region).amount() {
-		if over(limit, ask.Others.Amount[i]+next[i]) && next[i] > ask.Before[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // tell is an amount of a kind with its name, sized one without.

@@ -1,6 +1,8 @@
 package tenancy
 
 import (
+	"math"
+
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/launch"
 )
@@ -35,10 +37,10 @@ func (r *Resources) amount() Amount {
 	return Amount{int64(r.CPU), int64(r.Cores), int64(r.MemoryMB), int64(r.MemoryMaxMB), int64(r.DiskMB), int64(r.Count)}
 }
 
-// Plus is the sum.
+// Plus is the sum. What is beyond all numbers stays there: it must not come round.
 func (a Amount) Plus(b Amount) Amount {
 	for i := range a {
-		a[i] += b[i]
+		a[i] = plus(a[i], b[i])
 	}
 	return a
 }
@@ -46,9 +48,21 @@ func (a Amount) Plus(b Amount) Amount {
 // times is n of it.
 func (a Amount) times(n int) Amount {
 	for i := range a {
-		a[i] *= int64(n)
+		if n > 0 && a[i] > math.MaxInt64/int64(n) {
+			a[i] = math.MaxInt64
+		} else {
+			a[i] *= int64(n)
+		}
 	}
 	return a
+}
+
+// plus adds what is not negative.
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 // one is what an instance of a group asks for: the sum of its tasks.
@@ -77,9 +91,9 @@ type Facts interface {
 	// Nodes is how many nodes there are in the pool and the datacenters of a system
 	// job, whatever their state.
 	Nodes(job *model.Job) int
-	// Done is how many instances of a group of a batch job have completed and are
-	// not run again.
-	Done(job *model.Job, group *model.TaskGroup) int
+	// Done are the instances of a group of a batch job, by index, that have completed
+	// and are not run again; of a sysbatch job one index for each node.
+	Done(job *model.Job, group *model.TaskGroup) []int
 }
 
 // Demand is what a job asks for: of service jobs count instances of each group, of
@@ -88,29 +102,62 @@ type Facts interface {
 // jobs that only launch others: their children ask.
 func Demand(job *model.Job, facts Facts) Amount {
 	var sum Amount
+	if asksNothing(job) {
+		return sum
+	}
 	for _, g := range job.TaskGroups {
-		sum = sum.Plus(one(g).times(instances(job, g, facts)))
+		if n := partOf(job, g, facts).instances(g.Count); n > 0 {
+			sum = sum.Plus(one(g).times(n))
+		}
 	}
 	return sum
 }
 
-// instances is how many of a group count.
-func instances(job *model.Job, g *model.TaskGroup, facts Facts) int {
-	if job.Stop || launch.IsTemplate(job) || g.Count <= 0 {
+func ends(job *model.Job) bool {
+	return job.Type == model.JobTypeBatch || job.Type == model.JobTypeSysbatch
+}
+
+func system(job *model.Job) bool {
+	return job.Type == model.JobTypeSystem || job.Type == model.JobTypeSysbatch
+}
+
+func asksNothing(job *model.Job) bool {
+	return job.Stop || ends(job) && job.Status == model.JobStatusDead || launch.IsTemplate(job)
+}
+
+// part is a group of a job, by what its number of instances follows from.
+type part struct {
+	nodes   int // of a system job
+	perNode bool
+	done    []int
+}
+
+func partOf(job *model.Job, g *model.TaskGroup, facts Facts) part {
+	p := part{perNode: system(job)}
+	if p.perNode {
+		p.nodes = facts.Nodes(job)
+	}
+	if ends(job) {
+		p.done = facts.Done(job, g)
+	}
+	return p
+}
+
+// instances is how many of the group count when its count is that.
+func (p part) instances(count int) int {
+	if count <= 0 {
 		return 0
 	}
-	ends := job.Type == model.JobTypeBatch || job.Type == model.JobTypeSysbatch
-	if ends && job.Status == model.JobStatusDead {
-		return 0
+	if p.perNode {
+		return max(0, p.nodes-len(p.done))
 	}
-	n := g.Count
-	if job.Type == model.JobTypeSystem || job.Type == model.JobTypeSysbatch {
-		n = facts.Nodes(job)
+	n := count
+	for _, i := range p.done {
+		if i < count {
+			n--
+		}
 	}
-	if ends {
-		n -= facts.Done(job, g)
-	}
-	return max(0, n)
+	return n
 }
 
 // Use is what jobs ask for together.

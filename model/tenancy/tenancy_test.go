@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 
@@ -11,11 +12,11 @@ import (
 // fixed are facts that are said.
 type fixed struct {
 	nodes int
-	done  map[string]int
+	done  map[string][]int
 }
 
-func (f fixed) Nodes(*model.Job) int                      { return f.nodes }
-func (f fixed) Done(_ *model.Job, g *model.TaskGroup) int { return f.done[g.Name] }
+func (f fixed) Nodes(*model.Job) int                        { return f.nodes }
+func (f fixed) Done(_ *model.Job, g *model.TaskGroup) []int { return f.done[g.Name] }
 func group(name string, n int, r *model.Resources) *model.TaskGroup {
 	return &model.TaskGroup{Name: name, Count: n, Tasks: []*model.Task{{Name: "t", Driver: "exec", Resources: r}}}
 }
@@ -40,9 +41,9 @@ func TestDemand(t *testing.T) {
 	}{
 		"service":              {job(model.JobTypeService, group("g", 3, r), group("h", 0, r)), fixed{}, Amount{cpu: 300, memory: 192, memoryMax: 384, count: 3}},
 		"cores take no MHz":    {job(model.JobTypeService, pinned), fixed{}, Amount{cores: 4, memory: 20, memoryMax: 20, disk: 600, count: 2}},
-		"batch":                {job(model.JobTypeBatch, group("g", 3, r)), fixed{done: map[string]int{"g": 2}}, Amount{cpu: 100, memory: 64, memoryMax: 128, count: 1}},
-		"system":               {job(model.JobTypeSystem, group("g", 1, r)), fixed{nodes: 4, done: map[string]int{"g": 2}}, Amount{cpu: 400, memory: 256, memoryMax: 512, count: 4}},
-		"sysbatch":             {job(model.JobTypeSysbatch, group("g", 1, r)), fixed{nodes: 4, done: map[string]int{"g": 3}}, Amount{cpu: 100, memory: 64, memoryMax: 128, count: 1}},
+		"batch":                {job(model.JobTypeBatch, group("g", 3, r)), fixed{done: map[string][]int{"g": {0, 2}}}, Amount{cpu: 100, memory: 64, memoryMax: 128, count: 1}},
+		"system":               {job(model.JobTypeSystem, group("g", 1, r)), fixed{nodes: 4, done: map[string][]int{"g": {0, 2}}}, Amount{cpu: 400, memory: 256, memoryMax: 512, count: 4}},
+		"sysbatch":             {job(model.JobTypeSysbatch, group("g", 1, r)), fixed{nodes: 4, done: map[string][]int{"g": {0, 1, 2}}}, Amount{cpu: 100, memory: 64, memoryMax: 128, count: 1}},
 		"stopped":              {stopped, fixed{}, Amount{}},
 		"a batch that is over": {dead, fixed{}, Amount{}},
 		"a service stays":      {over, fixed{}, Amount{cpu: 200, memory: 128, memoryMax: 256, count: 2}},
@@ -199,5 +200,24 @@ func TestOverrides(t *testing.T) {
 	got = Overrides(&Namespace{SchedulerConfiguration: &SchedulingRules{SchedulerAlgorithm: "binpack"}}, pool)
 	if got.SchedulerAlgorithm != "binpack" || !*got.MemoryOversubscriptionEnabled || pool.SchedulerConfiguration.SchedulerAlgorithm != "spread" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Amounts that no number holds are not small ones.
+func TestAmountsDoNotComeRound(t *testing.T) {
+	r := &model.Resources{MemoryMB: 1 << 30}
+	j := job(model.JobTypeService)
+	for range 2000 {
+		g := group("g", model.MaxCount, r)
+		for len(g.Tasks) < 100 {
+			g.Tasks = append(g.Tasks, g.Tasks[0])
+		}
+		j.TaskGroups = append(j.TaskGroups, g)
+	}
+	if a := Demand(j, fixed{}); a[memory] != math.MaxInt64 {
+		t.Errorf("%v", a)
+	}
+	if err := quotaOf(Resources{MemoryMB: 100}).Check(Ask{Job: j, Facts: fixed{}, Others: Use{Amount: Amount{memory: math.MaxInt64}, Jobs: 1}}); err == nil {
+		t.Error("it is admitted")
 	}
 }
