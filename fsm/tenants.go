@@ -201,7 +201,7 @@ func (x *tx) afford(next, now *model.Job) error {
 		return nil
 	}
 	if quota := x.Quota(ns.Quota); quota != nil {
-		return usage.Check(&x.Snapshot, quota, next, now)
+		return usage.Check(x.Txn, quota, next, now)
 	}
 	return nil
 }

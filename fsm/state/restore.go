@@ -36,7 +36,7 @@ func (s *Store) Restore(r io.Reader) error {
 		return err
 	}
 	next := l.x.Snapshot
-	s.tallies = scratch.tallies
+	s.tallies, s.asked = scratch.tallies, scratch.asked
 	s.feed.reset(next.index, func() { s.current.Store(&next) })
 	s.watches.wakeAll()
 	s.indexes.reached(next.index)

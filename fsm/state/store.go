@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/steppe-project/steppe/fsm/state/asked"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/tenancy"
@@ -22,6 +23,7 @@ type Store struct {
 	current atomic.Pointer[Snapshot]
 	epoch   uint64 // of the latest transaction; guarded by writer
 	tallies map[jobRef]*tally
+	asked   asked.Sums
 	feed    feed
 	watches watches
 	indexes indexWaiters

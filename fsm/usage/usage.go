@@ -5,12 +5,12 @@
 //
 //   - Nothing is counted beside the rows: jobs, nodes, allocations. What a quota has in
 //     use is what the jobs of the namespaces that name it ask for (tenancy.Demand).
-//   - Check decides as if everything were counted exactly; it looks at allocations only
-//     when the jobs' own counts do not settle it.
+//   - Check decides as if everything were counted exactly; it reads jobs and allocations
+//     only when the sums that the writer has at hand do not settle it.
 //
 // Example:
 //
-//	err := usage.Check(snapshot, quota, next, now)
+//	err := usage.Check(txn, quota, next, now)
 package usage
 
 import (
@@ -93,12 +93,8 @@ func sameWork(ran, job *model.Job, group *model.TaskGroup) bool {
 // Of is what the jobs of all namespaces with a quota ask for in a region, without one
 // job (the zero id: with all).
 func Of(s *state.Snapshot, quota, region string, without model.NamespacedID) tenancy.Use {
-	return of(s, quota, region, without, true)
-}
-
-func of(s *state.Snapshot, quota, region string, without model.NamespacedID, exact bool) tenancy.Use {
 	var use tenancy.Use
-	f := &facts{s, exact}
+	f := &facts{s, true}
 	for ns := range s.Namespaces(state.Range{}) {
 		if ns.Quota != quota {
 			continue
@@ -110,6 +106,31 @@ func of(s *state.Snapshot, quota, region string, without model.NamespacedID, exa
 		}
 	}
 	return use
+}
+
+// atMost is what a quota would come to be used with next in the place of now, as if
+// nothing of any batch job had completed; false when that is not at hand.
+func atMost(x *state.Txn, quota *tenancy.Quota, next, now *model.Job) (tenancy.Amount, bool) {
+	f := &facts{&x.Snapshot, false}
+	var use tenancy.Use
+	for ns := range x.Namespaces(state.Range{}) {
+		if ns.Quota != quota.Name {
+			continue
+		}
+		asked, system, ok := x.Asked(ns.Name, next.Region)
+		if !ok {
+			return use.Amount, false
+		}
+		use.Amount = use.Amount.Plus(asked.Amount)
+		for _, job := range system {
+			use.Add(job, f)
+		}
+	}
+	if now != nil {
+		use.Count(now, f, -1)
+	}
+	use.Add(next, f)
+	return use.Amount, true
 }
 
 // Report is how much of a quota is in use, for people.
@@ -129,7 +150,8 @@ func Report(s *state.Snapshot, quota *tenancy.Quota) *tenancy.Usage {
 // Check tells why a quota does not let next take the place of now (nil: there is no
 // such job), nil if it does. Of a job that launches others one child must fit into the
 // quota as it is; whether there is room is asked at its launch.
-func Check(s *state.Snapshot, quota *tenancy.Quota, next, now *model.Job) error {
+func Check(x *state.Txn, quota *tenancy.Quota, next, now *model.Job) error {
+	s := &x.Snapshot
 	if quota.Limit(next.Region) == nil || next.Stop {
 		return nil
 	}
@@ -139,11 +161,10 @@ func Check(s *state.Snapshot, quota *tenancy.Quota, next, now *model.Job) error 
 	alive := *next
 	alive.Status = model.JobStatusPending
 	id := model.NamespacedID{Namespace: next.Namespace, ID: next.ID}
-	rough := of(s, quota.Name, next.Region, id, false)
-	if quota.Fits(next.Region, rough.Amount.Plus(tenancy.Demand(&alive, &facts{s, false}))) {
+	if most, ok := atMost(x, quota, &alive, now); ok && quota.Fits(next.Region, most) {
 		return nil
 	}
-	ask := tenancy.Ask{Job: &alive, Facts: &facts{s, true}, Others: of(s, quota.Name, next.Region, id, true)}
+	ask := tenancy.Ask{Job: &alive, Facts: &facts{s, true}, Others: Of(s, quota.Name, next.Region, id)}
 	if now != nil {
 		ask.Before = tenancy.Demand(now, ask.Facts)
 	}

@@ -77,7 +77,7 @@ var mutants = []mutant{
 	{"a tenancy is deleted while jobs go on", "fsm/tenants.go", "if j.Status != model.JobStatusDead || x.busy(j) {", "if false {", simulator},
 	{"the scheduler places outside of the tenancy's pool", "sched/place/ask.go", "return a.Pool == model.AllNodePool || a.Pool == pool", "return a.Pool != \"\" || a.Pool == pool", simulator},
 	{"a quota of a tenancy counts one namespace", "fsm/usage/usage.go", "if ns.Quota != quota {", "if ns.Quota != quota || use.Jobs > 0 {", tests("./fsm")},
-	{"a limit of a tenancy is set below what is in use", "model/tenancy/check.go", "before != nil && was[i] != 0 && limit >= was[i] {", "before != nil {", tests("./fsm")},
+	{"a limit of a tenancy is set below what is in use", "model/tenancy/check.go", "before != nil && was[i] != 0 && limit >= was[i] {", "before != nil && was[i] >= 0 {", tests("./fsm")},
 	{"what has completed counts against a tenancy", "fsm/usage/usage.go", "if !f.exact {", "if true || !f.exact {", tests("./fsm")},
 	{"a batch that is looked at again is free in a tenancy", "fsm/tenants.go", "e == nil || e.TriggeredBy != model.TriggerJobRegister {", "true || e.TriggeredBy != model.TriggerJobRegister {", tests("./fsm")},
 	// The node.

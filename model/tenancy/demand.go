@@ -110,7 +110,15 @@ func Demand(job *model.Job, facts Facts) Amount {
 			sum = sum.Plus(one(g).times(n))
 		}
 	}
-	return sum
+	return sum.capped()
+}
+
+// capped is the amount, of each kind at most as much as counts.
+func (a Amount) capped() Amount {
+	for i := range a {
+		a[i] = min(a[i], most)
+	}
+	return a
 }
 
 func ends(job *model.Job) bool {
@@ -167,13 +175,22 @@ type Use struct {
 }
 
 // Add counts a job.
-func (u *Use) Add(job *model.Job, facts Facts) {
+func (u *Use) Add(job *model.Job, facts Facts) { u.Count(job, facts, 1) }
+
+// most bounds what counts of one job, so that sums of all jobs are numbers, and can be
+// taken apart again. It is beyond every limit, see MaxLimit.
+const most = 1 << 41
+
+// Count counts a job by times; -1 takes back what 1 counted.
+func (u *Use) Count(job *model.Job, facts Facts, by int) {
 	a := Demand(job, facts)
 	if a == (Amount{}) {
 		return
 	}
-	u.Amount = u.Amount.Plus(a)
-	u.Jobs++
+	for i := range a {
+		u.Amount[i] += int64(by) * a[i]
+	}
+	u.Jobs += by
 }
 
 // Child is a job as a job that launches others would launch it.

@@ -18,6 +18,8 @@ const (
 	// MaxNamespaces and MaxQuotas bound the tables: a quota looks at each namespace.
 	MaxNamespaces = 10_000
 	MaxQuotas     = 10_000
+	// MaxLimit bounds a limit: what counts of one job is bounded above it.
+	MaxLimit = 1 << 40
 )
 
 func invalid(format string, args ...any) error {
@@ -147,6 +149,11 @@ func (q *Quota) Validate(region string) error {
 			return invalid("quota %q: limit %d names no region", q.Name, i+1)
 		case slices.Contains(seen, l.Region):
 			return invalid("quota %q: there are two limits for region %q", q.Name, l.Region)
+		}
+		for kind, n := range l.RegionLimit.amount() {
+			if n > MaxLimit {
+				return invalid("quota %q: %s is more than %d: leave it out for as much as one likes", q.Name, tell(kind, n), MaxLimit)
+			}
 		}
 		seen = append(seen, l.Region)
 	}

@@ -16,6 +16,7 @@ import (
 // jobs, so each was right if it was before the entry or after.
 type tenants struct {
 	prior    *state.Snapshot // before the newest entry
+	single   bool            // that has one command: prior is what it saw
 	admitted int             // into namespaces with a quota
 }
 
@@ -141,6 +142,11 @@ func (c *Watch) emptied(name string) {
 	}
 	for j := range snap.Jobs(state.Range{Namespace: name}) {
 		c.fail("namespace %s is deleted, and has job %s (%s)", name, j.ID, j.Status)
+	}
+	for j := range c.tenants.prior.Jobs(state.Range{Namespace: name}) {
+		if c.tenants.single && j.Status != model.JobStatusDead {
+			c.fail("namespace %s is deleted, and job %s was %s", name, j.ID, j.Status)
+		}
 	}
 	for a := range snap.Allocs(state.Range{Namespace: name}) {
 		if !a.ClientTerminal() {

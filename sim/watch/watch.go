@@ -64,7 +64,7 @@ func (c *Watch) Snapshot() *state.Snapshot { return c.store.Snapshot() }
 func (c *Watch) Apply(e fsm.Entry) {
 	c.time = e.Time
 	c.expect(e)
-	c.tenants.prior = c.store.Snapshot()
+	c.tenants.prior, c.tenants.single = c.store.Snapshot(), len(e.Commands) == 1
 	c.machine.Apply(e)
 	c.changes()
 	c.overdue()
