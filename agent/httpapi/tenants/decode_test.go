@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model/tenancy"
 )
 
@@ -27,5 +28,13 @@ func TestDecode(t *testing.T) {
 	}
 	if q.Limits[0].RegionLimit.CPU != 5 {
 		t.Errorf("%+v", q.Limits[0].RegionLimit)
+	}
+}
+
+// One thing is found by its name, whatever the request says of lists.
+func TestOnly(t *testing.T) {
+	c := &Call{Name: "n", Query: msg.QueryOptions{Region: "r", Stale: true, MinIndex: 5, PerPage: 1, NextToken: "x", Filter: "y", Reverse: true}}
+	if got, want := c.only().QueryOptions, (msg.QueryOptions{Region: "r", Stale: true, MinIndex: 5, Prefix: "n"}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
