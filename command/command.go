@@ -18,8 +18,11 @@ import (
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/command/eval"
 	"github.com/steppe-project/steppe/command/job"
+	"github.com/steppe-project/steppe/command/namespace"
 	"github.com/steppe-project/steppe/command/node"
+	"github.com/steppe-project/steppe/command/nodepool"
 	"github.com/steppe-project/steppe/command/operator"
+	"github.com/steppe-project/steppe/command/quota"
 	"github.com/steppe-project/steppe/command/server"
 	"github.com/steppe-project/steppe/command/system"
 )
@@ -31,6 +34,9 @@ func Tree() []*base.Command {
 		job.Run, job.Plan, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init, job.Dispatch, job.PeriodicForce,
 		alloc.Status, alloc.Logs, alloc.Stop, alloc.Restart, alloc.Signal, alloc.FS,
 		node.Status, node.Eligibility, node.Drain,
+		nodepool.Apply, nodepool.Delete, nodepool.Info, nodepool.Init, nodepool.Jobs, nodepool.List, nodepool.Nodes,
+		namespace.Apply, namespace.Delete, namespace.Inspect, namespace.List, namespace.Status,
+		quota.Apply, quota.Delete, quota.Init, quota.Inspect, quota.List, quota.Status,
 		eval.List, eval.Status,
 		server.Members, server.Join, server.Leave, server.ForceLeave,
 		operator.RaftList, operator.RaftRemove, operator.RaftTransfer, operator.SnapshotSave, operator.SnapshotRestore,

@@ -126,6 +126,9 @@ func (c *TransitionAllocs) apply(x *tx) (result, error) {
 		x.touch(&next)
 		x.Put(&next)
 	}
+	if err := x.revive(c.Evals); err != nil {
+		return nil, err
+	}
 	return out, x.putEvals(c.Evals, nil)
 }
 

@@ -5,6 +5,7 @@ package fsm
 import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/scaling"
+	"github.com/steppe-project/steppe/model/tenancy"
 	"github.com/tinylib/msgp/msgp"
 )
 
@@ -850,6 +851,58 @@ func (z *DeleteNodePool) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z DeleteNodePool) Msgsize() (s int) {
+	s = 1 + 5 + msgp.StringPrefixSize + len(z.Name)
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z DeleteQuota) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 1
+	// string "Name"
+	o = append(o, 0x81, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+	o = msgp.AppendString(o, z.Name)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *DeleteQuota) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Name":
+			z.Name, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Name")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z DeleteQuota) Msgsize() (s int) {
 	s = 1 + 5 + msgp.StringPrefixSize + len(z.Name)
 	return
 }
@@ -3667,7 +3720,7 @@ func (z *UpsertNamespace) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				z.Namespace = nil
 			} else {
 				if z.Namespace == nil {
-					z.Namespace = new(model.Namespace)
+					z.Namespace = new(tenancy.Namespace)
 				}
 				bts, err = z.Namespace.UnmarshalMsg(bts)
 				if err != nil {
@@ -3770,6 +3823,82 @@ func (z *UpsertNodePool) Msgsize() (s int) {
 		s += msgp.NilSize
 	} else {
 		s += z.Pool.Msgsize()
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *UpsertQuota) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 1
+	// string "Quota"
+	o = append(o, 0x81, 0xa5, 0x51, 0x75, 0x6f, 0x74, 0x61)
+	if z.Quota == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Quota.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Quota")
+			return
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *UpsertQuota) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Quota":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Quota = nil
+			} else {
+				if z.Quota == nil {
+					z.Quota = new(tenancy.Quota)
+				}
+				bts, err = z.Quota.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Quota")
+					return
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *UpsertQuota) Msgsize() (s int) {
+	s = 1 + 6
+	if z.Quota == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Quota.Msgsize()
 	}
 	return
 }

@@ -49,6 +49,8 @@ const (
 	KindDeleteNodePool  Kind = 61
 	KindUpsertNamespace Kind = 62
 	KindDeleteNamespace Kind = 63
+	KindUpsertQuota     Kind = 64
+	KindDeleteQuota     Kind = 65
 
 	KindCollect Kind = 70
 )

@@ -17,6 +17,8 @@ var levels = map[Kind]feature.Level{
 	KindNodeDrain:    feature.Drains,
 	KindDispatchJob:  feature.Launches,
 	KindLaunchJob:    feature.Launches,
+	KindUpsertQuota:  feature.Tenancy,
+	KindDeleteQuota:  feature.Tenancy,
 }
 
 // needing is a command that was there before, of which a part came with a level.

@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/steppe-project/steppe/fsm"
-	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // forked is a machine that goes on from this one's state by itself.
@@ -20,7 +20,7 @@ func (m *machine) forked() *machine {
 func TestFork(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(t)
-		m.must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}})
+		m.must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "other"}})
 		some := func() (log [][]fsm.Command) {
 			for range rapid.IntRange(1, 8).Draw(rt, "entries") {
 				log = append(log, draw{rt}.entry())

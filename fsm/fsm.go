@@ -89,6 +89,8 @@ var kinds = map[Kind]kind{
 	KindDeleteNodePool:   {func() command { return new(DeleteNodePool) }, nil},
 	KindUpsertNamespace:  {func() command { return new(UpsertNamespace) }, nil},
 	KindDeleteNamespace:  {func() command { return new(DeleteNamespace) }, nil},
+	KindUpsertQuota:      {func() command { return new(UpsertQuota) }, nil},
+	KindDeleteQuota:      {func() command { return new(DeleteQuota) }, nil},
 	KindCollect:          {func() command { return new(Collect) }, func() result { return new(Collected) }},
 }
 

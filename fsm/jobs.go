@@ -22,8 +22,9 @@ const MaxJobVersions = 6
 // canonical and valid. Value: *JobResult.
 //
 // Fails with not_found when the namespace does not exist, invalid when the node
-// pool does not or the job would become one of another kind (see launch.CheckUpdate),
-// and with conflict when EnforceIndex is set and the job's JobModifyIndex is not
+// pool does not, the namespace does not admit the job or it would become one of another
+// kind (see launch.CheckUpdate), and with conflict when its quota has no room, or when
+// EnforceIndex is set and the job's JobModifyIndex is not
 // JobModifyIndex (0: the job must not exist).
 type RegisterJob struct {
 	Job            *model.Job
@@ -71,8 +72,14 @@ func (c *RegisterJob) apply(x *tx) (result, error) {
 			return nil, err
 		}
 		if same {
+			if err := x.admit(now, now); err != nil {
+				return nil, err
+			}
 			return x.jobResult(now, c.Eval)
 		}
+	}
+	if err := x.admit(c.Job, now); err != nil {
+		return nil, err
 	}
 	next := *c.Job
 	x.putJob(&next, now)

@@ -13,8 +13,9 @@ import (
 // evaluation that starts it. With a Token of which the job has a child, that one is
 // the answer, and nothing is launched. Value: *Launched.
 //
-// Fails with not_found, with invalid when the job does not allow such a dispatch, and
-// with conflict when there is a job of the child's id.
+// Fails with not_found, with invalid when the job does not allow such a dispatch or its
+// namespace such a job, and with conflict when there is a job of the child's id, or no
+// room in the quota.
 type DispatchJob struct {
 	Namespace string
 	ParentID  string
@@ -33,7 +34,7 @@ type Launched struct {
 	EvalID          string // "" when nothing was launched
 	EvalCreateIndex uint64
 	// Existed: the child was there. Skipped: there is none, because another one is
-	// alive.
+	// alive, or its namespace does not admit it.
 	Existed bool
 	Skipped bool
 }
@@ -70,7 +71,8 @@ func (c *DispatchJob) apply(x *tx) (result, error) {
 //
 // A slot is decided on once: one that is not newer than the last one, or that comes
 // from another schedule than that in force, fails with conflict. With prohibit_overlap
-// it is skipped while a child is alive. An operator's launch counts for no slot, and
+// it is skipped while a child is alive, and it is when the namespace or its quota do
+// not admit the child. An operator's launch counts for no slot, and
 // does not ask who is alive; in a second that has a child already it fails with
 // conflict. Fails with not_found, and with invalid when the job is not periodic, is
 // stopped, or the slot lies in the future.
@@ -103,7 +105,7 @@ func (c *LaunchJob) apply(x *tx) (result, error) {
 		}
 		return x.launch(launch.Periodic(parent, c.ID), c.Eval)
 	}
-	skip, err := x.decide(parent, c)
+	skip, err := x.decide(parent, c, existing == nil)
 	switch {
 	case err != nil:
 		return nil, err
@@ -115,8 +117,9 @@ func (c *LaunchJob) apply(x *tx) (result, error) {
 	return x.launch(launch.Periodic(parent, c.ID), c.Eval)
 }
 
-// decide notes that a slot of the schedule is decided on, and how.
-func (x *tx) decide(parent *model.Job, c *LaunchJob) (skip bool, err error) {
+// decide notes that a slot of the schedule is decided on, and how: fresh when there is
+// no child for it yet. What its namespace does not admit is skipped.
+func (x *tx) decide(parent *model.Job, c *LaunchJob, fresh bool) (skip bool, err error) {
 	row := x.Launches(c.Namespace, c.ParentID)
 	switch {
 	case row == nil || row.Schedule != c.Schedule || !parent.Periodic.Enabled:
@@ -129,20 +132,27 @@ func (x *tx) decide(parent *model.Job, c *LaunchJob) (skip bool, err error) {
 	next := *row
 	next.Slot, next.ModifyIndex = c.Slot, x.index
 	children := x.JobSummary(c.Namespace, c.ParentID).Children
-	skip = parent.Periodic.ProhibitOverlap && children.Pending+children.Running > 0
-	if skip {
+	why := ""
+	if parent.Periodic.ProhibitOverlap && children.Pending+children.Running > 0 {
+		why = "a child is alive, and overlap is prohibited"
+	} else if fresh {
+		if err := x.admit(launch.Periodic(parent, c.ID), nil); err != nil {
+			why = err.Error()
+		}
+	}
+	if why != "" {
 		next.Skipped++
 	}
 	x.Put(&next)
-	x.describe(parent, skip, c.Slot)
-	return skip, nil
+	x.describe(parent, why, c.Slot)
+	return why != "", nil
 }
 
-// describe says with the job when its newest slot was skipped.
-func (x *tx) describe(parent *model.Job, skip bool, slot int64) {
+// describe says with the job when and why its newest slot was skipped.
+func (x *tx) describe(parent *model.Job, why string, slot int64) {
 	text := ""
-	if skip {
-		text = "not launched at " + time.Unix(slot, 0).UTC().Format(time.RFC3339) + ": a child is alive, and overlap is prohibited"
+	if why != "" {
+		text = "not launched at " + time.Unix(slot, 0).UTC().Format(time.RFC3339) + ": " + why
 	}
 	if parent.StatusDescription == text {
 		return
@@ -164,6 +174,9 @@ func (x *tx) template(namespace, id string) (*model.Job, error) {
 func (x *tx) launch(child *model.Job, eval *model.Evaluation) (result, error) {
 	if eval == nil {
 		return nil, model.Errorf(model.CodeInvalid, "a launch needs an evaluation")
+	}
+	if err := x.admit(child, nil); err != nil {
+		return nil, err
 	}
 	x.putJob(child, nil)
 	eval.Namespace, eval.JobID, eval.Type, eval.Priority = child.Namespace, child.ID, child.Type, child.Priority

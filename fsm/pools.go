@@ -31,7 +31,8 @@ func (c *UpsertNodePool) apply(x *tx) (result, error) {
 func builtinPool(name string) bool { return name == model.DefaultNodePool || name == model.AllNodePool }
 
 // DeleteNodePool removes an empty node pool. Fails with not_found, invalid for
-// a built-in one, and conflict while nodes or live jobs are in it. No value.
+// a built-in one, and conflict while nodes or live jobs are in it, or
+// namespaces have it as default. No value.
 type DeleteNodePool struct{ Name string }
 
 // Kind is KindDeleteNodePool.
@@ -53,51 +54,9 @@ func (c *DeleteNodePool) apply(x *tx) (result, error) {
 			return nil, model.Errorf(model.CodeConflict, "node pool %q has non-terminal jobs, such as %q in namespace %q", c.Name, j.ID, j.Namespace)
 		}
 	}
-	x.Delete(now)
-	return nil, nil
-}
-
-// UpsertNamespace creates or changes a namespace. No value.
-type UpsertNamespace struct{ Namespace *model.Namespace }
-
-// Kind is KindUpsertNamespace.
-func (*UpsertNamespace) Kind() Kind { return KindUpsertNamespace }
-
-func (c *UpsertNamespace) apply(x *tx) (result, error) {
-	if c.Namespace == nil || c.Namespace.Name == "" || c.Namespace.Name == model.AllNamespaces {
-		return nil, model.Errorf(model.CodeInvalid, "a namespace needs a name")
-	}
-	next := *c.Namespace
-	next.CreateIndex, next.ModifyIndex = x.index, x.index
-	if now := x.Txn.Namespace(next.Name); now != nil {
-		next.CreateIndex = now.CreateIndex
-	}
-	x.Put(&next)
-	return nil, nil
-}
-
-// DeleteNamespace removes a namespace without jobs. Fails with not_found,
-// invalid for the default one, and conflict while jobs or allocations are in
-// it. No value.
-type DeleteNamespace struct{ Name string }
-
-// Kind is KindDeleteNamespace.
-func (*DeleteNamespace) Kind() Kind { return KindDeleteNamespace }
-
-func (c *DeleteNamespace) apply(x *tx) (result, error) {
-	if c.Name == model.DefaultNamespace {
-		return nil, model.Errorf(model.CodeInvalid, "default namespace can not be deleted")
-	}
-	now := x.Txn.Namespace(c.Name)
-	if now == nil {
-		return nil, model.Errorf(model.CodeNotFound, "namespace %q not found", c.Name)
-	}
-	for j := range x.Jobs(state.Range{Namespace: c.Name}) {
-		return nil, model.Errorf(model.CodeConflict, "namespace %q has jobs, such as %q", c.Name, j.ID)
-	}
-	for a := range x.Allocs(state.Range{Namespace: c.Name}) {
-		if !a.ClientTerminal() {
-			return nil, model.Errorf(model.CodeConflict, "namespace %q has live allocations, such as %s", c.Name, a.ID)
+	for n := range x.Namespaces(state.Range{}) {
+		if n.Pool() == c.Name {
+			return nil, model.Errorf(model.CodeConflict, "node pool %q is the default of namespace %q: give that another one first", c.Name, n.Name)
 		}
 	}
 	x.Delete(now)

@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/scaling"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // draw makes commands over few names, so that they meet.
@@ -63,6 +64,8 @@ func (d draw) spec(ns string) *model.Job {
 	j := testJob(d.job(), d.count(5))
 	j.Namespace = ns
 	j.Type = d.of(model.JobTypeService, model.JobTypeBatch, model.JobTypeSystem)
+	j.Region = model.DefaultRegion
+	j.TaskGroups[0].Tasks[0].Resources = &model.Resources{MemoryMB: 10 * d.count(9)}
 	j.Meta = map[string]string{"a": d.of("1", "2"), "b": "x", "c": "y"}
 	if d.yes() {
 		db := *j.TaskGroups[0]
@@ -209,7 +212,20 @@ func (d draw) body() fsm.Body {
 }
 
 func (d draw) config() fsm.Body {
-	switch d.count(9) {
+	switch d.count(12) {
+	case 9:
+		return &fsm.UpsertQuota{Quota: &tenancy.Quota{Name: d.of("q", "r"), Limits: []*tenancy.Limit{{
+			Region: model.DefaultRegion, RegionLimit: &tenancy.Resources{Count: d.count(12) - 1, MemoryMB: 100 * d.count(9)},
+		}}}}
+	case 10:
+		return &fsm.DeleteQuota{Name: d.of("q", "r")}
+	case 11, 12:
+		n := &tenancy.Namespace{Name: d.of("other", "other", "default"), Quota: d.of("", "q", "r")}
+		if d.yes() {
+			n.NodePoolConfiguration = &tenancy.NodePoolRules{Default: d.of("", "gpu"), Denied: []string{d.of("x", "g*")}}
+			n.SchedulerConfiguration = &tenancy.SchedulingRules{MaxPriority: d.count(1) * 60}
+		}
+		return &fsm.UpsertNamespace{Namespace: n}
 	case 8:
 		return &fsm.FeatureLevel{Level: feature.Level(d.count(int(feature.Newest)))}
 	case 0:
@@ -229,7 +245,7 @@ func (d draw) config() fsm.Body {
 	case 7:
 		return &fsm.DeleteNamespace{Name: d.of("other", "default")}
 	}
-	return &fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}}
+	return &fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "other"}}
 }
 
 func (d draw) entry() []fsm.Command {
@@ -254,8 +270,8 @@ func (d draw) entry() []fsm.Command {
 func TestMachine(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		a, b := newMachine(t), newMachine(t)
-		a.must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}})
-		b.must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}})
+		a.must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "other"}})
+		b.must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "other"}})
 		if rapid.Bool().Draw(rt, "newest level") {
 			a.must(&fsm.FeatureLevel{Level: feature.Newest})
 			b.must(&fsm.FeatureLevel{Level: feature.Newest})
@@ -296,6 +312,9 @@ func rowsOf(s *state.Snapshot) map[row]any {
 	rows := map[row]any{}
 	for _, n := range slices.Collect(s.Namespaces(state.Range{})) {
 		rows[row{state.TableNamespaces, n.Name}] = n
+	}
+	for q := range s.Quotas(state.Range{}) {
+		rows[row{state.TableQuotas, q.Name}] = q
 	}
 	for p := range s.NodePools(state.Range{}) {
 		rows[row{state.TableNodePools, p.Name}] = p

@@ -17,7 +17,8 @@ const MaxScalingEvents = 20
 // records the action; with EventOnly it records only. Event brings message,
 // error flag and meta data of the record, nil none at all; apply fills in the
 // rest. Fails with not_found (job), invalid (group, or a count outside the
-// group's scaling bounds) and, with EnforceIndex, conflict. Value: *JobResult.
+// group's scaling bounds) and conflict: when the quota has no room, or with
+// EnforceIndex. Value: *JobResult.
 type ScaleJob struct {
 	Namespace      string
 	ID             string
@@ -54,7 +55,10 @@ func (c *ScaleJob) apply(x *tx) (result, error) {
 		if err := checkScale(now.TaskGroups[at], c.Count); err != nil {
 			return nil, err
 		}
-		next = x.scale(now, at, c.Count)
+		var err error
+		if next, err = x.scale(now, at, c.Count); err != nil {
+			return nil, err
+		}
 	}
 	out, err := x.jobResult(next, eval)
 	if err == nil && c.Event != nil {
@@ -64,20 +68,23 @@ func (c *ScaleJob) apply(x *tx) (result, error) {
 }
 
 // scale writes the version of a job in which the group at that place has the
-// count, unless it has it already.
-func (x *tx) scale(now *model.Job, at, count int) *model.Job {
+// count, unless it has it already; its quota may refuse that.
+func (x *tx) scale(now *model.Job, at, count int) (*model.Job, error) {
 	if now.TaskGroups[at].Count == count {
-		return now
+		return now, x.afford(now, now)
 	}
 	group := *now.TaskGroups[at]
 	group.Count = count
 	next := *now
 	next.TaskGroups = slices.Clone(now.TaskGroups)
 	next.TaskGroups[at] = &group
+	if err := x.afford(&next, now); err != nil {
+		return nil, err
+	}
 	next.SubmitTime = x.time
 	x.putJob(&next, now)
 	x.copySubmission(&next, now)
-	return &next
+	return &next, nil
 }
 
 // putScalingEvent records an action. What is kept of groups that the job no

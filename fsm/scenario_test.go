@@ -16,6 +16,7 @@ import (
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/scaling"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // TestScenarios runs testdata/*.txt. Directives:
@@ -185,6 +186,9 @@ func (l line) command() fsm.Body {
 		return l.scale(ns)
 	case "stable":
 		return &fsm.JobStability{Namespace: ns, ID: l.subject, Version: uint64(l.number("version", 0)), Stable: l.get("to", "true") == "true"}
+	case "eval-again":
+		e := &model.Evaluation{ID: l.get("eval", ""), Namespace: ns, JobID: l.subject, Status: model.EvalPending, TriggeredBy: model.TriggerJobRegister}
+		return &fsm.TransitionAllocs{Evals: []*model.Evaluation{e}}
 	case "eval":
 		l.set["eval"] = l.subject
 		return &fsm.UpsertEvals{Evals: l.evals(ns, l.get("job", ""))}
@@ -210,7 +214,13 @@ func (l line) command() fsm.Body {
 func (l line) configCommand() fsm.Body {
 	switch l.name {
 	case "namespace":
-		return &fsm.UpsertNamespace{Namespace: &model.Namespace{Name: l.subject}}
+		return l.namespace()
+	case "quota":
+		return &fsm.UpsertQuota{Quota: &tenancy.Quota{Name: l.subject, Limits: []*tenancy.Limit{{Region: "global", RegionLimit: &tenancy.Resources{
+			CPU: l.number("cpu", 0), MemoryMB: l.number("memory", 0), Count: l.number("count", 0), Cores: l.number("cores", 0), DiskMB: l.number("disk", 0),
+		}}}}}
+	case "delete-quota":
+		return &fsm.DeleteQuota{Name: l.subject}
 	case "delete-namespace":
 		return &fsm.DeleteNamespace{Name: l.subject}
 	case "pool":
@@ -238,6 +248,12 @@ func (l line) configCommand() fsm.Body {
 func (l line) register(ns string) fsm.Body {
 	job := testJob(l.subject, l.number("count", 1))
 	job.Namespace, job.NodePool = ns, l.get("pool", "default")
+	job.Priority = l.number("priority", job.Priority)
+	if memory := l.number("memory", 0); memory > 0 {
+		job.Region = model.DefaultRegion
+		job.TaskGroups[0].Tasks[0].Resources = &model.Resources{CPU: l.number("cpu", 100), MemoryMB: memory}
+	}
+	job.TaskGroups[0].Tasks[0].Driver = l.get("driver", "mock")
 	job.Type = l.get("type", model.JobTypeService)
 	job.ParentID = l.get("parent", "")
 	if l.get("periodic", "") != "" {
@@ -260,6 +276,25 @@ func (l line) register(ns string) fsm.Body {
 		c.Submission = &model.JobSubmission{Source: text}
 	}
 	return c
+}
+
+// namespace: quota=name, pools=default pool, allowed=, denied=, drivers=, max-priority=.
+func (l line) namespace() fsm.Body {
+	n := &tenancy.Namespace{Name: l.subject, Quota: l.get("quota", "")}
+	_, allowed := l.set["allowed"]
+	if l.get("pools", "") != "" || allowed || l.get("denied", "") != "" {
+		n.NodePoolConfiguration = &tenancy.NodePoolRules{Default: l.get("pools", ""), Allowed: l.list("allowed"), Denied: l.list("denied")}
+		if allowed && n.NodePoolConfiguration.Allowed == nil {
+			n.NodePoolConfiguration.Allowed = []string{}
+		}
+	}
+	if list := l.list("drivers"); list != nil {
+		n.Capabilities = &tenancy.Capabilities{EnabledTaskDrivers: list}
+	}
+	if most := l.number("max-priority", 0); most > 0 {
+		n.SchedulerConfiguration = &tenancy.SchedulingRules{MaxPriority: most}
+	}
+	return &fsm.UpsertNamespace{Namespace: n}
 }
 
 // launch: subject is the parent; meta=key:value,...

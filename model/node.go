@@ -228,12 +228,3 @@ type NodePoolSchedulerConfiguration struct {
 	SchedulerAlgorithm            string
 	MemoryOversubscriptionEnabled *bool
 }
-
-// Namespace separates jobs of different owners.
-type Namespace struct {
-	Name        string
-	Description string
-	Meta        map[string]string
-	CreateIndex uint64
-	ModifyIndex uint64
-}

@@ -104,7 +104,7 @@ func (p *process) settings() place.Settings {
 	if c := p.env.Config; c != nil {
 		algorithm, set.Oversubscribe = c.SchedulerAlgorithm, c.MemoryOversubscriptionEnabled
 	}
-	if c := p.env.Pool; c != nil {
+	if c := p.env.Overrides; c != nil {
 		if c.SchedulerAlgorithm != "" {
 			algorithm = c.SchedulerAlgorithm
 		}

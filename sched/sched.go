@@ -49,8 +49,9 @@ type Env struct {
 	Steady lease.Steady // how even the clock went that Now is of
 	Seed   uint64
 	Config *model.SchedulerConfiguration // nil = defaults
-	// Pool is what the job's node pool overrides of Config; nil for nothing.
-	Pool *model.NodePoolSchedulerConfiguration
+	// Overrides are what the job's namespace and node pool override of Config; nil for
+	// nothing.
+	Overrides *model.NodePoolSchedulerConfiguration
 	// Preempt lets allocations of lower priority be told to give way, where Config
 	// says so: all servers know how.
 	Preempt bool

@@ -175,11 +175,12 @@ func (w *world) settleDown() {
 		admin.Open(n.id, func() { left-- })
 	}
 	w.launches.End()
+	w.tenants.End()
 	until := w.Now.Add(quietFor)
 	var look func()
 	look = func() {
 		why := "users are still writing"
-		if left == 0 && !w.launches.Busy() && !slices.ContainsFunc(w.users, func(u *user) bool { return u.busy }) {
+		if left == 0 && !w.launches.Busy() && !w.tenants.Busy() && !slices.ContainsFunc(w.users, func(u *user) bool { return u.busy }) {
 			why = w.unsettled()
 		}
 		if why == "" {
@@ -256,23 +257,8 @@ func (w *world) differs(n *node, snap *state.Snapshot) string {
 
 // final checks what only the end can tell.
 func (w *world) final() {
-	snap := w.truth()
-	for _, u := range w.users {
-		for _, id := range sortedKeys(u.marks) {
-			marks := u.marks[id]
-			if len(marks) == 0 || u.stopped[id] {
-				continue
-			}
-			j := snap.Job(model.DefaultNamespace, id)
-			last := marks[len(marks)-1]
-			lasting := strings.HasPrefix(id, "s") || strings.HasPrefix(id, "y") // a batch job that is done is collected
-			switch {
-			case j == nil && lasting:
-				w.Fail("job %s, last written as %s, is gone", id, last)
-			case j != nil && j.Meta[markKey] != last:
-				w.Fail("job %s was last written as %s and is %s", id, last, j.Meta[markKey])
-			}
-		}
+	for _, u := range w.users { // a batch job that is done is collected
+		w.checks.Written(u.marks, u.stopped, func(id string) bool { return strings.HasPrefix(id, "s") || strings.HasPrefix(id, "y") })
 	}
 }
 

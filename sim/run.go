@@ -7,6 +7,7 @@ import (
 
 	"github.com/steppe-project/steppe/sim/engine"
 	"github.com/steppe-project/steppe/sim/launches"
+	"github.com/steppe-project/steppe/sim/tenants"
 	"github.com/steppe-project/steppe/sim/workload"
 )
 
@@ -18,6 +19,7 @@ func Run(cfg Config) (Report, error) {
 	w.build()
 	err := w.Loop()
 	w.report.Events, w.report.Launches, w.report.Preempted = w.Events, w.checks.Launches(), w.checks.Preempted
+	w.report.Admitted, w.report.Refused = w.checks.Admitted(), w.tenants.Refused()
 	w.report.Virtual = w.Now.Sub(engine.Epoch)
 	for _, s := range w.servers {
 		if s.life != nil {
@@ -55,11 +57,15 @@ func (w *world) build() {
 	w.launches = launches.New(w.Engine, launches.Config{
 		Write: (&user{w: w, name: "launcher"}).calls, State: w.truth, Clock: w.leaderClock, Launched: w.checks.Launched, Mark: markKey,
 	})
+	w.tenants = tenants.New(w.Engine, (&user{w: w, name: "tenant"}).calls, markKey)
 	w.After(0, w.ledger.beat)
 	w.After(0, w.listen)
 	w.harm(w.Now.Add(w.Between(20*time.Second, 90*time.Second)))
 	if w.Chance(0.4) {
 		w.launches.Begin()
+	}
+	if w.Chance(0.5) {
+		w.tenants.Begin()
 	}
 }
 

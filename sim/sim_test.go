@@ -93,9 +93,9 @@ func TestSeeds(t *testing.T) {
 	}
 	close(seeds)
 	wg.Wait()
-	t.Logf("%d seeds, %d failed, in %s: %s of virtual time, %d events, %d entries, %d writes, %d placements, %d launches, %d preempted, %d nodes down, %d held, %d tasks fenced, %d faults of %d kinds",
+	t.Logf("%d seeds, %d failed, in %s: %s of virtual time, %d events, %d entries, %d writes, %d placements, %d launches, %d preempted, %d admitted into quotas and %d refused, %d nodes down, %d held, %d tasks fenced, %d faults of %d kinds",
 		n, failures, time.Since(began).Round(time.Millisecond), total.Virtual.Round(time.Second), total.Events, total.Entries, total.Writes,
-		total.Placements, total.Launches, total.Preempted, total.Downs, total.Held, total.Fenced, total.faults(), len(total.Faults))
+		total.Placements, total.Launches, total.Preempted, total.Admitted, total.Refused, total.Downs, total.Held, total.Fenced, total.faults(), len(total.Faults))
 	if n >= 60 && failures == 0 && (total.Held == 0 || total.Fenced == 0) {
 		t.Errorf("%d nodes were held by the brake, %d tasks stopped for want of a lease: the check is idle", total.Held, total.Fenced)
 	}
@@ -104,6 +104,9 @@ func TestSeeds(t *testing.T) {
 	}
 	if n >= 60 && failures == 0 && total.Preempted < n {
 		t.Errorf("%d allocations gave way to others: the check is idle", total.Preempted)
+	}
+	if n >= 60 && failures == 0 && (total.Admitted < n || total.Refused < n) {
+		t.Errorf("%d jobs were admitted into quotas, %d refused: the check is idle", total.Admitted, total.Refused)
 	}
 	if n >= 60 && failures == 0 && len(total.Faults) != len(FaultNames()) {
 		t.Errorf("only %d of %d kinds of faults happened", len(total.Faults), len(FaultNames()))
@@ -125,6 +128,8 @@ func (r *Report) add(o Report) {
 	r.Placements += o.Placements
 	r.Launches += o.Launches
 	r.Preempted += o.Preempted
+	r.Admitted += o.Admitted
+	r.Refused += o.Refused
 	r.Downs += o.Downs
 	r.Held += o.Held
 	r.Fenced += o.Fenced

@@ -6,6 +6,7 @@ import (
 
 	"github.com/steppe-project/steppe/sim/engine"
 	"github.com/steppe-project/steppe/sim/launches"
+	"github.com/steppe-project/steppe/sim/tenants"
 )
 
 const (
@@ -30,6 +31,7 @@ type Config struct {
 // Report is what a run did, for people.
 type Report struct {
 	Events, Entries, Writes, Placements, Launches, Preempted int
+	Admitted, Refused                                        int // into namespaces with a quota
 	Downs, Held, Fenced                                      int // nodes taken down, held by the brake, tasks stopped for want of a lease
 	Faults                                                   map[string]int
 	Virtual                                                  time.Duration
@@ -44,6 +46,7 @@ type world struct {
 	nodes    []*node
 	users    []*user
 	launches *launches.User // of jobs that launch others
+	tenants  *tenants.User  // of namespaces and quotas
 	calm     bool           // faults are over
 	stepped  bool           // a clock was set: the cluster's may have gone an hour ahead
 	checks   checks

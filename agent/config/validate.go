@@ -244,7 +244,7 @@ func (k *checker) client() {
 	if cl.MinDynamicPort < 1 || cl.MaxDynamicPort > 65535 || cl.MinDynamicPort > cl.MaxDynamicPort {
 		k.bad("client.min_dynamic_port", "%d to %d is not a range of ports", cl.MinDynamicPort, cl.MaxDynamicPort)
 	}
-	if cl.NodePool == "all" || !isName(cl.NodePool, "._-") {
+	if cl.NodePool == "all" || !isName(cl.NodePool, "_-") {
 		k.bad("client.node_pool", "%q is not a node pool's name (\"all\" is built in)", cl.NodePool)
 	}
 	for path, v := range map[string]int{

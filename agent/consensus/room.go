@@ -8,13 +8,13 @@ import (
 // bringsWork are the commands that are refused while the disk is short of room:
 // what users want in addition. What follows and ends the work there is goes on.
 var bringsWork = map[fsm.Kind]bool{
-	fsm.KindRegisterJob: true, fsm.KindScaleJob: true, fsm.KindUpsertNodePool: true, fsm.KindUpsertNamespace: true,
+	fsm.KindRegisterJob: true, fsm.KindScaleJob: true, fsm.KindUpsertNodePool: true, fsm.KindUpsertNamespace: true, fsm.KindUpsertQuota: true,
 }
 
 // removes are the commands that are taken as long as the disk takes them.
 var removes = map[fsm.Kind]bool{
 	fsm.KindDeregisterJob: true, fsm.KindDeregisterNodes: true, fsm.KindDeleteEvals: true, fsm.KindCollect: true,
-	fsm.KindDeleteNodePool: true, fsm.KindDeleteNamespace: true, fsm.KindDeleteSigningKey: true, fsm.KindAutopilotConfig: true,
+	fsm.KindDeleteNodePool: true, fsm.KindDeleteNamespace: true, fsm.KindDeleteQuota: true, fsm.KindDeleteSigningKey: true, fsm.KindAutopilotConfig: true,
 }
 
 // Space tells how the disk of the log stands; ample in memory.

@@ -74,11 +74,6 @@ func (s *Server) neverRoutes() []Route {
 	pause := func(*request) (any, error) { return nil, model.Errorf(model.CodeInternal, "Enterprise only") }
 	return []Route{
 		license,
-		get("/v1/quotas", "Never.", enterprise),
-		every("/v1/quota", "Never.", enterprise),
-		every("/v1/quota/{name}", "Never.", enterprise),
-		get("/v1/quota-usages", "Never.", enterprise),
-		get("/v1/quota/usage/{name}", "Never.", enterprise),
 		get("/v1/sentinel/policies", "Never.", enterprise),
 		every("/v1/sentinel/policy/{name}", "Never.", enterprise),
 		get("/v1/recommendations", "Never.", enterprise),
@@ -155,7 +150,6 @@ func (s *Server) laterRoutes() []Route {
 		put("/v1/job/{id}/revert", "Later.", later("revert is")),
 		put("/v1/job/{id}/stable", "Later.", later("marking a version stable is")),
 		every("/v1/job/{id}/versions/{tag}/tag", "Later.", later("tags of versions are")),
-		put("/v1/namespace", "Later.", later("changing namespaces is")),
 		get("/v1/client/allocation/{alloc}/exec", "Later.", later("alloc exec is")),
 		get("/v1/client/allocation/{alloc}/snapshot", "Later.", later("moving an allocation's data is")),
 		every("/v1/client/identity", "Later.", later("identities of nodes are")),

@@ -166,9 +166,8 @@ func TestWhatIsNotThere(t *testing.T) {
 		"GET /v1/plugin/csi/x": "404 plugin not found", "GET /v1/deployment/x": "404 deployment not found",
 		"PUT /v1/deployment/promote/x": "404 deployment not found", "GET /v1/var/a/b": "404 variable not found",
 		"PUT /v1/var/a/b": "501 variables are not supported by this version", "GET /v1/scaling/policy/x": "404 policy not found",
-		"DELETE /v1/service/a/b": "404 service registration not found", "PUT /v1/quota": "501 Nomad Enterprise only endpoint",
+		"DELETE /v1/service/a/b":            "404 service registration not found",
 		"GET /v1/client/allocation/x/pause": "500 Enterprise only", "GET /v1/operator/keyring/keys": "501 the keyring over HTTP is not supported by this version",
-		"PUT /v1/node/pool/x": "501 changing node pools is not supported by this version", "PUT /v1/namespace": "501 changing namespaces is not supported by this version",
 		"GET /v1/allocation/x/checks": "200 {}", "GET /v1/agent/schedulers/config": `200 {"enabled_schedulers":["batch","service","sysbatch","system"],"num_schedulers":2,"server_id":"s1"}`,
 		"GET /v1/none": "404 ",
 	} {

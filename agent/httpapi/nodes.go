@@ -9,7 +9,6 @@ import (
 )
 
 func (s *Server) nodeRoutes() []Route {
-	pools, spaces := later("changing node pools is"), later("changing namespaces is")
 	return []Route{
 		get("/v1/nodes", "List nodes.", s.listNodes),
 		get("/v1/node/{id}", "Read a node.", s.getNode),
@@ -18,13 +17,9 @@ func (s *Server) nodeRoutes() []Route {
 		put("/v1/node/{id}/drain", "Empty a node, or call that off.", s.nodeDrain),
 		put("/v1/node/{id}/purge", "Forget a node.", s.purgeNode),
 		put("/v1/node/{id}/evaluate", "Have the jobs of a node looked at.", s.evaluateNode),
-		get("/v1/node/pools", "List node pools.", s.nodePools).with(http.MethodPut, pools),
-		get("/v1/node/pool/{name}", "Read a node pool.", s.nodePool).with(http.MethodPut, pools).with(http.MethodDelete, pools),
 		get("/v1/node/pool/{name}/nodes", "List the nodes of a pool.", s.poolNodes),
 		get("/v1/node/pool/{name}/jobs", "List the jobs of a pool.", s.poolJobs),
 		get("/v1/client/metadata", "Read a node's metadata.", s.nodeMeta).with(http.MethodPut, later("changing a node's metadata is")),
-		get("/v1/namespaces", "List namespaces.", s.namespaces),
-		get("/v1/namespace/{name}", "Read a namespace.", s.namespace).with(http.MethodPut, spaces).with(http.MethodDelete, spaces),
 	}
 }
 
@@ -188,50 +183,4 @@ func (s *Server) evaluateNode(q *request) (any, error) {
 	}
 	out, err := msg.NodeEvaluate.Call(q.r.Context(), q.servers(), &msg.NodeWriteRequest{WriteOptions: q.writeOptions(), NodeID: id})
 	return q.nodeWritten(out, err)
-}
-
-func (s *Server) nodePools(q *request) (any, error) {
-	out, err := msg.NodePools.Call(q.r.Context(), q.servers(), &msg.StatusRequest{QueryOptions: q.query})
-	if err != nil {
-		return nil, err
-	}
-	q.meta(out.QueryMeta)
-	return orEmpty(out.Pools), nil
-}
-
-func (s *Server) nodePool(q *request) (any, error) {
-	out, err := msg.NodePools.Call(q.r.Context(), q.servers(), &msg.StatusRequest{QueryOptions: q.query})
-	if err != nil {
-		return nil, err
-	}
-	q.meta(out.QueryMeta)
-	for _, p := range out.Pools {
-		if p.Name == q.r.PathValue("name") {
-			return p, nil
-		}
-	}
-	return nil, model.Errorf(model.CodeNotFound, "node pool not found")
-}
-
-func (s *Server) namespaces(q *request) (any, error) {
-	out, err := msg.Namespaces.Call(q.r.Context(), q.servers(), &msg.StatusRequest{QueryOptions: q.query})
-	if err != nil {
-		return nil, err
-	}
-	q.meta(out.QueryMeta)
-	return orEmpty(out.Namespaces), nil
-}
-
-func (s *Server) namespace(q *request) (any, error) {
-	out, err := msg.Namespaces.Call(q.r.Context(), q.servers(), &msg.StatusRequest{QueryOptions: q.query})
-	if err != nil {
-		return nil, err
-	}
-	q.meta(out.QueryMeta)
-	for _, n := range out.Namespaces {
-		if n.Name == q.r.PathValue("name") {
-			return n, nil
-		}
-	}
-	return nil, model.Errorf(model.CodeNotFound, "Namespace not found")
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // filler keeps the number of namespaces at want. It keeps its own count from
@@ -45,7 +46,7 @@ func (f *filler) Observe(changes []state.Change) {
 			delete(f.have, c.Key)
 			continue
 		}
-		f.have[c.After.(*model.Namespace).Name] = true
+		f.have[c.After.(*tenancy.Namespace).Name] = true
 	}
 }
 
@@ -109,7 +110,7 @@ func (p *fakeLog) Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outco
 func (p *fakeLog) put(name string) {
 	p.index++
 	x := p.store.Begin(p.index + 1)
-	x.Put(&model.Namespace{Name: name})
+	x.Put(&tenancy.Namespace{Name: name})
 	x.Publish()
 }
 

@@ -3,10 +3,8 @@ package job
 import (
 	"context"
 	"flag"
-	"os"
 
 	"github.com/steppe-project/steppe/command/base"
-	"github.com/steppe-project/steppe/model"
 )
 
 // Init is "job init".
@@ -31,18 +29,7 @@ func (i *initCmd) Run(_ context.Context, o *base.IO, args []string) error {
 	if i.short {
 		text = exampleShort
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if os.IsExist(err) {
-		return model.Errorf(model.CodeConflict, "%s exists: it was left alone", name)
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteString(text); err != nil {
-		_ = f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
+	if err := base.WriteNew(name, text); err != nil {
 		return err
 	}
 	o.Say("Wrote %s. Run it with: steppe job run %s", name, name)

@@ -16,6 +16,7 @@ package job
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"io"
@@ -90,11 +91,19 @@ func (f *fileOptions) load(in io.Reader, path string) (*loaded, error) {
 	if parsed.Positions.Has(string(model.JobPath.Attr("region"))) {
 		region = parsed.Job.Region
 	}
-	parsed.Job.Canonicalize()
+	canonicalize(parsed.Job)
 	return &loaded{
 		job: parsed.Job, file: parsed, warnings: parsed.Warnings, region: region,
 		submission: &model.JobSubmission{Source: string(src), Format: "hcl2", VariableFlags: flags, Variables: strings.Join(texts, "\n")},
 	}, nil
+}
+
+// canonicalize leaves open the node pool of a job that names none: its namespace has a
+// default.
+func canonicalize(job *model.Job) {
+	pool := job.NodePool
+	job.Canonicalize()
+	job.NodePool = pool
 }
 
 // readSource reads a file, or standard input for "-", up to what a job file may
@@ -148,7 +157,7 @@ func fromJSON(name string, src []byte) (*loaded, error) {
 	if region == model.DefaultRegion {
 		region = ""
 	}
-	job.Canonicalize()
+	canonicalize(job)
 	return &loaded{job: job, warnings: warnings, region: region, submission: &model.JobSubmission{Source: string(src), Format: "json"}}, nil
 }
 
@@ -158,7 +167,9 @@ func (l *loaded) check(o *base.IO) error {
 	for _, w := range l.warnings {
 		o.Say("%s %s", o.Paint(base.Yellow, "Warning:"), w)
 	}
-	problems := rules.Problems(l.job)
+	job := *l.job
+	job.NodePool = cmp.Or(job.NodePool, model.DefaultNodePool)
+	problems := rules.Problems(&job)
 	if len(problems) == 0 {
 		return nil
 	}

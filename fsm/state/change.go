@@ -21,13 +21,14 @@ const (
 	TableVariables   Table = "variables"
 	TableScaling     Table = "scaling_events"
 	TableLaunches    Table = "launches"
+	TableQuotas      Table = "quotas"
 )
 
 // Tables lists every table. Append only: the state hash depends on the order.
 var Tables = [...]Table{
 	TableNamespaces, TableNodePools, TableConfig, TableNodes, TableJobs, TableJobVersions, TableSubmissions,
 	TableJobSummary, TableEvals, TableDeployments, TableAllocs, TableRequests, TableServices, TableVariables,
-	TableScaling, TableLaunches,
+	TableScaling, TableLaunches, TableQuotas,
 }
 
 // tableCount is the number of tables; fixed-size arrays are indexed by ordinal.
@@ -53,13 +54,14 @@ var ordinals = func() map[Table]int {
 //	evals               *model.Evaluation     key id
 //	deployments         *model.Deployment     key id
 //	node_pools          *model.NodePool       key name
-//	namespaces          *model.Namespace      key name
+//	namespaces          *tenancy.Namespace    key name
 //	config              *model.SchedulerConfiguration, *model.AutopilotConfiguration,
 //	                    *model.ClusterMetadata, *model.SigningKey, *feature.Active
 //	                                          key scheduler, autopilot, cluster, signing_key/id, feature
 //	requests            *Request              key id
 //	scaling_events      *ScalingEvents        key namespace/id of the job
 //	launches            *Launches             key namespace/id of the job
+//	quotas              *tenancy.Quota        key name
 type Change struct {
 	Table  Table
 	Key    string

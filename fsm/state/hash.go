@@ -75,6 +75,7 @@ func eachTable(s *Snapshot, v visitor) error {
 		func() error { return visit(v, TableRequests, &s.requests.trees[byKey]) },
 		func() error { return visit(v, TableScaling, &s.scaling.trees[byKey]) },
 		func() error { return visitSome(v, TableLaunches, &s.launches.trees[byKey]) },
+		func() error { return visitSome(v, TableQuotas, &s.quotas.trees[byKey]) },
 		func() error { return visitAllocs(v, &s.allocs.trees[byKey]) },
 	}
 	for _, step := range steps {
@@ -98,7 +99,9 @@ func visitSome[T any, P interface {
 }
 
 // untouched tells whether a table that came with a feature level has never had rows.
-func (s *Snapshot) untouched(t Table) bool { return t == TableLaunches && s.TableIndex(t) == 0 }
+func (s *Snapshot) untouched(t Table) bool {
+	return (t == TableLaunches || t == TableQuotas) && s.TableIndex(t) == 0
+}
 
 func visitAllocs(v visitor, t *tree.Tree[model.Allocation]) error {
 	if err := v.table(TableAllocs, t.Size()); err != nil {

@@ -35,7 +35,7 @@ var sections = map[Table]byte{
 	TableNamespaces: 10, TableNodePools: 11, sectionScheduler: 12, sectionAutopilot: 13, sectionCluster: 14,
 	sectionSigning: 15, TableNodes: 16, TableJobs: 17, TableJobVersions: 18, TableSubmissions: 19,
 	TableJobSummary: 20, TableEvals: 21, TableDeployments: 22, TableAllocs: 23, TableRequests: 24, TableScaling: 25,
-	sectionFeature: 26, TableLaunches: 27,
+	sectionFeature: 26, TableLaunches: 27, TableQuotas: 29,
 }
 
 var sectionTables = func() map[byte]Table {

@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // Restore replaces the whole state by a snapshot that WriteTo wrote. It reads
@@ -35,7 +36,7 @@ func (s *Store) Restore(r io.Reader) error {
 		return err
 	}
 	next := l.x.Snapshot
-	s.tallies = scratch.tallies
+	s.tallies, s.asked = scratch.tallies, scratch.asked
 	s.feed.reset(next.index, func() { s.current.Store(&next) })
 	s.watches.wakeAll()
 	s.indexes.reached(next.index)
@@ -60,7 +61,7 @@ type stage interface {
 
 func newStages(x *Txn) map[Table]stage {
 	return map[Table]stage{
-		TableNamespaces:  &rowStage[model.Namespace, *model.Namespace]{schema: &namespaceSchema},
+		TableNamespaces:  &rowStage[tenancy.Namespace, *tenancy.Namespace]{schema: &namespaceSchema},
 		TableNodePools:   &rowStage[model.NodePool, *model.NodePool]{schema: &poolSchema},
 		sectionScheduler: &rowStage[model.SchedulerConfiguration, *model.SchedulerConfiguration]{schema: &schedulerSchema},
 		sectionAutopilot: &rowStage[model.AutopilotConfiguration, *model.AutopilotConfiguration]{schema: &autopilotSchema},
@@ -76,6 +77,7 @@ func newStages(x *Txn) map[Table]stage {
 		TableDeployments: &rowStage[model.Deployment, *model.Deployment]{schema: &deploySchema},
 		TableScaling:     &rowStage[ScalingEvents, *ScalingEvents]{schema: &scalingSchema},
 		TableLaunches:    &rowStage[Launches, *Launches]{schema: &launchSchema},
+		TableQuotas:      &rowStage[tenancy.Quota, *tenancy.Quota]{schema: &quotaSchema},
 		TableRequests:    &rowStage[Request, *Request]{schema: &requestSchema},
 		TableAllocs: &allocStage{
 			rowStage: rowStage[model.Allocation, *model.Allocation]{schema: &allocSchema},

@@ -8,6 +8,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // maxIndexes is the largest number of indexes that a table has.
@@ -94,11 +95,11 @@ func versionKey(namespace, id string, version uint64) string {
 	return namespace + "/" + id + "/" + strconv.FormatUint(version, 10)
 }
 
-var namespaceSchema = schema[model.Namespace]{
+var namespaceSchema = schema[tenancy.Namespace]{
 	name: TableNamespaces, ordinal: 0,
-	key:     func(n *model.Namespace) string { return n.Name },
-	content: func(s *Snapshot) *table[model.Namespace] { return &s.namespaces },
-	indexes: []index[model.Namespace]{{order: func(a, b *model.Namespace) int { return strings.Compare(a.Name, b.Name) }}},
+	key:     func(n *tenancy.Namespace) string { return n.Name },
+	content: func(s *Snapshot) *table[tenancy.Namespace] { return &s.namespaces },
+	indexes: []index[tenancy.Namespace]{{order: func(a, b *tenancy.Namespace) int { return strings.Compare(a.Name, b.Name) }}},
 }
 
 var poolSchema = schema[model.NodePool]{
@@ -308,6 +309,13 @@ var launchSchema = schema[Launches]{
 	key:     func(l *Launches) string { return JobKey(l.Namespace, l.JobID) },
 	content: func(s *Snapshot) *table[Launches] { return &s.launches },
 	indexes: []index[Launches]{{order: func(a, b *Launches) int { return comparePair(a.Namespace, a.JobID, b.Namespace, b.JobID) }}},
+}
+
+var quotaSchema = schema[tenancy.Quota]{
+	name: TableQuotas, ordinal: 16,
+	key:     func(q *tenancy.Quota) string { return q.Name },
+	content: func(s *Snapshot) *table[tenancy.Quota] { return &s.quotas },
+	indexes: []index[tenancy.Quota]{{order: func(a, b *tenancy.Quota) int { return strings.Compare(a.Name, b.Name) }}},
 }
 
 var requestSchema = schema[Request]{

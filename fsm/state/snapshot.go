@@ -7,6 +7,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state/tree"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // Snapshot is the whole state as it was after one log entry. It never changes,
@@ -19,7 +20,7 @@ type Snapshot struct {
 	index   uint64
 	changed [tableCount]uint64 // index of the last change, by ordinal of the table
 
-	namespaces  table[model.Namespace]
+	namespaces  table[tenancy.Namespace]
 	pools       table[model.NodePool]
 	scheduler   table[model.SchedulerConfiguration]
 	autopilot   table[model.AutopilotConfiguration]
@@ -37,6 +38,7 @@ type Snapshot struct {
 	requests    table[Request]
 	scaling     table[ScalingEvents]
 	launches    table[Launches]
+	quotas      table[tenancy.Quota]
 }
 
 // Index is the log index that the snapshot stands at.
@@ -85,6 +87,8 @@ func (s *Snapshot) Count(t Table) int {
 		return s.scaling.trees[byKey].Size()
 	case TableLaunches:
 		return s.launches.trees[byKey].Size()
+	case TableQuotas:
+		return s.quotas.trees[byKey].Size()
 	}
 	return 0
 }
@@ -121,14 +125,24 @@ func filter[T any](rows iter.Seq[*T], keep func(*T) bool) iter.Seq[*T] {
 }
 
 // Namespace returns the namespace of that name.
-func (s *Snapshot) Namespace(name string) *model.Namespace {
-	return s.namespaces.trees[byKey].Get(func(n *model.Namespace) int { return strings.Compare(n.Name, name) })
+func (s *Snapshot) Namespace(name string) *tenancy.Namespace {
+	return s.namespaces.trees[byKey].Get(func(n *tenancy.Namespace) int { return strings.Compare(n.Name, name) })
 }
 
 // Namespaces yields the namespaces in the range by name; only Prefix, From.ID
 // and Reverse count.
-func (s *Snapshot) Namespaces(r Range) iter.Seq[*model.Namespace] {
-	return scanID(&s.namespaces.trees[byKey], func(n *model.Namespace) string { return n.Name }, r)
+func (s *Snapshot) Namespaces(r Range) iter.Seq[*tenancy.Namespace] {
+	return scanID(&s.namespaces.trees[byKey], func(n *tenancy.Namespace) string { return n.Name }, r)
+}
+
+// Quota returns the quota of that name.
+func (s *Snapshot) Quota(name string) *tenancy.Quota {
+	return s.quotas.trees[byKey].Get(func(q *tenancy.Quota) int { return strings.Compare(q.Name, name) })
+}
+
+// Quotas yields the quotas in the range by name.
+func (s *Snapshot) Quotas(r Range) iter.Seq[*tenancy.Quota] {
+	return scanID(&s.quotas.trees[byKey], func(q *tenancy.Quota) string { return q.Name }, r)
 }
 
 // NodePool returns the pool of that name.

@@ -6,8 +6,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/steppe-project/steppe/fsm/state/asked"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // SeedIndex is the index of the rows that exist from the start. It is not 0
@@ -21,6 +23,7 @@ type Store struct {
 	current atomic.Pointer[Snapshot]
 	epoch   uint64 // of the latest transaction; guarded by writer
 	tallies map[jobRef]*tally
+	asked   asked.Sums
 	feed    feed
 	watches watches
 	indexes indexWaiters
@@ -51,7 +54,7 @@ func New() *Store {
 // seedRows are the rows of an empty cluster.
 func seedRows() []any {
 	return []any{
-		&model.Namespace{Name: model.DefaultNamespace, Description: "Default shared namespace", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
+		&tenancy.Namespace{Name: model.DefaultNamespace, Description: "Default shared namespace", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
 		&model.NodePool{Name: model.DefaultNodePool, Description: "Default node pool.", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
 		&model.NodePool{Name: model.AllNodePool, Description: "Node pool with all nodes in the cluster.", CreateIndex: SeedIndex, ModifyIndex: SeedIndex},
 		&model.SchedulerConfiguration{

@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/launch"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // jobRef names a job.
@@ -138,6 +139,9 @@ func (x *Txn) tallyJob(before, after *model.Job) {
 
 func (x *Txn) countJob(j *model.Job, by int64) {
 	x.tally(j.Namespace, j.ID)
+	if x.store.origin == nil { // a fork would have to begin with all rows
+		x.store.asked.Count(j, int(by))
+	}
 	if j.ParentID == "" {
 		return
 	}
@@ -150,6 +154,16 @@ func (x *Txn) countJob(j *model.Job, by int64) {
 	case model.JobStatusDead:
 		c.Dead += by
 	}
+}
+
+// Asked is what the jobs of a namespace ask for in a region at most, and its system
+// jobs, which are not in that sum; false when the rows have to be read for it.
+func (x *Txn) Asked(namespace, region string) (use tenancy.Use, system []*model.Job, ok bool) {
+	if x.store.origin != nil {
+		return use, nil, false
+	}
+	use, system = x.store.asked.Of(namespace, region)
+	return use, system, true
 }
 
 // SetQueued notes how many instances of each group of a job wait for a place,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // Txn is the one write transaction: the changes of one log entry. It reads its
@@ -79,9 +80,11 @@ func tableOf(row any) rows {
 		return &scalingSchema
 	case *Launches:
 		return &launchSchema
+	case *tenancy.Quota:
+		return &quotaSchema
 	case *model.NodePool:
 		return &poolSchema
-	case *model.Namespace:
+	case *tenancy.Namespace:
 		return &namespaceSchema
 	case *model.SchedulerConfiguration:
 		return &schedulerSchema

@@ -40,6 +40,8 @@ var rules = []rule{
 		why: "the state machine goes through it: a node means the same before and after"},
 	{pkgs: "model/launch", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "what a child is made of is decided in apply"},
+	{pkgs: "model/tenancy", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"model"},
+		why: "who may ask for how much is decided in apply"},
 	{pkgs: "model/cron", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "the leader launches by it, and the CLI shows it: times are arguments"},
 	{pkgs: "model/rules", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},

@@ -79,6 +79,15 @@ var mutants = []mutant{
 	{"a drain is complete while its node is down", "agent/server/drain/drain.go", "if n.Status == model.NodeStatusDown {", "if n.Status == model.NodeStatusDown && false {", tests("./agent/server/drain")},
 	{"what is drained stops before it has a place", "sched/reconcile/job.go", "return n != nil && n.DrainStrategy != nil && !drain.Forced(n.DrainStrategy, r.in.Now)", "return n != nil && n.DrainStrategy != nil && !drain.Forced(n.DrainStrategy, r.in.Now) && false", tests("./agent/server/drain")},
 	{"a drain that is called off goes on", "fsm/drain.go", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() {", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() && false {", tests("./agent/server/drain")},
+	// Tenancy.
+	{"a quota of a tenancy is not asked", "fsm/tenants.go", "if quota := x.Quota(ns.Quota); quota != nil {", "if quota := x.Quota(ns.Quota); quota != nil && false {", simulator},
+	{"the rules of a tenancy are not asked", "fsm/tenants.go", "if err := ns.Admits(next); err != nil {", "if err := ns.Admits(next); err != nil && false {", simulator},
+	{"a tenancy is deleted while jobs go on", "fsm/tenants.go", "if j.Status != model.JobStatusDead || x.busy(j) {", "if false {", simulator},
+	{"the scheduler places outside of the tenancy's pool", "sched/place/ask.go", "return a.Pool == model.AllNodePool || a.Pool == pool", "return a.Pool != \"\" || a.Pool == pool", simulator},
+	{"a quota of a tenancy counts one namespace", "fsm/usage/usage.go", "if ns.Quota != quota {", "if ns.Quota != quota || use.Jobs > 0 {", tests("./fsm")},
+	{"a limit of a tenancy is set below what is in use", "model/tenancy/check.go", "before != nil && was[i] != 0 && limit >= was[i] {", "before != nil && was[i] >= 0 {", tests("./fsm")},
+	{"what has completed counts against a tenancy", "fsm/usage/usage.go", "if !f.exact {", "if true || !f.exact {", tests("./fsm")},
+	{"a batch that is looked at again is free in a tenancy", "fsm/tenants.go", "e == nil || e.TriggeredBy != model.TriggerJobRegister {", "true || e.TriggeredBy != model.TriggerJobRegister {", tests("./fsm")},
 	// The node.
 	{"a flipped bit in the client's state is believed", "agent/client/db/records.go", "if len(value) < 5 || value[0] != sealed ||", "if len(value) < 5 || value[0] != sealed || false &&", tests("./agent/client/db")},
 	{"changed wishes are not heard", "agent/client/alloc/judge.go", "if was := have.Alloc; a.AllocModifyIndex == was.AllocModifyIndex && a.DesiredStatus == was.DesiredStatus {", "if was := have.Alloc; was != nil {", simulator},

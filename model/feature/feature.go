@@ -43,9 +43,11 @@ const (
 	// Drains lets nodes be drained: older servers do not know the command, and move
 	// nothing when they lead.
 	Drains Level = 5
-	// Deployments and Tenancy: see their branches.
+	// Deployments lets updates be deployments: older servers do not judge them.
 	Deployments Level = 6
-	Tenancy     Level = 7
+	// Tenancy lets namespaces have rules and quotas: older servers do not keep them, and
+	// admit what they refuse.
+	Tenancy Level = 7
 	// Preemption lets instances of jobs of lower priority be told to give way: older
 	// servers would stop them without what is to take their place.
 	Preemption Level = 8
@@ -69,8 +71,8 @@ func All() []Description {
 		{Order, "order", "The order of the nodes' reports is kept: one that arrives late or twice changes nothing."},
 		{Launches, "launches", "Periodic and parameterized jobs are launched."},
 		{Drains, "drains", "Nodes are drained."},
-		{Deployments, "deployments", "Deployments."},
-		{Tenancy, "tenancy", "Tenancy."},
+		{Deployments, "deployments", "Updates are deployments."},
+		{Tenancy, "tenancy", "Namespaces, node pools and quotas are changed, and bound what jobs may ask for."},
 		{Preemption, "preemption", "Instances of jobs of lower priority give way to others, where the scheduler configuration says so."},
 	}
 }

@@ -7,6 +7,8 @@
 //   - of one name at most one allocation is to run
 //   - a slot of a periodic job is launched once at most, in its time, and without overlap
 //     alone; of one idempotency token there is one child
+//   - what is admitted fits into its quota and keeps to its namespace's rules; nothing is
+//     placed in another node pool than its job's; a namespace that is deleted is empty
 //   - in the end the scheduler has nothing to do (Undecided)
 //
 // Contract: entries are given in order; what is broken is told to Fail.
@@ -46,6 +48,7 @@ type Watch struct {
 	mark    string // meta key under which a version carries its mark
 	marks   map[string]int
 	launches
+	tenants  tenants
 	suspects []overlooked
 }
 
@@ -53,7 +56,7 @@ type Watch struct {
 func New(mark string, fail func(format string, args ...any)) *Watch {
 	store := state.New()
 	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches()}
-	_, c.feed = store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes)
+	_, c.feed = store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes, state.TableNamespaces)
 	return c
 }
 
@@ -64,6 +67,7 @@ func (c *Watch) Snapshot() *state.Snapshot { return c.store.Snapshot() }
 func (c *Watch) Apply(e fsm.Entry) {
 	c.time = e.Time
 	c.expect(e)
+	c.tenants.prior, c.tenants.single = c.store.Snapshot(), len(e.Commands) == 1
 	c.machine.Apply(e)
 	c.changes()
 	c.overdue()
@@ -78,6 +82,9 @@ func (c *Watch) changes() {
 	}
 	touched := map[string]bool{}
 	for i := range changes {
+		if changes[i].Table == state.TableNamespaces && changes[i].After == nil {
+			c.emptied(changes[i].Key)
+		}
 		switch after := changes[i].After.(type) {
 		case *model.Allocation:
 			before, _ := changes[i].Before.(*model.Allocation)
@@ -87,6 +94,7 @@ func (c *Watch) changes() {
 				c.alone(after)
 				c.placed(after)
 				c.preempts(after)
+				c.pooled(after)
 			}
 		case *model.Node:
 			before, _ := changes[i].Before.(*model.Node)
@@ -98,6 +106,7 @@ func (c *Watch) changes() {
 			}
 		case *model.Job:
 			before, _ := changes[i].Before.(*model.Job)
+			c.admits(before, after)
 			if after.ParentID != "" {
 				if before == nil {
 					c.child(after)

@@ -7,10 +7,17 @@ import (
 	"github.com/steppe-project/steppe/model"
 )
 
+// SidePool is the node pool of every third node.
+const SidePool = "side"
+
 // Node is a machine of a random size, the i-th.
 func Node(dice *rand.Rand, i int, id, secret string) *model.Node {
+	pool := model.DefaultNodePool
+	if i%3 == 0 {
+		pool = SidePool
+	}
 	return &model.Node{
-		ID: id, SecretID: secret, Name: "n" + strconv.Itoa(i), Datacenter: "dc1", NodePool: model.DefaultNodePool,
+		ID: id, SecretID: secret, Name: "n" + strconv.Itoa(i), Datacenter: "dc1", NodePool: pool,
 		Attributes: map[string]string{"kernel.name": "linux", "driver.raw_exec": "1"},
 		Meta:       map[string]string{"color": []string{"red", "blue"}[dice.IntN(2)]},
 		NodeResources: &model.NodeResources{

@@ -129,18 +129,6 @@ type NodeWriteResponse struct {
 	NodeModifyIndex uint64
 }
 
-// NodePoolsResponse lists node pools.
-type NodePoolsResponse struct {
-	QueryMeta
-	Pools []*model.NodePool
-}
-
-// NamespacesResponse lists namespaces.
-type NamespacesResponse struct {
-	QueryMeta
-	Namespaces []*model.Namespace
-}
-
 // StatusRequest asks about the cluster's servers.
 type StatusRequest struct{ QueryOptions }
 

@@ -39,8 +39,20 @@ var (
 	NodeDrain       = rpc.Method[NodeDrainRequest, NodeWriteResponse]{Name: "Node.Drain", Forward: rpc.Leader, Keyed: true}
 	NodePurge       = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Purge", Forward: rpc.Leader, Keyed: true}
 	NodeEvaluate    = rpc.Method[NodeWriteRequest, NodeWriteResponse]{Name: "Node.Evaluate", Forward: rpc.Leader, Keyed: true}
+)
+
+// Node pools, namespaces and quotas.
+var (
 	NodePools       = rpc.Method[StatusRequest, NodePoolsResponse]{Name: "NodePool.List", Forward: rpc.LeaderOrStale}
+	NodePoolUpsert  = rpc.Method[NodePoolUpsertRequest, WriteMeta]{Name: "NodePool.Upsert", Forward: rpc.Leader, Keyed: true}
+	NodePoolDelete  = rpc.Method[NameRequest, WriteMeta]{Name: "NodePool.Delete", Forward: rpc.Leader, Keyed: true}
 	Namespaces      = rpc.Method[StatusRequest, NamespacesResponse]{Name: "Namespace.List", Forward: rpc.LeaderOrStale}
+	NamespaceUpsert = rpc.Method[NamespaceUpsertRequest, WriteMeta]{Name: "Namespace.Upsert", Forward: rpc.Leader, Keyed: true}
+	NamespaceDelete = rpc.Method[NameRequest, WriteMeta]{Name: "Namespace.Delete", Forward: rpc.Leader, Keyed: true}
+	Quotas          = rpc.Method[StatusRequest, QuotasResponse]{Name: "Quota.List", Forward: rpc.LeaderOrStale}
+	QuotaUpsert     = rpc.Method[QuotaUpsertRequest, WriteMeta]{Name: "Quota.Upsert", Forward: rpc.Leader, Keyed: true}
+	QuotaDelete     = rpc.Method[NameRequest, WriteMeta]{Name: "Quota.Delete", Forward: rpc.Leader, Keyed: true}
+	QuotaUsages     = rpc.Method[StatusRequest, UsagesResponse]{Name: "Quota.Usages", Forward: rpc.LeaderOrStale}
 )
 
 // The node stream and what the server that holds it tells the leader.

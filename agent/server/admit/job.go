@@ -43,7 +43,7 @@ func (d *Desk) JobRegister(ctx context.Context, r *msg.JobRegisterRequest) (*msg
 		return nil, err
 	}
 	resp := registered(out)
-	resp.Warnings = warningsText(jobWarnings(job, snap.SchedulerConfig()))
+	resp.Warnings = warningsText(jobWarnings(job, oversubscribes(snap, job)))
 	return resp, nil
 }
 
@@ -62,6 +62,7 @@ func (d *Desk) checkJob(snap *state.Snapshot, job *model.Job) error {
 	if job.Region == "" || job.Region == model.DefaultRegion {
 		job.Region = d.cfg.Region
 	}
+	defaultPool(snap, job)
 	job.Canonicalize()
 	if job.Region != d.cfg.Region {
 		return model.Errorf(model.CodeInvalid, "No path to region: the job is for region %q, and this is %q: ask for that region (?region=, -region), or change the job's", job.Region, d.cfg.Region)
@@ -72,13 +73,7 @@ func (d *Desk) checkJob(snap *state.Snapshot, job *model.Job) error {
 	if err := d.checkLaunches(job, snap.FeatureLevel()); err != nil {
 		return err
 	}
-	if snap.Namespace(job.Namespace) == nil {
-		return model.Errorf(model.CodeInvalid, "job %q is in nonexistent namespace %q", job.ID, job.Namespace)
-	}
-	if snap.NodePool(job.NodePool) == nil {
-		return model.Errorf(model.CodeInvalid, "job %q is in nonexistent node pool %q", job.ID, job.NodePool)
-	}
-	return nil
+	return checkPlace(snap, job)
 }
 
 func checkPriority(p int) error {
@@ -116,11 +111,11 @@ func preserveCounts(job, now *model.Job) {
 }
 
 // jobWarnings are what is accepted but may not be what was meant.
-func jobWarnings(job *model.Job, config *model.SchedulerConfiguration) []string {
+func jobWarnings(job *model.Job, oversubscribe bool) []string {
 	var list []string
 	for _, g := range job.TaskGroups {
 		for _, t := range g.Tasks {
-			if t.Resources != nil && t.Resources.MemoryMaxMB > 0 && !config.MemoryOversubscriptionEnabled {
+			if t.Resources != nil && t.Resources.MemoryMaxMB > 0 && !oversubscribe {
 				list = append(list, fmt.Sprintf(
 					"memory_max of task %q in group %q has no effect: memory oversubscription is not enabled", t.Name, g.Name))
 			}

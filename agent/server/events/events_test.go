@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/memlog"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // subscribe opens a stream and returns what reads the next "Type Key" of it.
@@ -85,7 +86,7 @@ func expect(t *testing.T, next func() string, want ...string) {
 
 func TestStream(t *testing.T) {
 	log := memlog.New()
-	log.Must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}})
+	log.Must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "other"}})
 	register(log, model.DefaultNamespace, "old")
 	all := subscribe(t, log, &msg.EventStreamRequest{})
 	newer := subscribe(t, log, &msg.EventStreamRequest{Index: log.Store.Snapshot().Index()})

@@ -31,6 +31,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/tenancy"
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/place"
 )
@@ -66,9 +67,7 @@ func (b *Basis) Env(eval *model.Evaluation, now time.Time) sched.Env {
 	fmt.Fprintf(h, "%s/%d", eval.ID, b.Index())
 	env := sched.Env{Now: now, Seed: h.Sum64(), Config: b.SchedulerConfig(), Preempt: b.FeatureLevel() >= feature.Preemption}
 	if job := b.Job(eval.Namespace, eval.JobID); job != nil {
-		if pool := b.NodePool(job.NodePool); pool != nil {
-			env.Pool = pool.SchedulerConfiguration
-		}
+		env.Overrides = tenancy.Overrides(b.Namespace(job.Namespace), b.NodePool(job.NodePool))
 	}
 	return env
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -10,6 +11,8 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/tenancy"
 	"github.com/steppe-project/steppe/sched/place"
 )
 
@@ -159,7 +162,7 @@ func TestSeed(t *testing.T) {
 	seed := func(eval string, index uint64) uint64 {
 		log := memlog.New()
 		for log.Store.Snapshot().Index() < index {
-			log.Must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "n"}})
+			log.Must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "n"}})
 		}
 		v := New(log.Store)
 		defer v.Close()
@@ -172,5 +175,36 @@ func TestSeed(t *testing.T) {
 	first, again := seed("a", 2), seed("a", 2)
 	if first != again || first == seed("a", 3) || first == seed("b", 2) {
 		t.Error("seeds do not follow from evaluation and index")
+	}
+}
+
+// TestEnv: what a job's namespace and node pool say of placement goes with the decision.
+func TestEnv(t *testing.T) {
+	log := memlog.New()
+	yes := true
+	log.Must(&fsm.FeatureLevel{Level: feature.Newest})
+	log.Must(&fsm.UpsertNodePool{Pool: &model.NodePool{Name: "p", SchedulerConfiguration: &model.NodePoolSchedulerConfiguration{
+		SchedulerAlgorithm: model.AlgorithmBinpack, MemoryOversubscriptionEnabled: &yes,
+	}}})
+	log.Must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "n", SchedulerConfiguration: &tenancy.SchedulingRules{SchedulerAlgorithm: model.AlgorithmSpread}}})
+	for _, id := range []string{"default/default", "n/p", "default/p"} {
+		ns, pool, _ := strings.Cut(id, "/")
+		log.Must(&fsm.RegisterJob{Job: &model.Job{ID: pool, Namespace: ns, NodePool: pool, Type: model.JobTypeService}})
+	}
+	b, err := New(log.Store).At(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := func(ns, job string) *model.NodePoolSchedulerConfiguration {
+		return b.Env(&model.Evaluation{ID: "e", Namespace: ns, JobID: job}, log.Now()).Overrides
+	}
+	if o := env("default", "default"); o != nil {
+		t.Errorf("%+v", o)
+	}
+	if o := env("default", "p"); o.SchedulerAlgorithm != model.AlgorithmBinpack || !*o.MemoryOversubscriptionEnabled {
+		t.Errorf("%+v", o)
+	}
+	if o := env("n", "p"); o.SchedulerAlgorithm != model.AlgorithmSpread || !*o.MemoryOversubscriptionEnabled {
+		t.Errorf("%+v", o)
 	}
 }

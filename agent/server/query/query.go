@@ -8,7 +8,6 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
-	"github.com/steppe-project/steppe/model"
 )
 
 // Consensus is what reads need of the raft host.
@@ -50,6 +49,8 @@ func (q *Queries) Register(srv *rpc.Server) {
 	rpc.Handle(srv, msg.NodeAllocs, q.nodeAllocs)
 	rpc.Handle(srv, msg.NodePools, q.nodePools)
 	rpc.Handle(srv, msg.Namespaces, q.namespaces)
+	rpc.Handle(srv, msg.Quotas, q.quotas)
+	rpc.Handle(srv, msg.QuotaUsages, q.quotaUsages)
 	rpc.Handle(srv, msg.SchedulerGet, q.schedulerGet)
 	rpc.Handle(srv, msg.BrakeGet, q.brakeGet)
 	rpc.Handle(srv, msg.AutopilotGet, q.autopilotGet)
@@ -59,28 +60,6 @@ func (q *Queries) Register(srv *rpc.Server) {
 
 // Whole-table topics of lists.
 func table(t state.Table) []state.Topic { return []state.Topic{state.TopicTable(t)} }
-
-func (q *Queries) nodePools(ctx context.Context, r *msg.StatusRequest) (*msg.NodePoolsResponse, error) {
-	return run(ctx, q, &r.QueryOptions, table(state.TableNodePools),
-		func(m *msg.NodePoolsResponse) *msg.QueryMeta { return &m.QueryMeta },
-		func(snap *state.Snapshot) (result[msg.NodePoolsResponse], error) {
-			rows := snap.NodePools(state.Range{Prefix: r.Prefix, From: state.Key{ID: r.NextToken}, Reverse: r.Reverse})
-			pools, next, err := page(rows, &r.QueryOptions, nil, func(p *model.NodePool) string { return p.Name })
-			return result[msg.NodePoolsResponse]{
-				&msg.NodePoolsResponse{Pools: pools}, snap.TableIndex(state.TableNodePools), next}, err
-		})
-}
-
-func (q *Queries) namespaces(ctx context.Context, r *msg.StatusRequest) (*msg.NamespacesResponse, error) {
-	return run(ctx, q, &r.QueryOptions, table(state.TableNamespaces),
-		func(m *msg.NamespacesResponse) *msg.QueryMeta { return &m.QueryMeta },
-		func(snap *state.Snapshot) (result[msg.NamespacesResponse], error) {
-			rows := snap.Namespaces(state.Range{Prefix: r.Prefix, From: state.Key{ID: r.NextToken}, Reverse: r.Reverse})
-			list, next, err := page(rows, &r.QueryOptions, nil, func(n *model.Namespace) string { return n.Name })
-			return result[msg.NamespacesResponse]{
-				&msg.NamespacesResponse{Namespaces: list}, snap.TableIndex(state.TableNamespaces), next}, err
-		})
-}
 
 func (q *Queries) schedulerGet(ctx context.Context, r *msg.StatusRequest) (*msg.SchedulerConfigResponse, error) {
 	return run(ctx, q, &r.QueryOptions, []state.Topic{state.TopicKey(state.TableConfig, state.KeyScheduler)},

@@ -16,6 +16,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/scaling"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 type stage struct {
@@ -61,7 +62,7 @@ func jobs(t *testing.T, s *stage, r *msg.JobListRequest) ([]string, *msg.JobList
 
 func TestListJobs(t *testing.T) {
 	s := newStage()
-	s.Must(&fsm.UpsertNamespace{Namespace: &model.Namespace{Name: "other"}})
+	s.Must(&fsm.UpsertNamespace{Namespace: &tenancy.Namespace{Name: "other"}})
 	for _, id := range []string{"db", "web-1", "web-2", "web-3"} {
 		s.job(model.DefaultNamespace, id, map[string]string{"pack.deployment_name": id})
 	}

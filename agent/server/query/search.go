@@ -8,6 +8,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/tenancy"
 )
 
 // Search contexts, as clients of the API name them.
@@ -142,7 +143,7 @@ func (f *finding) candidates(snap *state.Snapshot, context string, fuzzy bool) i
 	case contextPools:
 		return ids(snap.NodePools(r), func(p *model.NodePool) string { return p.Name })
 	default:
-		return ids(snap.Namespaces(r), func(n *model.Namespace) string { return n.Name })
+		return ids(snap.Namespaces(r), func(n *tenancy.Namespace) string { return n.Name })
 	}
 }
 
