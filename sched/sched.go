@@ -43,6 +43,9 @@ type Env struct {
 	Config *model.SchedulerConfiguration // nil = defaults
 	// Pool is what the job's node pool overrides of Config; nil for nothing.
 	Pool *model.NodePoolSchedulerConfiguration
+	// Terse leaves out what would help where something could not be placed: for
+	// decisions that only try something.
+	Terse bool
 }
 
 // Result is a decision. Plan.Eval is the evaluation as it stands afterwards;

@@ -24,6 +24,7 @@ const (
 	ReasonDrivers       = "missing drivers"
 	ReasonDistinctHosts = relation.DistinctHosts
 	reasonAbsent        = "node no longer exists"
+	missingNetwork      = "missing host network "
 )
 
 // verdict is an outcome with the number of its reason.
@@ -214,7 +215,7 @@ func (k *Checker) shared(info *nodeInfo) verdict {
 	for i := range k.ask.Ports {
 		p := &k.ask.Ports[i]
 		if name := networkOf(p); len(info.networks[name]) == 0 {
-			return k.because(kindFiltered, "missing host network "+strconv.Quote(name)+" for port "+strconv.Quote(p.Label))
+			return k.because(kindFiltered, missingNetwork+strconv.Quote(name)+" for port "+strconv.Quote(p.Label))
 		}
 	}
 	return verdict{kind: kindFits}
