@@ -17,11 +17,13 @@ import (
 	"github.com/steppe-project/steppe/command/alloc"
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/command/eval"
+	"github.com/steppe-project/steppe/command/explain"
 	"github.com/steppe-project/steppe/command/job"
 	"github.com/steppe-project/steppe/command/node"
 	"github.com/steppe-project/steppe/command/operator"
 	"github.com/steppe-project/steppe/command/server"
 	"github.com/steppe-project/steppe/command/system"
+	"github.com/steppe-project/steppe/command/whatif"
 )
 
 // Tree lists every command by name.
@@ -31,7 +33,7 @@ func Tree() []*base.Command {
 		job.Run, job.Plan, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init, job.Dispatch, job.PeriodicForce,
 		alloc.Status, alloc.Logs, alloc.Stop, alloc.Restart, alloc.Signal, alloc.FS,
 		node.Status, node.Eligibility, node.Drain,
-		eval.List, eval.Status,
+		eval.List, eval.Status, explain.Eval, explain.Explain, whatif.WhatIf,
 		server.Members, server.Join, server.Leave, server.ForceLeave,
 		operator.RaftList, operator.RaftRemove, operator.RaftTransfer, operator.SnapshotSave, operator.SnapshotRestore,
 		operator.SnapshotInspect, operator.SchedulerGet, operator.SchedulerSet, operator.BrakeStatus, operator.BrakeRelease, operator.AutopilotGet, operator.AutopilotSet,
