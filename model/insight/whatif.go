@@ -88,7 +88,7 @@ type Outcome struct {
 	Namespace, JobID, Group string
 	Count                   int // wanted in the end
 	Before, After           int // live instances
-	Stay                    int
+	Stay                    int // also those that are brought to a newer version in place
 	Move                    int
 	Stop                    int
 	Start                   int
@@ -104,7 +104,7 @@ const (
 	FateStarts  = "starts"  // is new
 	FateStops   = "stops"   // not wanted any more
 	FatePending = "pending" // ended, and there is no place for another one
-	FateUpdates = "updates" // replaced by one of a newer version, or brought to it in place
+	FateUpdates = "updates" // replaced by one of a newer version
 )
 
 // Fate is what happens to one instance.

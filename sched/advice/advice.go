@@ -136,7 +136,7 @@ func (d *decision) group(g *model.TaskGroup) *insight.Group {
 	}
 	for _, p := range d.plan.Groups {
 		if p.TaskGroup == g.Name {
-			out.Waiting += len(p.Placements)
+			out.Waiting = len(p.Placements)
 		}
 	}
 	ask := place.NewAsk(d.job, g)
@@ -146,6 +146,15 @@ func (d *decision) group(g *model.TaskGroup) *insight.Group {
 		out.Remedies = d.Remedies(g.Name)
 	}
 	return out
+}
+
+// waiting is how many instances of all groups would be placed now.
+func (d *decision) waiting() int {
+	n := 0
+	for _, g := range d.plan.Groups {
+		n += len(g.Placements)
+	}
+	return n
 }
 
 func (d *decision) missing(group string) int {

@@ -14,9 +14,11 @@ import (
 
 const (
 	// maxRuns and minRuns bound how often the scheduler is run for one group, workRows
-	// about how many nodes and instances it looks at in all: some seconds at most.
+	// about how many nodes it looks at in all: half a second. To place an instance is
+	// about as much work as to look at placeRows nodes.
 	maxRuns, minRuns = 400, 40
-	workRows         = 4_000_000
+	workRows         = 2_000_000
+	placeRows        = 10
 )
 
 // Costs order remedies: numbers of the job by how much is lost, then what takes more
@@ -62,7 +64,7 @@ func (d *decision) Remedies(group string) []*insight.Remedy {
 		return nil
 	}
 	s := &search{decision: d, group: g, ask: place.NewAsk(d.job, g), missing: d.missing(group)}
-	s.runs = min(maxRuns, max(minRuns, workRows/(1+d.state.Fleet().Len()+s.missing)))
+	s.runs = min(maxRuns, max(minRuns, workRows/(1+d.state.Fleet().Len()+placeRows*(s.missing+d.waiting()))))
 	s.unready()
 	s.amounts()
 	s.ports()

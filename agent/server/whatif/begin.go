@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/insight"
+	"github.com/steppe-project/steppe/model/lease"
 	"github.com/steppe-project/steppe/model/relation"
 	"github.com/steppe-project/steppe/sched/place"
 )
@@ -65,7 +66,7 @@ func (s *stage) begin(ctx context.Context) error {
 		}
 	}
 	s.lose(lost)
-	return nil
+	return s.hurry(ctx)
 }
 
 // find are the nodes that a selection names; none is an error.
@@ -262,4 +263,32 @@ func (s *stage) lose(lost map[string]*model.Node) {
 			s.answer.Warnings = append(s.answer.Warnings, fmt.Sprintf("node %s is down already", n.Name))
 		}
 	}
+}
+
+// hurry releases the brake when it would give up so many nodes, one after the other,
+// that to follow it would take too long.
+func (s *stage) hurry(ctx context.Context) error {
+	b := brakeOf(s)
+	if b == nil || b.Rate < 0 || !lease.Together(lease.BrakeSettings(s.before.SchedulerConfig().MassLoss), b.Vanished, b.Nodes) {
+		return nil
+	}
+	decisions := 0
+	for _, n := range s.answer.Lost {
+		jobs := make(map[model.NamespacedID]bool)
+		for _, a := range s.before.AllocsOn(n.ID) {
+			if !a.Terminal() {
+				jobs[model.NamespacedID{Namespace: a.Namespace, ID: a.JobID}] = true
+			}
+		}
+		decisions += len(jobs)
+	}
+	if decisions <= maxOneByOne {
+		return nil
+	}
+	cfg := *s.before.SchedulerConfig()
+	cfg.MassLoss.ReleasedAt = s.w.Now().UnixNano()
+	s.hurried = true
+	s.answer.Warnings = append(s.answer.Warnings, fmt.Sprintf(
+		"the brake on mass loss would give up the %d lost nodes one after the other; where instances go is told as if all were given up at once", b.Vanished))
+	return s.propose(ctx, proposal.Of(&fsm.SchedulerConfig{Config: &cfg}))
 }

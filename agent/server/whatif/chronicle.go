@@ -24,6 +24,7 @@ type chronicle struct {
 	last    time.Duration            // when something changed last
 	moments map[insight.Moment]int   // with how many nodes
 	held    bool                     // the brake engaged
+	hurried bool                     // it would have, for too long to follow it
 	down    time.Duration            // when the last lost node was given up
 	first   time.Duration            // and the first
 	drained time.Duration            // when the last drain was complete
@@ -138,13 +139,13 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// brake tells whether the brake on mass loss engages.
-func (c *chronicle) brake(s *stage) {
+// brakeOf is what the brake on mass loss goes by; nil when nothing is lost.
+func brakeOf(s *stage) *insight.BrakeWord {
 	if len(s.answer.Lost) == 0 {
-		return
+		return nil
 	}
 	set := lease.BrakeSettings(s.before.SchedulerConfig().MassLoss)
-	b := &insight.BrakeWord{Engages: c.held, Threshold: set.Threshold, MinNodes: set.MinNodes, Rate: set.Rate}
+	b := &insight.BrakeWord{Threshold: set.Threshold, MinNodes: set.MinNodes, Rate: set.Rate, Nodes: len(s.answer.Added)}
 	for _, n := range s.before.AllNodes() {
 		if n.Status == model.NodeStatusDown {
 			continue
@@ -154,9 +155,19 @@ func (c *chronicle) brake(s *stage) {
 			b.Vanished++
 		}
 	}
-	b.Nodes += len(s.answer.Added)
-	if c.held {
-		b.Lasts = c.down
+	return b
+}
+
+// brake tells whether it engages.
+func (c *chronicle) brake(s *stage) {
+	b := brakeOf(s)
+	switch {
+	case b == nil:
+	case c.hurried:
+		b.Engages, b.Lasts = true, c.first+time.Duration(b.Vanished)*time.Minute/time.Duration(b.Rate)
+		s.answer.Lasts += b.Lasts
+	case c.held:
+		b.Engages, b.Lasts = true, c.down
 	}
 	s.answer.Brake = b
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
-// maxAdvised bounds the groups for which remedies are searched.
-const maxAdvised = 5
+// maxAdvised bounds the groups for which remedies are searched: half a second each.
+const maxAdvised = 3
 
 // conclude tells in what the end differs from the beginning.
 func (s *stage) conclude(ctx context.Context) error {
@@ -132,13 +132,7 @@ func (c *change) fate(a, end *model.Allocation) {
 	f := &insight.Fate{AllocID: a.ID, NodeID: a.NodeID, NodeName: a.NodeName, After: c.taken[a.ID]}
 	g := c.group(a.TaskGroup)
 	if end != nil && !end.Terminal() {
-		if end.JobVersion == a.JobVersion {
-			g.Stay++
-			return
-		}
-		f.What, f.ToID, f.ToName, f.Reason = insight.FateUpdates, a.NodeID, a.NodeName, "in place"
-		c.tell(f, a)
-		c.answer.Stays--
+		g.Stay++ // perhaps brought to a newer version in place
 		return
 	}
 	c.answer.Stays--

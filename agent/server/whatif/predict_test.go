@@ -160,11 +160,7 @@ func happened(before, after *state.Snapshot, names map[string]string) map[string
 		taken[a.ID] = true
 		now, job := after.Alloc(a.ID), after.Job(a.Namespace, a.JobID)
 		if now != nil && !now.Terminal() {
-			if now.JobVersion != a.JobVersion {
-				out[a.ID] = end{insight.FateUpdates, a.NodeID}
-			} else {
-				out[a.ID] = end{"stays", a.NodeID}
-			}
+			out[a.ID] = end{"stays", a.NodeID}
 			continue
 		}
 		system := a.Job.Type == model.JobTypeSystem

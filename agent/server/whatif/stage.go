@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/loop"
@@ -21,8 +22,13 @@ import (
 	"github.com/steppe-project/steppe/sched/verify"
 )
 
-// atOnce is how many evaluations are handed out at a time.
-const atOnce = 64
+const (
+	// atOnce is how many evaluations are handed out at a time.
+	atOnce = 64
+	// much is from how many that wait on some are decided side by side: the number is
+	// fixed, so that an answer does not depend on the machine's cores.
+	much, sideBySide = 16, 4
+)
 
 // stage is a world in which things happen.
 type stage struct {
@@ -120,12 +126,14 @@ func (s *stage) run(ctx context.Context) error {
 		horizon = defaultHorizon
 	}
 	end := s.began.Add(horizon)
+	nodes := s.before.Fleet().Len() + len(s.answer.Added)
+	limit := min(maxDecisions, max(minDecisions, workRows/(nodes+100)))
 	for range maxSteps {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if s.decisions > maxDecisions {
-			s.answer.Unended = fmt.Sprintf("more than %d evaluations: what comes after is not part of the answer", maxDecisions)
+		if s.decisions > limit {
+			s.answer.Unended = fmt.Sprintf("more than %d evaluations in a cluster of %d nodes: what comes after is not part of the answer", limit, nodes)
 			return nil
 		}
 		moved, err := s.move(ctx)
@@ -200,31 +208,64 @@ func poll(sub *state.Subscription) ([]state.Change, error) {
 	}
 }
 
-// decide has the scheduler decide what is ready, one after the other.
+// decide has the scheduler decide what is ready: one after the other, or a few at a
+// time when it is much, as workers do.
 func (s *stage) decide(ctx context.Context) (bool, error) {
 	evals := s.queue.Deliver(s.w.Now(), atOnce)
-	for _, e := range evals {
-		s.decisions++
-		basis, err := s.w.Basis(ctx)
-		if err != nil {
+	for rest := evals; len(rest) > 0; {
+		n := 1
+		if len(rest) >= much {
+			n = sideBySide
+		}
+		if err := s.few(ctx, rest[:n]); err != nil {
 			return false, err
+		}
+		rest = rest[n:]
+	}
+	return len(evals) > 0, nil
+}
+
+// few decides some evaluations on one state, and commits one plan after the other as
+// far as it fits.
+func (s *stage) few(ctx context.Context, evals []*model.Evaluation) error {
+	basis, err := s.w.Basis(ctx)
+	if err != nil {
+		return err
+	}
+	plans := make([]*model.Plan, len(evals))
+	var wg sync.WaitGroup
+	for i, e := range evals {
+		decide := func() {
+			env := basis.Env(e, s.w.Now())
+			env.Terse = true
+			plans[i] = sched.Process(basis, e, env).Plan
+		}
+		if len(evals) == 1 {
+			decide()
+		} else {
+			wg.Go(decide)
+		}
+	}
+	wg.Wait()
+	for i, e := range evals {
+		s.decisions++
+		if basis, err = s.w.Basis(ctx); err != nil {
+			return err
 		}
 		if now := basis.Eval(e.ID); now == nil || now.ModifyIndex != e.ModifyIndex {
 			continue
 		}
-		env := basis.Env(e, s.w.Now())
-		env.Terse = true
-		plan, _ := verify.Check(basis, sched.Process(basis, e, env).Plan)
+		plan, _ := verify.Check(basis, plans[i])
 		s.chronicle.decided(s, e, plan)
 		cmd, err := fsm.NewCommand(&fsm.ApplyPlan{Plan: plan})
 		if err != nil {
-			return false, err
+			return err
 		}
 		if err := s.propose(ctx, cmd); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return len(evals) > 0, nil
+	return nil
 }
 
 func (s *stage) propose(ctx context.Context, cmds ...fsm.Command) error {

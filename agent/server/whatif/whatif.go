@@ -16,7 +16,9 @@
 //   - Only the nodes are made up: those that are not lost start what they are given
 //     after StartTime and end what they should after StopTime; nothing fails, and
 //     batch tasks go on. Jobs that launch others do not.
-//   - The work is bounded (maxDecisions, Horizon); what was not looked at is said.
+//   - The work is bounded (maxDecisions, Horizon); what was not looked at is said. So is
+//     that so many nodes are lost that they are given up at once here, where the brake
+//     would give up one after the other.
 //
 // Example:
 //
@@ -44,10 +46,15 @@ const (
 	// defaultHorizon and maxHorizon bound how far is looked ahead.
 	defaultHorizon = 24 * time.Hour
 	maxHorizon     = 30 * 24 * time.Hour
-	// maxDecisions bounds the evaluations that are decided, maxSteps the looks at the
-	// components: seconds on ten thousand nodes.
+	// maxDecisions and minDecisions bound the evaluations that are decided, workRows the
+	// nodes that are looked at for them: some seconds. maxSteps bounds the looks at the
+	// components.
 	maxDecisions = 20_000
+	minDecisions = 1000
+	workRows     = 40_000_000
 	maxSteps     = 200_000
+	// maxOneByOne bounds the evaluations for which the brake is followed node by node.
+	maxOneByOne = 1000
 	// maxParts bounds the parts of a question, maxAdded the nodes that are added.
 	maxParts = 1000
 	maxAdded = 20_000
