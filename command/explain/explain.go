@@ -11,6 +11,7 @@ import (
 
 	"github.com/steppe-project/steppe/api"
 	"github.com/steppe-project/steppe/command/base"
+	"github.com/steppe-project/steppe/command/job"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/insight"
 )
@@ -94,14 +95,14 @@ func (c *command) ask(ctx context.Context, o *base.IO, text string) (*insight.Ex
 			return e, err
 		}
 	}
-	job, err := o.Job(ctx, text)
+	found, err := o.Job(ctx, text)
 	if model.CodeOf(err) == model.CodeNotFound {
 		return nil, model.Errorf(model.CodeNotFound, "no job, allocation or evaluation %q. See: steppe job status", text)
 	}
 	if err != nil {
 		return nil, err
 	}
-	e, _, err = o.Client.Forecasts().ExplainJob(ctx, job.ID, &api.Query{Namespace: job.Namespace})
+	e, _, err = o.Client.Forecasts().ExplainJob(ctx, found.ID, &api.Query{Namespace: found.Namespace})
 	return e, err
 }
 
@@ -162,6 +163,12 @@ func (c *command) group(o *base.IO, e *insight.Explanation, g *insight.Group) {
 	}
 	for _, b := range g.Binds {
 		o.Print("* Binding: %s", base.Clean(binding(b)))
+	}
+	if g.Then != nil && c.Verbose {
+		o.Print("When the evaluation was decided:")
+		for _, l := range job.Explain(g.Then) {
+			o.Print("  %s", base.Clean(l))
+		}
 	}
 	if len(g.Remedies) == 0 {
 		return

@@ -56,13 +56,13 @@ func (p *printer) nodes(what string, list []*insight.NodeRef) {
 // total says it in one line.
 func (p *printer) total(a *insight.Answer) {
 	n := map[string]int{}
-	pending := 0
+	pending, waited := 0, 0
 	for _, g := range a.Groups {
 		n["move"] += g.Move
 		n["start"] += g.Start
 		n["stop"] += g.Stop
 		n["are updated"] += g.Update
-		pending += g.Pending
+		pending, waited = pending+g.Pending, waited+g.Waited
 	}
 	var parts []string
 	for _, what := range []string{"move", "start", "stop", "are updated"} {
@@ -70,8 +70,16 @@ func (p *printer) total(a *insight.Answer) {
 			parts = append(parts, fmt.Sprintf("%d %s", n[what], what))
 		}
 	}
-	if pending > 0 {
+	switch {
+	case pending > 0 && waited > 0:
+		parts = append(parts, p.o.Paint(base.Yellow, fmt.Sprintf("%d wait for a place (%d did before)", pending, waited)))
+	case pending > 0:
 		parts = append(parts, p.o.Paint(base.Yellow, fmt.Sprintf("%d wait for a place", pending)))
+	case waited > 0:
+		parts = append(parts, fmt.Sprintf("%d that wait have a place then", waited))
+	}
+	if len(parts) == 0 && len(a.Groups) == 0 {
+		parts = append(parts, "nothing changes")
 	}
 	p.o.Print("Instances: %d stay%s", a.Stays, strings.Join(append([]string{""}, parts...), ", "))
 }

@@ -24,7 +24,7 @@ var WhatIf = &base.Command{
 
 NODES names nodes: by name, id or the beginning of one, or by what they have in common: dc:NAME, pool:NAME, class:NAME, or a rule such as meta.rack=r1, attr.cpu.arch!=arm64 or attr.os.version>=22. Several with commas between, without spaces, must all hold.
 
-Exit codes: 0 everything that is wanted has a place afterwards, 2 something would have to wait for one, 1 an error.`,
+Exit codes: 0 nothing has to wait for a place that does not already, 2 something would, 1 an error.`,
 	Example: "steppe whatif -lose meta.rack=r1\nsteppe whatif -drain node7 -deadline 10m\nsteppe whatif -scale web/servers=+20 -add 3:node7\nsteppe whatif -run web.hcl -lose dc:dc2,class:c5",
 	New:     func() base.Runner { return &command{} },
 }
@@ -75,10 +75,11 @@ func (c *command) Run(ctx context.Context, o *base.IO, _ []string) error {
 	return nil
 }
 
-// waits tells whether something has no place in the end.
+// waits tells whether something has no place in the end that has one now, or is wanted
+// only then.
 func waits(a *insight.Answer) bool {
 	for _, g := range a.Groups {
-		if g.Pending > 0 {
+		if g.Pending > g.Waited {
 			return true
 		}
 	}

@@ -2426,9 +2426,9 @@ func (z *NodeRef) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Outcome) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 14
+	// map header, size 15
 	// string "Namespace"
-	o = append(o, 0x8e, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+	o = append(o, 0x8f, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
 	o = msgp.AppendString(o, z.Namespace)
 	// string "JobID"
 	o = append(o, 0xa5, 0x4a, 0x6f, 0x62, 0x49, 0x44)
@@ -2463,6 +2463,9 @@ func (z *Outcome) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "Pending"
 	o = append(o, 0xa7, 0x50, 0x65, 0x6e, 0x64, 0x69, 0x6e, 0x67)
 	o = msgp.AppendInt(o, z.Pending)
+	// string "Waited"
+	o = append(o, 0xa6, 0x57, 0x61, 0x69, 0x74, 0x65, 0x64)
+	o = msgp.AppendInt(o, z.Waited)
 	// string "Why"
 	o = append(o, 0xa3, 0x57, 0x68, 0x79)
 	if z.Why == nil {
@@ -2581,6 +2584,12 @@ func (z *Outcome) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "Pending")
 				return
 			}
+		case "Waited":
+			z.Waited, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Waited")
+				return
+			}
 		case "Why":
 			if msgp.IsNil(bts) {
 				bts, err = msgp.ReadNilBytes(bts)
@@ -2642,7 +2651,7 @@ func (z *Outcome) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Outcome) Msgsize() (s int) {
-	s = 1 + 10 + msgp.StringPrefixSize + len(z.Namespace) + 6 + msgp.StringPrefixSize + len(z.JobID) + 6 + msgp.StringPrefixSize + len(z.Group) + 6 + msgp.IntSize + 7 + msgp.IntSize + 6 + msgp.IntSize + 5 + msgp.IntSize + 5 + msgp.IntSize + 5 + msgp.IntSize + 6 + msgp.IntSize + 7 + msgp.IntSize + 8 + msgp.IntSize + 4
+	s = 1 + 10 + msgp.StringPrefixSize + len(z.Namespace) + 6 + msgp.StringPrefixSize + len(z.JobID) + 6 + msgp.StringPrefixSize + len(z.Group) + 6 + msgp.IntSize + 7 + msgp.IntSize + 6 + msgp.IntSize + 5 + msgp.IntSize + 5 + msgp.IntSize + 5 + msgp.IntSize + 6 + msgp.IntSize + 7 + msgp.IntSize + 8 + msgp.IntSize + 7 + msgp.IntSize + 4
 	if z.Why == nil {
 		s += msgp.NilSize
 	} else {

@@ -94,6 +94,7 @@ type Outcome struct {
 	Start                   int
 	Update                  int                     // in place
 	Pending                 int                     // wanted, and nowhere
+	Waited                  int                     // as many were nowhere before
 	Why                     *model.AllocationMetric `json:",omitempty"`
 	Remedies                []*Remedy               `json:",omitempty"`
 }

@@ -96,7 +96,7 @@ func (s *stage) job(id model.NamespacedID, end *fleet.Basis) {
 				g.Count = spec.Count
 			}
 		}
-		if g.Move+g.Stop+g.Start+g.Update+g.Pending > 0 {
+		if g.Move+g.Stop+g.Start+g.Update > 0 || g.Pending != g.Waited {
 			s.answer.Groups = append(s.answer.Groups, g)
 		}
 	}
@@ -182,18 +182,27 @@ func (c *change) tell(f *insight.Fate, a *model.Allocation) {
 	c.answer.Allocs = append(c.answer.Allocs, f)
 }
 
-// pending says what of the job waits in the end, and why.
+// pending says what of the job waits in the end, and why, and what did before.
 func (c *change) pending(end *fleet.Basis) {
-	for _, e := range end.EvalsByJob(c.id.Namespace, c.id.ID) {
-		if e.Status != model.EvalBlocked {
-			continue
-		}
-		for name, m := range e.FailedTGAllocs {
-			g := c.group(name)
-			g.Why = m
-			g.Pending = max(g.Pending, 1+m.CoalescedFailures)
+	for name, m := range blocked(c.stage.before, c.id) {
+		c.group(name).Waited = 1 + m.CoalescedFailures
+	}
+	for name, m := range blocked(end, c.id) {
+		g := c.group(name)
+		g.Why = m
+		g.Pending = max(g.Pending, 1+m.CoalescedFailures)
+	}
+}
+
+// blocked are the groups of a job that wait for a place.
+func blocked(b *fleet.Basis, id model.NamespacedID) map[string]*model.AllocationMetric {
+	out := make(map[string]*model.AllocationMetric)
+	for _, e := range b.EvalsByJob(id.Namespace, id.ID) {
+		if e.Status == model.EvalBlocked {
+			maps.Copy(out, e.FailedTGAllocs)
 		}
 	}
+	return out
 }
 
 // stranded are instances on lost nodes that the brake has not given up as far as was
