@@ -16,7 +16,7 @@ const (
 	// maxRuns and minRuns bound how often the scheduler is run for one group, workRows
 	// about how many nodes it looks at in all: half a second. To place an instance is
 	// about as much work as to look at placeRows nodes.
-	maxRuns, minRuns = 400, 40
+	maxRuns, minRuns = 400, 16
 	workRows         = 2_000_000
 	placeRows        = 10
 )

@@ -152,7 +152,16 @@ func BenchmarkWhatIf(b *testing.B) {
 	view.Close()
 	b.Run("explain=unplaceable", func(b *testing.B) { l.explain(b, "huge") })
 	b.Run("explain=missing thousands", func(b *testing.B) { l.explain(b, "many") })
+	b.Run("fleet read anew", func(b *testing.B) { // what a plan took in addition before
+		used := cpu()
+		defer func() { b.ReportMetric((cpu()-used).Seconds()/float64(b.N), "cpu-s/op") }()
+		for b.Loop() {
+			fleet.New(l.Store).Close()
+		}
+	})
 	b.Run("plan", func(b *testing.B) {
+		used := cpu()
+		defer func() { b.ReportMetric((cpu()-used).Seconds()/float64(b.N), "cpu-s/op") }()
 		for b.Loop() {
 			if _, err := msg.JobPlan.Call(context.Background(), l.call, &msg.JobPlanRequest{Job: service("new", 10, 250)}); err != nil {
 				b.Fatal(err)
