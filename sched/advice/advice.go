@@ -157,6 +157,15 @@ func (d *decision) waiting() int {
 	return n
 }
 
+// live is how many there are.
+func (d *decision) live() int {
+	n := 0
+	for _, list := range d.allocs {
+		n += len(list)
+	}
+	return n
+}
+
 func (d *decision) missing(group string) int {
 	m := d.plan.Eval.FailedTGAllocs[group]
 	if m == nil {

@@ -14,8 +14,8 @@ import (
 
 const (
 	// maxRuns and minRuns bound how often the scheduler is run for one group, workRows
-	// about how many nodes it looks at in all: half a second. To place an instance is
-	// about as much work as to look at placeRows nodes.
+	// about how many nodes it looks at in all: half a second. An instance that is placed, or
+	// looked at, is about as much work as placeRows nodes.
 	maxRuns, minRuns = 400, 16
 	workRows         = 2_000_000
 	placeRows        = 10
@@ -64,7 +64,7 @@ func (d *decision) Remedies(group string) []*insight.Remedy {
 		return nil
 	}
 	s := &search{decision: d, group: g, ask: place.NewAsk(d.job, g), missing: d.missing(group)}
-	s.runs = min(maxRuns, max(minRuns, workRows/(1+d.state.Fleet().Len()+placeRows*(s.missing+d.waiting()))))
+	s.runs = min(maxRuns, max(minRuns, workRows/(1+d.state.Fleet().Len()+placeRows*(s.missing+d.waiting()+d.live()))))
 	s.unready()
 	s.amounts()
 	s.ports()

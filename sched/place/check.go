@@ -44,7 +44,7 @@ type Checker struct {
 	lastIs  *classOutcome
 	lately  [4]*classOutcome // neighbours are often of the same few classes
 	oldest  uint8            // of them
-	reasons []reason // [0] is none
+	reasons []reason         // [0] is none
 	numbers map[string]int32
 	values  []map[string]int // of each distinct property: instances by value
 }

@@ -145,6 +145,7 @@ func BenchmarkWhatIf(b *testing.B) {
 			}
 		})
 	}
+	b.Run("plan=placed", func(b *testing.B) { l.plan(b) })
 	b.Run("explain=placed", func(b *testing.B) { l.explain(b, "job-7") })
 	view := fleet.New(l.Store)
 	l.place(b, view, service("huge", 5, 2900))
@@ -159,15 +160,17 @@ func BenchmarkWhatIf(b *testing.B) {
 			fleet.New(l.Store).Close()
 		}
 	})
-	b.Run("plan", func(b *testing.B) {
-		used := cpu()
-		defer func() { b.ReportMetric((cpu()-used).Seconds()/float64(b.N), "cpu-s/op") }()
-		for b.Loop() {
-			if _, err := msg.JobPlan.Call(context.Background(), l.call, &msg.JobPlanRequest{Job: service("new", 10, 250)}); err != nil {
-				b.Fatal(err)
-			}
+	b.Run("plan=unplaceable", func(b *testing.B) { l.plan(b) })
+}
+
+func (l *large) plan(b *testing.B) {
+	used := cpu()
+	defer func() { b.ReportMetric((cpu()-used).Seconds()/float64(b.N), "cpu-s/op") }()
+	for b.Loop() {
+		if _, err := msg.JobPlan.Call(context.Background(), l.call, &msg.JobPlanRequest{Job: service("new", 10, 250)}); err != nil {
+			b.Fatal(err)
 		}
-	})
+	}
 }
 
 func (l *large) explain(b *testing.B, id string) {

@@ -27,7 +27,7 @@ const (
 	atOnce = 64
 	// much is from how many that wait on some are decided side by side: the number is
 	// fixed, so that an answer does not depend on the machine's cores.
-	much, sideBySide = 16, 4
+	much, sideBySide = 16, 2
 )
 
 // stage is a world in which things happen.
