@@ -294,6 +294,8 @@ func hasDriver(n *model.Node, name string) bool {
 
 func unreadyText(n *model.Node) string {
 	switch {
+	case n.Status == model.NodeStatusDown:
+		return "node is " + model.NodeStatusDown // a constant: thousands may be
 	case n.Status != model.NodeStatusReady:
 		return "node is " + n.Status
 	case n.DrainStrategy != nil:
