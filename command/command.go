@@ -17,6 +17,7 @@ import (
 	"github.com/steppe-project/steppe/command/alloc"
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/command/eval"
+	"github.com/steppe-project/steppe/command/explain"
 	"github.com/steppe-project/steppe/command/job"
 	"github.com/steppe-project/steppe/command/namespace"
 	"github.com/steppe-project/steppe/command/node"
@@ -25,6 +26,7 @@ import (
 	"github.com/steppe-project/steppe/command/quota"
 	"github.com/steppe-project/steppe/command/server"
 	"github.com/steppe-project/steppe/command/system"
+	"github.com/steppe-project/steppe/command/whatif"
 )
 
 // Tree lists every command by name.
@@ -37,7 +39,7 @@ func Tree() []*base.Command {
 		nodepool.Apply, nodepool.Delete, nodepool.Info, nodepool.Init, nodepool.Jobs, nodepool.List, nodepool.Nodes,
 		namespace.Apply, namespace.Delete, namespace.Inspect, namespace.List, namespace.Status,
 		quota.Apply, quota.Delete, quota.Init, quota.Inspect, quota.List, quota.Status,
-		eval.List, eval.Status,
+		eval.List, eval.Status, explain.Eval, explain.Explain, whatif.WhatIf,
 		server.Members, server.Join, server.Leave, server.ForceLeave,
 		operator.RaftList, operator.RaftRemove, operator.RaftTransfer, operator.SnapshotSave, operator.SnapshotRestore,
 		operator.SnapshotInspect, operator.SchedulerGet, operator.SchedulerSet, operator.BrakeStatus, operator.BrakeRelease, operator.AutopilotGet, operator.AutopilotSet,

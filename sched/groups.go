@@ -113,7 +113,9 @@ func (p *process) unplaced(group string, a *ask, k *place.Checker, failures int,
 	}
 	m := k.Metrics()
 	m.CoalescedFailures = failures - 1
-	m.Remedies = remedies(p.board, a.Ask)
+	if !p.env.Terse {
+		m.Remedies = remedies(p.board, a.Ask)
+	}
 	if p.eval.FailedTGAllocs == nil {
 		p.eval.FailedTGAllocs = make(map[string]*model.AllocationMetric)
 	}

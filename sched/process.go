@@ -98,13 +98,14 @@ func (p *process) decide() {
 	p.warn()
 }
 
-func (p *process) settings() place.Settings {
-	set := place.Settings{Seed: evalSeed(p.env.Seed, p.eval), Ties: jobSeed(p.eval)}
+// Settings are what a decision on an evaluation goes by beside the fleet.
+func Settings(eval *model.Evaluation, env Env) place.Settings {
+	set := place.Settings{Seed: evalSeed(env.Seed, eval), Ties: jobSeed(eval)}
 	algorithm := ""
-	if c := p.env.Config; c != nil {
+	if c := env.Config; c != nil {
 		algorithm, set.Oversubscribe = c.SchedulerAlgorithm, c.MemoryOversubscriptionEnabled
 	}
-	if c := p.env.Overrides; c != nil {
+	if c := env.Overrides; c != nil {
 		if c.SchedulerAlgorithm != "" {
 			algorithm = c.SchedulerAlgorithm
 		}
@@ -115,6 +116,8 @@ func (p *process) settings() place.Settings {
 	set.Spread = algorithm == model.AlgorithmSpread
 	return set
 }
+
+func (p *process) settings() place.Settings { return Settings(p.eval, p.env) }
 
 // ask compiles a group once.
 func (p *process) ask(g *model.TaskGroup) *ask {

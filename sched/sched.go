@@ -55,6 +55,9 @@ type Env struct {
 	// Preempt lets allocations of lower priority be told to give way, where Config
 	// says so: all servers know how.
 	Preempt bool
+	// Terse leaves out what would help where something could not be placed: for
+	// decisions that only try something.
+	Terse bool
 }
 
 // Result is a decision. Plan.Eval is the evaluation as it stands afterwards;

@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/place"
+	"github.com/steppe-project/steppe/sched/place/class"
 	"github.com/steppe-project/steppe/sched/verify"
 )
 
@@ -82,7 +83,7 @@ func (w *world) EvalsByJob(_, id string) []*model.Evaluation {
 func (w *world) tick() uint64 { w.index++; return w.index }
 
 func (w *world) setNode(n *model.Node) {
-	n.ComputedClass = place.ComputedClass(n)
+	n.ComputedClass = class.Computed(n)
 	n.ModifyIndex = w.tick()
 	if was := w.nodes[n.ID]; was == nil || was.Status != n.Status {
 		n.StatusUpdatedAt = w.now.Unix()

@@ -2,9 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/steppe-project/steppe/agent/httpapi/jobjson"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
@@ -117,7 +115,7 @@ func (s *Server) registerJob(q *request) (any, error) {
 	}
 	return jobjson.Registered{
 		EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex, JobModifyIndex: out.JobModifyIndex,
-		Index: out.Index, Warnings: warningText(warnings),
+		Index: out.Index, Warnings: jobjson.WarningText(warnings),
 	}, nil
 }
 
@@ -147,7 +145,7 @@ func (s *Server) planJob(q *request) (any, error) {
 	if out.Warnings != "" {
 		warnings = append(warnings, out.Warnings)
 	}
-	return jobjson.Of(out, warningText(warnings)), nil
+	return jobjson.Of(out, jobjson.WarningText(warnings)), nil
 }
 
 // asBadRequest keeps 400 for a malformed body on routes whose faults are 500.
@@ -156,16 +154,6 @@ func asBadRequest(err error) error {
 		return &statusError{http.StatusBadRequest, err.Error()}
 	}
 	return err
-}
-
-func warningText(warnings []string) string {
-	if len(warnings) == 0 {
-		return ""
-	}
-	if len(warnings) == 1 && strings.Contains(warnings[0], "warning") {
-		return warnings[0]
-	}
-	return fmt.Sprintf("%d warning(s):\n\n* %s", len(warnings), strings.Join(warnings, "\n* "))
 }
 
 func (s *Server) parseJob(q *request) (any, error) {
@@ -209,19 +197,7 @@ func (s *Server) validateJob(q *request) (any, error) {
 		}
 	}
 	job.Canonicalize()
-	reply := struct {
-		DriverConfigValidated bool
-		ValidationErrors      []string
-		Error                 string
-		Warnings              string
-	}{DriverConfigValidated: true, Warnings: warningText(warnings)}
-	for _, p := range rules.Problems(job) {
-		reply.ValidationErrors = append(reply.ValidationErrors, p.String())
-	}
-	if n := len(reply.ValidationErrors); n > 0 {
-		reply.Error = fmt.Sprintf("%d error(s) occurred:\n\n\t* %s\n\n", n, strings.Join(reply.ValidationErrors, "\n\t* "))
-	}
-	return reply, nil
+	return jobjson.ValidationOf(rules.Problems(job), warnings), nil
 }
 
 func (q *request) jobQuery() *msg.JobQuery {

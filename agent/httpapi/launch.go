@@ -3,17 +3,9 @@ package httpapi
 import (
 	"github.com/google/uuid"
 
+	"github.com/steppe-project/steppe/agent/httpapi/jobjson"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 )
-
-// launchReply answers a launch.
-type launchReply struct {
-	DispatchedJobID string
-	EvalID          string
-	EvalCreateIndex uint64
-	JobCreateIndex  uint64
-	Index           uint64
-}
 
 // dispatchJob launches a parameterized job. The idempotency token stands for one child
 // of this job, as long as the child exists; elsewhere it stands for one write.
@@ -44,7 +36,7 @@ func (s *Server) dispatchJob(q *request) (any, error) {
 		return nil, err
 	}
 	q.index(out.Index)
-	return launchReply{
+	return jobjson.Dispatched{
 		DispatchedJobID: out.JobID, EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex,
 		JobCreateIndex: out.JobCreateIndex, Index: out.Index,
 	}, nil
@@ -57,10 +49,5 @@ func (s *Server) forceJob(q *request) (any, error) {
 		return nil, err
 	}
 	q.index(out.Index)
-	return struct {
-		EvalID          string
-		EvalCreateIndex uint64
-		LaunchedJobID   string
-		Index           uint64
-	}{out.EvalID, out.EvalCreateIndex, out.JobID, out.Index}, nil
+	return jobjson.Forced{EvalID: out.EvalID, EvalCreateIndex: out.EvalCreateIndex, LaunchedJobID: out.JobID, Index: out.Index}, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/steppe-project/steppe/agent/httpapi/fault"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
 )
@@ -148,7 +149,7 @@ func (q *request) body(v any, optional bool) error {
 		return bad("Request body is empty")
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
-		return bad("%s", jsonFault(raw, err))
+		return bad("%s", fault.JSON(raw, err))
 	}
 	return nil
 }
@@ -163,23 +164,6 @@ func (q *request) rawBody(limit int64) ([]byte, error) {
 		return nil, bad("the request body ended early: %v", err)
 	}
 	return raw, nil
-}
-
-// jsonFault adds the line to a JSON error.
-func jsonFault(raw []byte, err error) string {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	at := int64(-1)
-	switch {
-	case errors.As(err, &syntax):
-		at = syntax.Offset
-	case errors.As(err, &typ):
-		at = typ.Offset
-	}
-	if at < 0 || at > int64(len(raw)) {
-		return err.Error()
-	}
-	return fmt.Sprintf("%v (line %d of the body)", err, 1+bytes.Count(raw[:at], []byte("\n")))
 }
 
 // statusError is an answer with a status of its own.

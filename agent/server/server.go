@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,12 +42,14 @@ import (
 	"github.com/steppe-project/steppe/agent/server/features"
 	"github.com/steppe-project/steppe/agent/server/forecast"
 	"github.com/steppe-project/steppe/agent/server/gc"
+	"github.com/steppe-project/steppe/agent/server/ident"
 	"github.com/steppe-project/steppe/agent/server/initial"
 	"github.com/steppe-project/steppe/agent/server/liveness"
 	"github.com/steppe-project/steppe/agent/server/operator"
 	"github.com/steppe-project/steppe/agent/server/query"
 	"github.com/steppe-project/steppe/agent/server/route"
 	"github.com/steppe-project/steppe/agent/server/session"
+	"github.com/steppe-project/steppe/agent/server/whatif"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
@@ -128,6 +131,7 @@ type Server struct {
 	lease     *liveness.Desk
 	autopilot *pilot.Autopilot
 	features  *features.Desk
+	worlds    *forecast.Source
 	metrics   *metrics
 }
 
@@ -152,7 +156,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Now == nil {
 		deps.Now = deps.Host.Now
 	}
-	s := &Server{cfg: cfg, deps: deps, metrics: newMetrics()}
+	s := &Server{cfg: cfg, deps: deps, worlds: forecast.NewSource(deps.Store), metrics: newMetrics()}
 	s.features = features.New(features.Config{
 		Understands: cfg.Understands, Store: deps.Store, Host: deps.Host, Servers: s.featureServers, Healthy: s.healthy, Logger: deps.Logger,
 	})
@@ -189,7 +193,10 @@ func withDefaults(c gc.Config) gc.Config {
 func (s *Server) register() {
 	srv, d := s.deps.RPC, s.deps
 	admit.New(admit.Config{Store: d.Store, Proposer: d.Host, Region: s.cfg.Region, Now: d.Now, Seen: s.lease.Seen}).Register(srv)
-	forecast.New(forecast.Config{Store: d.Store, Proposer: d.Host, Now: d.Now, Register: s.registerIn}).Register(srv)
+	forecast.New(forecast.Config{Source: s.worlds, Proposer: d.Host, Now: d.Now, Register: s.registerIn, Contact: s.contact}).Register(srv)
+	whatif.New(whatif.Config{
+		Source: s.worlds, Proposer: d.Host, Now: d.Now, Admit: s.admitIn, Region: s.cfg.Region, LeaseTTL: s.cfg.LeaseTTL, Contact: s.contact,
+	}).Register(srv)
 	query.New(query.Config{Store: d.Store, Consensus: reader{d.Host}}).Register(srv)
 	events.New(events.Config{Store: d.Store}).Register(srv)
 	route.New(route.Config{Store: d.Store, Server: srv, Tunnels: d.Tunnels}).Register(srv)
@@ -205,12 +212,37 @@ func (s *Server) register() {
 
 // registerIn is production's admission in a forecast's world.
 func (s *Server) registerIn(ctx context.Context, w *forecast.World, r *msg.JobRegisterRequest) (*msg.JobRegisterResponse, error) {
-	desk := admit.New(admit.Config{Store: w.Store, Proposer: w, Region: s.cfg.Region, Now: w.Now})
-	return desk.JobRegister(ctx, r)
+	return s.deskIn(w).JobRegister(ctx, r)
+}
+
+// admitIn are all of its handlers.
+func (s *Server) admitIn(w *forecast.World) rpc.Caller {
+	srv := rpc.NewServer(rpc.Config{Logger: s.deps.Logger})
+	s.deskIn(w).Register(srv)
+	return srv.Caller()
+}
+
+// deskIn makes ids without dice: a question has one answer on one state.
+func (s *Server) deskIn(w *forecast.World) *admit.Desk {
+	ids := 0
+	return admit.New(admit.Config{Store: w.Store, Proposer: w, Region: s.cfg.Region, Now: w.Now, NewID: func() string {
+		ids++
+		return ident.From("forecast", strconv.FormatUint(w.Store.Snapshot().Index(), 10), strconv.Itoa(ids))
+	}})
+}
+
+// contact tells whether a leader is known, and when this server heard from it.
+func (s *Server) contact() (known bool, ago time.Duration) {
+	lead := s.deps.Host.Leadership()
+	if lead.Self {
+		return true, 0
+	}
+	return lead.Addr != "", max(s.deps.Host.Stats().LastContact, 0)
 }
 
 // Run serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
+	defer s.worlds.Close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.hub.Run(ctx) })
 	g.Go(func() error { return s.terms(ctx) })

@@ -36,6 +36,8 @@ var rules = []rule{
 		why: "scheduler, state machine and CLI mean the same by a drain"},
 	{pkgs: "model/jobdiff", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "servers, API and CLI speak of the same difference"},
+	{pkgs: "model/insight", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "servers, API and CLI speak of the same explanations"},
 	{pkgs: "model/intern", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "the state machine goes through it: a node means the same before and after"},
 	{pkgs: "model/launch", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},

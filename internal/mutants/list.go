@@ -72,6 +72,16 @@ var mutants = []mutant{
 	{"what is on its way is not held", "agent/server/planner/planner.go", "p.cfg.View.Hold(plan)", "_ = p.cfg.View.Hold", simulator},
 	{"a value without room holds the others back", "sched/place/rank/tally.go", "case v.open == 0:", "case v.open < 0:", tests("./sched/...")},
 	{"what is liked outweighs what is spread", "sched/place/rank/rank.go", "const SpreadFactor = 8", "const SpreadFactor = 2", tests("./sched/...")},
+	// Explanations and forecasts.
+	{"a remedy that does not help is named", "sched/advice/trial.go", "if plan.Eval.Status == model.EvalFailed || plan.Eval.FailedTGAllocs[group] != nil {", "if plan.Eval.Status == model.EvalFailed {", tests("./sched")},
+	{"a remedy is larger than it has to be", "sched/advice/search.go", "if mid := (lo + hi) / 2; ok(mid) {", "if mid := (lo + hi) / 2; ok(mid) && mid > hi {", tests("./sched")},
+	{"a remedy takes from the job's other groups", "sched/advice/trial.go", "if 1+m.CoalescedFailures > d.missing(name) {", "if 1+m.CoalescedFailures > d.missing(name)+1000 {", tests("./sched")},
+	{"explaining counts what is placed twice", "sched/advice/advice.go", "			b.Book(p.NodeID, g.TaskGroup, grant)\n", "			b.Book(p.NodeID, g.TaskGroup, grant)\n\t\t\tb.Book(p.NodeID, g.TaskGroup, grant)\n", tests("./sched")},
+	{"what if a node is lost loses all", "agent/server/whatif/stage.go", "c.Renew(now.Add(2*maxHorizon), alive...)", "c.Renew(now, alive...)", tests("./agent/server/whatif")},
+	{"in forecasts nothing ever starts", "agent/server/whatif/reactions.go", "case a.ClientStatus == model.ClientPending:", "case a.ClientStatus == model.ClientPending && false:", tests("./agent/server/whatif")},
+	{"in forecasts no plan is applied", "agent/server/whatif/stage.go", "if now := basis.Eval(e.ID); now == nil || now.ModifyIndex != e.ModifyIndex {", "if now := basis.Eval(e.ID); now != nil {", tests("./agent/server/whatif")},
+	{"what waits counts as not wanted", "agent/server/whatif/conclude.go", "return g != nil && a.Index() < g.Count", "return g != nil && a.Index() > g.Count", tests("./agent/server/whatif")},
+	{"a forecast is made on the state of long ago", "agent/server/forecast/source.go", "	return view.At(ctx, 0)\n", "	_ = view\n\treturn fleet.New(state.New()).At(ctx, 0)\n", tests("./agent/server/forecast")},
 	// Drains.
 	{"a drain takes more than max_parallel", "agent/server/drain/drain.go", "room := healthy - (g.Count - max(1, policy.MaxParallel))", "room := healthy", tests("./agent/server/drain")},
 	{"a drain is complete when the servers want it", "agent/server/drain/drain.go", "if a.ClientTerminal() {\n\t\t\tcontinue", "if a.Terminal() {\n\t\t\tcontinue", tests("./agent/server/drain")},

@@ -24,6 +24,7 @@ const (
 	ReasonDrivers       = "missing drivers"
 	ReasonDistinctHosts = relation.DistinctHosts
 	reasonAbsent        = "node no longer exists"
+	missingNetwork      = "missing host network "
 )
 
 // verdict is an outcome with the number of its reason.
@@ -40,9 +41,10 @@ type Checker struct {
 	ask     *Ask
 	need    need
 	classes map[string]*classOutcome
-	last    string // the class of lastIs; neighbours are often equal
 	lastIs  *classOutcome
-	reasons []reason // [0] is none
+	lately  [4]*classOutcome // neighbours are often of the same few classes
+	oldest  uint8            // of them
+	reasons []reason         // [0] is none
 	numbers map[string]int32
 	values  []map[string]int // of each distinct property: instances by value
 }
@@ -50,6 +52,7 @@ type Checker struct {
 // classOutcome is what holds for all nodes of a class, and how many of them had
 // which outcome in the last scan.
 type classOutcome struct {
+	class     string
 	verdict   verdict
 	dc        string
 	nodeClass string
@@ -177,19 +180,23 @@ func (k *Checker) scan(fits func(row int32)) {
 
 // class is what holds for all nodes of the row's computed class.
 func (k *Checker) class(c *chunk, i int) *classOutcome {
-	if c.class[i] == k.last && k.lastIs != nil {
-		return k.lastIs
+	for _, o := range k.lately {
+		if o != nil && o.class == c.class[i] {
+			k.lastIs = o
+			return o
+		}
 	}
 	o := k.classes[c.class[i]]
 	if o == nil {
 		n := c.info[i].node
-		o = &classOutcome{verdict: k.shared(c.info[i]), dc: n.Datacenter, nodeClass: n.NodeClass, inPool: k.ask.inPool(n.NodePool)}
+		o = &classOutcome{class: c.class[i], verdict: k.shared(c.info[i]), dc: n.Datacenter, nodeClass: n.NodeClass, inPool: k.ask.inPool(n.NodePool)}
 		if len(k.ask.likings) > 0 && !k.ask.likesIDs {
 			o.liked = k.ask.likes(n)
 		}
 		k.classes[c.class[i]] = o
 	}
-	k.last, k.lastIs = c.class[i], o
+	k.lately[k.oldest], k.lastIs = o, o
+	k.oldest = (k.oldest + 1) % uint8(len(k.lately))
 	return o
 }
 
@@ -214,7 +221,7 @@ func (k *Checker) shared(info *nodeInfo) verdict {
 	for i := range k.ask.Ports {
 		p := &k.ask.Ports[i]
 		if name := networkOf(p); len(info.networks[name]) == 0 {
-			return k.because(kindFiltered, "missing host network "+strconv.Quote(name)+" for port "+strconv.Quote(p.Label))
+			return k.because(kindFiltered, missingNetwork+strconv.Quote(name)+" for port "+strconv.Quote(p.Label))
 		}
 	}
 	return verdict{kind: kindFits}
@@ -287,6 +294,8 @@ func hasDriver(n *model.Node, name string) bool {
 
 func unreadyText(n *model.Node) string {
 	switch {
+	case n.Status == model.NodeStatusDown:
+		return "node is " + model.NodeStatusDown // a constant: thousands may be
 	case n.Status != model.NodeStatusReady:
 		return "node is " + n.Status
 	case n.DrainStrategy != nil:

@@ -6,6 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/class"
 )
 
 func TestConstraints(t *testing.T) {
@@ -110,7 +111,7 @@ func TestEqualClassesAgree(t *testing.T) {
 			return n
 		}
 		a, b := build(1), build(2)
-		if ComputedClass(a) != ComputedClass(b) {
+		if class.Computed(a) != class.Computed(b) {
 			return
 		}
 		r := newPredicate(&model.Constraint{
@@ -125,7 +126,7 @@ func TestEqualClassesAgree(t *testing.T) {
 
 func TestComputedClass(t *testing.T) {
 	base := func() *model.Node { return testNode(1) }
-	want := ComputedClass(base())
+	want := class.Computed(base())
 	for name, change := range map[string]func(n *model.Node){
 		"datacenter": func(n *model.Node) { n.Datacenter = "dc9" },
 		"pool":       func(n *model.Node) { n.NodePool = "gpu" },
@@ -138,7 +139,7 @@ func TestComputedClass(t *testing.T) {
 	} {
 		n := base()
 		change(n)
-		if ComputedClass(n) == want {
+		if class.Computed(n) == want {
 			t.Errorf("%s is not part of the class", name)
 		}
 	}
@@ -152,7 +153,7 @@ func TestComputedClass(t *testing.T) {
 	} {
 		n := base()
 		change(n)
-		if ComputedClass(n) != want {
+		if class.Computed(n) != want {
 			t.Errorf("%s is part of the class", name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/class"
 )
 
 const (
@@ -95,7 +96,7 @@ func (f *Fleet) UpsertNode(n *model.Node) {
 	c.info[i] = newNodeInfo(n)
 	c.class[i] = n.ComputedClass
 	if c.class[i] == "" {
-		c.class[i] = ComputedClass(n)
+		c.class[i] = class.Computed(n)
 	}
 	c.ready[i] = n.Ready()
 	cpu, memory, disk := totals(n)

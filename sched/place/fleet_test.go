@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/class"
 )
 
 func testGrant(cpu, mem int64, ports []int, cores []uint16) *model.AllocatedResources {
@@ -198,6 +199,6 @@ func BenchmarkComputedClass(b *testing.B) {
 		n.Attributes[fmt.Sprintf("attribute.number.%d", i)] = "some value"
 	}
 	for b.Loop() {
-		ComputedClass(n)
+		class.Computed(n)
 	}
 }

@@ -126,13 +126,14 @@ func round(x float64) float64 { return math.Round(x*1e4) / 1e4 }
 // ask if they had room; escaped that more than the class decides, so that any
 // change of a node may help.
 func (k *Checker) ClassEligibility() (classes map[string]bool, escaped bool) {
-	classes = make(map[string]bool)
 	for row := range int32(k.board.fleet.rows()) {
-		c, i := k.board.fleet.at(row)
-		if c.info[i] == nil {
-			continue
+		if c, i := k.board.fleet.at(row); c.info[i] != nil {
+			k.class(c, i)
 		}
-		classes[c.class[i]] = k.class(c, i).verdict.kind == kindFits
+	}
+	classes = make(map[string]bool, len(k.classes))
+	for class, o := range k.classes {
+		classes[class] = o.verdict.kind == kindFits
 	}
 	return classes, k.ask.escaped
 }

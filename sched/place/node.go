@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/class"
 )
 
 const (
 	// DefaultHostNetwork is the host network that ports use when they name none.
-	DefaultHostNetwork = "default"
+	DefaultHostNetwork = class.DefaultHostNetwork
 	// DefaultMinDynamicPort and DefaultMaxDynamicPort bound the ports granted to
 	// those that ask for any, on nodes that say nothing else.
 	DefaultMinDynamicPort = 20000

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/class"
 )
 
 func testNode(i int) *model.Node {
@@ -20,7 +21,7 @@ func testNode(i int) *model.Node {
 				{Family: "ipv4", Alias: "default", Address: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)}}}},
 		},
 	}
-	n.ComputedClass = ComputedClass(n)
+	n.ComputedClass = class.Computed(n)
 	return n
 }
 

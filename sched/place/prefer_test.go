@@ -11,6 +11,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/relation"
+	"github.com/steppe-project/steppe/sched/place/class"
 )
 
 // stage is a small random cluster with instances of a job that prefers nodes.
@@ -36,7 +37,7 @@ func newStage(t *rapid.T, limits bool) *stage {
 			n.Meta = map[string]string{"rack": fmt.Sprint(rack)}
 		}
 		n.NodeResources.Memory.MemoryMB = int64(100 * s.draw("mem", 1, 6))
-		n.ComputedClass = ComputedClass(n)
+		n.ComputedClass = class.Computed(n)
 		s.nodes[n.ID] = n
 		s.fleet.UpsertNode(n)
 	}

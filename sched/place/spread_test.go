@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/class"
 )
 
 func spreadOver(attribute string, weight int8, shares ...any) *model.Spread {
@@ -26,7 +27,7 @@ func benchFleet(nodes int) *Fleet {
 		if i%5 < 2 {
 			n.Attributes["disk"] = "ssd"
 		}
-		n.ComputedClass = ComputedClass(n)
+		n.ComputedClass = class.Computed(n)
 		f.UpsertNode(n)
 		f.Place(n.ID, testGrant(int64(i%31)*100, int64(i%17)*100, nil, nil))
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/class"
 )
 
 // operand is one side of a constraint: literal text with ${...} references.
@@ -45,7 +46,7 @@ func parseOperand(text string) operand {
 func isUnique(target string) bool {
 	for _, scope := range []string{"node.", "attr.", "meta."} {
 		if rest, ok := strings.CutPrefix(target, scope); ok {
-			return strings.HasPrefix(rest, uniquePrefix)
+			return strings.HasPrefix(rest, class.UniquePrefix)
 		}
 	}
 	return false

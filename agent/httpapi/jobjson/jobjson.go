@@ -5,6 +5,8 @@
 package jobjson
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/rpc/msg"
@@ -63,4 +65,52 @@ func VersionsOf(list []*model.Job, diffs bool) Versions {
 		out.Diffs = append(out.Diffs, jobdiff.Of(list[i+1], list[i], true))
 	}
 	return out
+}
+
+// Dispatched answers the launch of a parameterized job, Forced that of a periodic one.
+type Dispatched struct {
+	DispatchedJobID string
+	EvalID          string
+	EvalCreateIndex uint64
+	JobCreateIndex  uint64
+	Index           uint64
+}
+
+// Forced is Dispatched of a periodic job.
+type Forced struct {
+	EvalID          string
+	EvalCreateIndex uint64
+	LaunchedJobID   string
+	Index           uint64
+}
+
+// Validation is what is wrong with a job.
+type Validation struct {
+	DriverConfigValidated bool
+	ValidationErrors      []string
+	Error                 string
+	Warnings              string
+}
+
+// ValidationOf puts problems into the form of the API.
+func ValidationOf(problems []model.Problem, warnings []string) Validation {
+	out := Validation{DriverConfigValidated: true, Warnings: WarningText(warnings)}
+	for _, p := range problems {
+		out.ValidationErrors = append(out.ValidationErrors, p.String())
+	}
+	if n := len(out.ValidationErrors); n > 0 {
+		out.Error = fmt.Sprintf("%d error(s) occurred:\n\n\t* %s\n\n", n, strings.Join(out.ValidationErrors, "\n\t* "))
+	}
+	return out
+}
+
+// WarningText is the one text of several warnings.
+func WarningText(warnings []string) string {
+	if len(warnings) == 0 {
+		return ""
+	}
+	if len(warnings) == 1 && strings.Contains(warnings[0], "warning") {
+		return warnings[0]
+	}
+	return fmt.Sprintf("%d warning(s):\n\n* %s", len(warnings), strings.Join(warnings, "\n* "))
 }

@@ -20,6 +20,12 @@ var (
 	JobDeployments = rpc.Method[JobQuery, DeploymentsResponse]{Name: "Job.Deployments", Forward: rpc.LeaderOrStale}
 )
 
+// Forecasts: reads that take the server some thought.
+var (
+	Explain = rpc.Method[ExplainRequest, ExplainResponse]{Name: "Forecast.Explain", Forward: rpc.LeaderOrStale}
+	WhatIf  = rpc.Method[WhatIfRequest, WhatIfResponse]{Name: "Forecast.WhatIf", Forward: rpc.LeaderOrStale}
+)
+
 // Allocations and evaluations.
 var (
 	AllocList = rpc.Method[AllocListRequest, AllocListResponse]{Name: "Alloc.List", Forward: rpc.LeaderOrStale}

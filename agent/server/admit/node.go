@@ -12,7 +12,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
-	"github.com/steppe-project/steppe/sched/place"
+	"github.com/steppe-project/steppe/sched/place/class"
 )
 
 // maxNodeText bounds a node's names and addresses.
@@ -46,7 +46,7 @@ func (d *Desk) nodeRegister(ctx context.Context, r *msg.NodeRegisterRequest) (*m
 	if snap.FeatureLevel() < feature.Order {
 		node.ReportsFrom = 0
 	}
-	node.ComputedClass = place.ComputedClass(&node)
+	node.ComputedClass = class.Computed(&node)
 	if now != nil {
 		same, err := sameNode(now, &node)
 		if err != nil {

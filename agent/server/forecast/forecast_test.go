@@ -34,7 +34,7 @@ func newStage(t testing.TB) *stage {
 	s := &stage{Log: memlog.New()}
 	srv := rpc.NewServer(rpc.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	admit.New(admit.Config{Store: s.Store, Proposer: s.Log, Region: model.DefaultRegion, Now: s.Now}).Register(srv)
-	New(Config{Store: s.Store, Proposer: s.Log, Now: s.Now, Register: func(ctx context.Context, w *World, r *msg.JobRegisterRequest) (*msg.JobRegisterResponse, error) {
+	New(Config{Source: NewSource(s.Store), Proposer: s.Log, Now: s.Now, Register: func(ctx context.Context, w *World, r *msg.JobRegisterRequest) (*msg.JobRegisterResponse, error) {
 		return admit.New(admit.Config{Store: w.Store, Proposer: w, Region: model.DefaultRegion, Now: w.Now}).JobRegister(ctx, r)
 	}}).Register(srv)
 	s.call, s.view = srv.Caller(), fleet.New(s.Store)

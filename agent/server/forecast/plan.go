@@ -21,12 +21,15 @@ type Proposer interface {
 // Register has production's admission register a job in a world.
 type Register func(ctx context.Context, w *World, r *msg.JobRegisterRequest) (*msg.JobRegisterResponse, error)
 
-// Config is what a Desk needs. All fields are required.
+// Config is what a Desk needs. All fields but Contact are required.
 type Config struct {
-	Store    *state.Store
+	Source   *Source
 	Proposer Proposer
 	Now      func() time.Time
 	Register Register
+	// Contact tells whether a leader is known, and when this server, if it does not
+	// lead, heard from it. nil: it leads.
+	Contact func() (known bool, ago time.Duration)
 }
 
 // Desk holds the handlers.
@@ -36,7 +39,10 @@ type Desk struct{ cfg Config }
 func New(cfg Config) *Desk { return &Desk{cfg} }
 
 // Register adds the handlers to srv.
-func (d *Desk) Register(srv *rpc.Server) { rpc.Handle(srv, msg.JobPlan, d.jobPlan) }
+func (d *Desk) Register(srv *rpc.Server) {
+	rpc.Handle(srv, msg.JobPlan, d.jobPlan)
+	rpc.Handle(srv, msg.Explain, d.explain)
+}
 
 // jobPlan tells what registering a job would do: it is registered in a fork, and the
 // scheduler decides there.
@@ -47,7 +53,10 @@ func (d *Desk) jobPlan(ctx context.Context, r *msg.JobPlanRequest) (*msg.JobPlan
 	if _, err := d.cfg.Proposer.ReadIndex(ctx); err != nil {
 		return nil, err
 	}
-	w := NewWorld(d.cfg.Store, d.cfg.Now())
+	w, err := d.cfg.Source.World(ctx, d.cfg.Now())
+	if err != nil {
+		return nil, err
+	}
 	defer w.Close()
 	before := w.Store.Snapshot()
 	out, err := d.cfg.Register(ctx, w, &msg.JobRegisterRequest{
@@ -74,7 +83,7 @@ func (d *Desk) jobPlan(ctx context.Context, r *msg.JobPlanRequest) (*msg.JobPlan
 		return nil, err
 	}
 	d.tell(resp, w.Store.Snapshot(), plan)
-	return resp, nil
+	return resp, w.advise(ctx, job, plan)
 }
 
 // planned is the job as it was registered: canonical, in its namespace.

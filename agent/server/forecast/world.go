@@ -9,11 +9,11 @@
 //   - Nothing that happens in a World is seen outside of it.
 //   - There is no second implementation: what is predicted comes from the code that
 //     would do it, on the state as it is.
-//   - A World belongs to one goroutine.
+//   - A World belongs to one goroutine. Its clock stands unless it is set.
 //
 // Example:
 //
-//	w := forecast.NewWorld(store, now)
+//	w, err := forecast.NewSource(store).World(ctx, now)
 //	defer w.Close()
 //	out, err := admit.New(admit.Config{Store: w.Store, Proposer: w, ...}).JobRegister(ctx, request)
 //	plan, err := w.Decide(ctx, out.EvalID)
@@ -39,19 +39,33 @@ type World struct {
 	now     time.Time
 	machine *fsm.FSM
 	view    *fleet.View
+	leave   func()
 }
 
-// NewWorld forks a store as it is. The clock stands at now.
-func NewWorld(store *state.Store, now time.Time) *World {
-	fork := store.Fork(store.Snapshot())
-	return &World{Store: fork, now: now, machine: fsm.NewAt(fork, fork.Understands()), view: fleet.New(fork)}
+// newWorld forks a store as a basis shows it. The clock stands at now.
+func newWorld(store *state.Store, basis *fleet.Basis, now time.Time) *World {
+	fork := store.Fork(basis.Snapshot)
+	return &World{Store: fork, now: now, machine: fsm.NewAt(fork, fork.Understands()), view: fleet.NewOn(fork, basis)}
 }
 
 // Close ends the world.
-func (w *World) Close() { w.view.Close() }
+func (w *World) Close() {
+	w.view.Close()
+	w.leave()
+}
 
 // Now is the world's time.
 func (w *World) Now() time.Time { return w.now }
+
+// Set sets the world's clock; it does not go back.
+func (w *World) Set(now time.Time) {
+	if now.After(w.now) {
+		w.now = now
+	}
+}
+
+// Basis is what decisions in this world are made on.
+func (w *World) Basis(ctx context.Context) (*fleet.Basis, error) { return w.view.At(ctx, 0) }
 
 // ReadIndex is the index of the newest entry: nobody else writes.
 func (w *World) ReadIndex(context.Context) (uint64, error) { return w.Store.Snapshot().Index(), nil }

@@ -1,4 +1,6 @@
-package place
+// Package class tells which nodes no constraint on what they have in common can tell
+// apart.
+package class
 
 import (
 	"crypto/sha256"
@@ -12,14 +14,17 @@ import (
 	"github.com/steppe-project/steppe/model"
 )
 
-// uniquePrefix begins the names of attributes that tell single nodes apart.
-const uniquePrefix = "unique."
+// DefaultHostNetwork is the host network that ports use when they name none.
+const DefaultHostNetwork = "default"
 
-// ComputedClass is equal for nodes that no constraint on shared attributes can
+// UniquePrefix begins the names of attributes that tell single nodes apart.
+const UniquePrefix = "unique."
+
+// Computed is equal for nodes that no constraint on shared attributes can
 // tell apart: it hashes datacenter, pool, class, attributes and meta without
 // those that begin with "unique.", drivers with their detection and health, and
 // the names of host networks, volumes and devices. Capacity is not part of it.
-func ComputedClass(n *model.Node) string {
+func Computed(n *model.Node) string {
 	w := &classWriter{h: sha256.New()}
 	w.text(n.Datacenter, n.NodePool, n.NodeClass)
 	w.pairs("attributes", n.Attributes)
@@ -102,7 +107,7 @@ func (w *classWriter) names(section string, list []string) {
 }
 
 func (w *classWriter) pairs(section string, m map[string]string) {
-	keys := slices.DeleteFunc(sortedKeys(m), func(k string) bool { return strings.HasPrefix(k, uniquePrefix) })
+	keys := slices.DeleteFunc(sortedKeys(m), func(k string) bool { return strings.HasPrefix(k, UniquePrefix) })
 	w.section(section, len(keys))
 	for _, k := range keys {
 		w.text(k, m[k])

@@ -1,4 +1,4 @@
-package place
+package sched_test
 
 import (
 	"flag"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place"
 )
 
 var packingFlag = flag.Int("packing", 4, "how many workloads TestPacking places")
@@ -27,14 +28,12 @@ func (m workload) lognormal(median, sigma, lo, hi float64) float64 {
 }
 
 func (m workload) job(i int) *model.Job {
-	j := testJob(int(m.lognormal(4, 1.6, 1, 2000)))
-	j.ID = fmt.Sprint("job-", i)
+	j := buildJob(fmt.Sprint("job-", i), map[string]string{"count": fmt.Sprint(int(m.lognormal(4, 1.6, 1, 2000)))}, "")
 	cpu := m.lognormal(0.03, 1, 0.0025, 0.5)
 	memory := min(0.5, max(0.0025, cpu*m.lognormal(1, 0.7, 0.1, 10)))
 	j.TaskGroups[0].Count = max(1, min(j.TaskGroups[0].Count, int(largest/max(cpu, memory))))
 	r := j.TaskGroups[0].Tasks[0].Resources
 	r.CPU, r.MemoryMB = int(cpu*8000), int(memory*16000)
-	j.TaskGroups[0].EphemeralDisk.SizeMB = 10
 	return j
 }
 
@@ -51,14 +50,12 @@ func pack(seed uint64, jobs int, share float64) (bound, instances, unplaced int)
 		cpu, memory = cpu+n*float64(r.CPU), memory+n*float64(r.MemoryMB)
 	}
 	bound = int(math.Ceil(max(cpu/8000, memory/16000)))
-	fleet := NewFleet()
+	fleet := place.NewFleet()
 	for i := range int(share * float64(bound)) {
-		n := testNode(i)
-		n.NodeResources.Disk.DiskMB = 1 << 30
-		fleet.UpsertNode(n)
+		fleet.UpsertNode(buildNode(fmt.Sprintf("node-%05d", i), map[string]string{"cpu": "8000", "mem": "16000", "disk": "1000000000"}, i))
 	}
 	for _, j := range list {
-		s := NewBoard(fleet, Settings{Seed: seed}).Select(NewAsk(j, j.TaskGroups[0]))
+		s := place.NewBoard(fleet, place.Settings{Seed: seed}).Select(place.NewAsk(j, j.TaskGroups[0]))
 		for range j.TaskGroups[0].Count {
 			instances++
 			if s.Next(nil) == nil {
