@@ -23,6 +23,8 @@ func (*UpdateAllocs) Kind() Kind { return KindUpdateAllocs }
 func (c *UpdateAllocs) apply(x *tx) (result, error) {
 	out := &Skipped{}
 	ordered := x.FeatureLevel() >= feature.Order
+	deploys := x.FeatureLevel() >= feature.Deployments
+	tally := &tally{tx: x}
 	for _, up := range c.Updates {
 		if up == nil {
 			return nil, model.Errorf(model.CodeInvalid, "an allocation update is empty")
@@ -42,17 +44,22 @@ func (c *UpdateAllocs) apply(x *tx) (result, error) {
 		if up.NetworkStatus != nil {
 			next.NetworkStatus = up.NetworkStatus
 		}
-		if up.DeploymentStatus != nil {
+		switch {
+		case deploys:
+			next.DeploymentStatus = x.health(now, &next, up.DeploymentStatus)
+		case up.DeploymentStatus != nil:
 			next.DeploymentStatus = mergeHealth(now.DeploymentStatus, up.DeploymentStatus, x.index)
 		}
 		next.ModifyIndex, next.ModifyTime = x.index, x.time
 		x.Put(&next)
+		tally.count(now, &next)
 	}
+	tally.put()
 	return out, x.putEvals(c.Evals, nil)
 }
 
 // mergeHealth takes a node's word on health; whether the allocation is a canary
-// is the servers'.
+// is the servers'. It is for what was before feature level Deployments.
 func mergeHealth(now, report *model.AllocDeploymentStatus, index uint64) *model.AllocDeploymentStatus {
 	next := *report
 	next.ModifyIndex = index

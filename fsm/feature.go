@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/launch"
 )
@@ -17,6 +18,12 @@ var levels = map[Kind]feature.Level{
 	KindNodeDrain:    feature.Drains,
 	KindDispatchJob:  feature.Launches,
 	KindLaunchJob:    feature.Launches,
+
+	KindRevertJob:         feature.Deployments,
+	KindTagVersion:        feature.Deployments,
+	KindDeploymentStatus:  feature.Deployments,
+	KindPromoteDeployment: feature.Deployments,
+	KindAllocHealth:       feature.Deployments,
 }
 
 // needing is a command that was there before, of which a part came with a level.
@@ -30,10 +37,32 @@ func (c *AutopilotConfig) needs() feature.Level {
 	return feature.Base
 }
 
-// needs is Launches for a job that is there to be launched.
+// needs is Launches for a job that is there to be launched, and Deployments for one
+// whose update block asks for what only they bring.
 func (c *RegisterJob) needs() feature.Level {
-	if c.Job != nil && launch.IsTemplate(c.Job) {
+	switch {
+	case c.Job == nil:
+		return feature.Base
+	case deploy.Needed(c.Job):
+		return feature.Deployments
+	case launch.IsTemplate(c.Job):
 		return feature.Launches
+	}
+	return feature.Base
+}
+
+// needs is Deployments for a plan that brings one, or old versions beside the new one.
+func (c *ApplyPlan) needs() feature.Level {
+	if c.Plan == nil {
+		return feature.Base
+	}
+	if c.Plan.Deployment != nil {
+		return feature.Deployments
+	}
+	for _, g := range c.Plan.Groups {
+		if g != nil && g.OfPrevious {
+			return feature.Deployments
+		}
 	}
 	return feature.Base
 }

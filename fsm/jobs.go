@@ -136,6 +136,7 @@ func (x *tx) putJob(next, now *model.Job) {
 	x.PutVersion(next)
 	x.dropOldVersions(next)
 	x.schedule(next, now)
+	x.supersede(next)
 }
 
 // firstVersion is the first version of a new job: 0, unless allocations of an

@@ -32,6 +32,8 @@ type PlanGroup struct {
 	Placements []*Placement
 	// InPlace lists allocations that take the plan's job version as they run.
 	InPlace []*InPlaceUpdate
+	// OfPrevious: each placement runs the job version of what it replaces.
+	OfPrevious bool
 }
 
 // Placement is one new allocation.

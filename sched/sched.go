@@ -43,6 +43,10 @@ type Env struct {
 	Config *model.SchedulerConfiguration // nil = defaults
 	// Pool is what the job's node pool overrides of Config; nil for nothing.
 	Pool *model.NodePoolSchedulerConfiguration
+	// Deploys: updates of services are deployments. Deployment is the job's newest, nil
+	// for none.
+	Deploys    bool
+	Deployment *model.Deployment
 }
 
 // Result is a decision. Plan.Eval is the evaluation as it stands afterwards;

@@ -314,7 +314,13 @@ func (s *Server) jobEvals(q *request) (any, error) {
 }
 
 func (s *Server) jobDeployments(q *request) (any, error) {
-	out, err := msg.JobDeployments.Call(q.r.Context(), q.servers(), q.jobQuery())
+	all, err := q.flag("all")
+	if err != nil {
+		return nil, err
+	}
+	r := q.jobQuery()
+	r.All = all
+	out, err := msg.JobDeployments.Call(q.r.Context(), q.servers(), r)
 	if err != nil {
 		return nil, err
 	}

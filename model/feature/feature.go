@@ -43,10 +43,13 @@ const (
 	// Drains lets nodes be drained: older servers do not know the command, and move
 	// nothing when they lead.
 	Drains Level = 5
+	// Deployments makes updates of services deployments: older servers do not know the
+	// commands, and end none when they lead.
+	Deployments Level = 6
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Drains
+const Newest = Deployments
 
 // Description says what a level brings.
 type Description struct {
@@ -63,6 +66,7 @@ func All() []Description {
 		{Order, "order", "The order of the nodes' reports is kept: one that arrives late or twice changes nothing."},
 		{Launches, "launches", "Periodic and parameterized jobs are launched."},
 		{Drains, "drains", "Nodes are drained."},
+		{Deployments, "deployments", "Updates of services are deployments, gated by health, with canaries and the way back."},
 	}
 }
 

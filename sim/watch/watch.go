@@ -222,7 +222,6 @@ func Undecided(store *state.Store, env sched.Env) string {
 	if err != nil {
 		return err.Error()
 	}
-	env.Config = basis.SchedulerConfig()
 	for j := range snap.Jobs(state.Range{}) {
 		e := &model.Evaluation{
 			ID: "check", Namespace: j.Namespace, JobID: j.ID, Type: j.Type, Priority: j.Priority,
@@ -232,7 +231,9 @@ func Undecided(store *state.Store, env sched.Env) string {
 			// What has failed for good on a node waits for the next change.
 			e.TriggeredBy = model.TriggerRetryFailed
 		}
-		plan := sched.Process(basis, e, env).Plan
+		own := basis.Env(e, env.Now)
+		own.Steady, own.Seed = env.Steady, env.Seed
+		plan := sched.Process(basis, e, own).Plan
 		if len(plan.Stops) > 0 {
 			return "job " + j.ID + ": there is something to stop"
 		}

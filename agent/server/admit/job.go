@@ -72,6 +72,9 @@ func (d *Desk) checkJob(snap *state.Snapshot, job *model.Job) error {
 	if err := d.checkLaunches(job, snap.FeatureLevel()); err != nil {
 		return err
 	}
+	if err := fsm.Gate(fsm.Needs(&fsm.RegisterJob{Job: job}), snap.FeatureLevel()); err != nil {
+		return err
+	}
 	if snap.Namespace(job.Namespace) == nil {
 		return model.Errorf(model.CodeInvalid, "job %q is in nonexistent namespace %q", job.ID, job.Namespace)
 	}

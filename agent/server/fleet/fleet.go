@@ -30,6 +30,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/place"
 )
@@ -62,6 +63,12 @@ func (b *Basis) Env(eval *model.Evaluation, now time.Time) sched.Env {
 	if job := b.Job(eval.Namespace, eval.JobID); job != nil {
 		if pool := b.NodePool(job.NodePool); pool != nil {
 			env.Pool = pool.SchedulerConfiguration
+		}
+	}
+	if env.Deploys = b.FeatureLevel() >= deploy.Level; env.Deploys {
+		for d := range b.DeploymentsByJob(eval.Namespace, eval.JobID) {
+			env.Deployment = d
+			break
 		}
 	}
 	return env

@@ -1,0 +1,385 @@
+package fsm
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
+)
+
+// DeploymentResult is what became of a deployment.
+type DeploymentResult struct {
+	ModifyIndex     uint64
+	EvalID          string // "" when nothing is to be looked at
+	EvalCreateIndex uint64
+	// Reverted tells that the job went back to version RevertedTo, as a new version.
+	Reverted   bool
+	RevertedTo uint64
+}
+
+// DeploymentStatus pauses a deployment, has it go on, or ends it: successful, failed
+// or cancelled, with everything that follows. A successful one makes its version of the
+// job stable. A failed one of which a group has auto_revert takes the job back to its
+// newest stable version, if that asks for something else: as a new version with the
+// deployment RevertID, which has no canary phase.
+//
+// With IfIndex it is a decision on the deployment as it was then. Fails with not_found,
+// with conflict when IfIndex is not its ModifyIndex any more, and with invalid when it
+// has ended or is what it is to be. Value: *DeploymentResult.
+type DeploymentStatus struct {
+	ID          string
+	Status      string
+	Description string // "" for what deployments say of themselves
+	IfIndex     uint64
+	RevertID    string
+	Eval        *model.Evaluation // nil: none
+}
+
+// Kind is KindDeploymentStatus.
+func (*DeploymentStatus) Kind() Kind { return KindDeploymentStatus }
+
+func (c *DeploymentStatus) apply(x *tx) (result, error) {
+	now, err := x.active(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if c.IfIndex != 0 && now.ModifyIndex != c.IfIndex {
+		return nil, model.Errorf(model.CodeConflict, "deployment %s has changed", c.ID)
+	}
+	if now.Status == c.Status {
+		return nil, model.Errorf(model.CodeInvalid, "deployment %s is %s already", c.ID, c.Status)
+	}
+	next := deploy.Copy(now)
+	next.Status, next.StatusDescription = c.Status, c.Description
+	out, eval := &DeploymentResult{ModifyIndex: x.index}, c.Eval
+	switch c.Status {
+	case model.DeploymentPaused:
+		next.StatusDescription, eval = deploy.Describe(next), nil
+	case model.DeploymentRunning:
+		next.StatusDescription = deploy.Describe(next)
+		for _, s := range next.TaskGroups {
+			deploy.Progressed(s, x.now())
+		}
+	case model.DeploymentSuccessful:
+		x.settled(next)
+	case model.DeploymentFailed:
+		x.failed(next, c.RevertID, out)
+	case model.DeploymentCancelled:
+	default:
+		return nil, model.Errorf(model.CodeInvalid, "%q is not a status of deployments", c.Status)
+	}
+	x.putDeployment(next)
+	return out, x.follow(next, eval, out)
+}
+
+func (x *tx) now() time.Time { return time.Unix(0, x.time).UTC() }
+
+// active is a deployment that has not ended.
+func (x *tx) active(id string) (*model.Deployment, error) {
+	d := x.Deployment(id)
+	switch {
+	case d == nil:
+		return nil, model.Errorf(model.CodeNotFound, "deployment not found")
+	case !deploy.Active(d):
+		return nil, model.Errorf(model.CodeInvalid, "deployment %s has ended: it is %s", id, d.Status)
+	}
+	return d, nil
+}
+
+func (x *tx) putDeployment(d *model.Deployment) {
+	d.ModifyIndex, d.ModifyTime = x.index, x.time
+	x.Put(d)
+}
+
+// deployed is the deployment of a job's present version; nil for none.
+func (x *tx) deployed(job *model.Job) *model.Deployment {
+	for d := range x.DeploymentsByJob(job.Namespace, job.ID) {
+		if deploy.Of(d, job) {
+			return d
+		}
+	}
+	return nil
+}
+
+// follow writes the evaluation that a change of a deployment calls for, of the job as
+// it is now.
+func (x *tx) follow(d *model.Deployment, eval *model.Evaluation, out *DeploymentResult) error {
+	job := x.Job(d.Namespace, d.JobID)
+	if eval == nil || job == nil {
+		return nil
+	}
+	eval.Namespace, eval.JobID, eval.Type, eval.Priority, eval.JobModifyIndex = job.Namespace, job.ID, job.Type, job.Priority, job.JobModifyIndex
+	eval.DeploymentID = d.ID
+	if err := x.putEvals([]*model.Evaluation{eval}, nil); err != nil {
+		return err
+	}
+	out.EvalID, out.EvalCreateIndex = eval.ID, eval.CreateIndex
+	return nil
+}
+
+// settled marks the version that a deployment brought as one to go back to.
+func (x *tx) settled(d *model.Deployment) {
+	if v := x.JobVersion(d.Namespace, d.JobID, d.JobVersion); v != nil && v.CreateIndex == d.JobCreateIndex {
+		x.changeVersion(v, func(j *model.Job) { j.Stable = true })
+	}
+}
+
+// failed takes a job back to its newest stable version when a group of the failed
+// deployment wants that.
+func (x *tx) failed(d *model.Deployment, revertID string, out *DeploymentResult) {
+	wanted := slices.ContainsFunc(deploy.Groups(d), func(g string) bool { return d.TaskGroups[g].AutoRevert })
+	job := x.Job(d.Namespace, d.JobID)
+	if !wanted || revertID == "" || !deploy.Of(d, job) || job.Stop {
+		return
+	}
+	stable := x.stableBefore(job)
+	if stable == nil {
+		d.StatusDescription += ": there is no stable version to go back to"
+		return
+	}
+	if same, err := sameSpec(stable, job); err != nil || same {
+		d.StatusDescription += ": the newest stable version asks for the same, so there is nothing to go back to"
+		return
+	}
+	x.goBack(job, stable, revertID)
+	out.Reverted, out.RevertedTo = true, stable.Version
+	d.StatusDescription += ": the job goes back to version " + number(stable.Version)
+}
+
+// stableBefore is the newest stable version that is older than a job's present one.
+func (x *tx) stableBefore(job *model.Job) *model.Job {
+	for v := range x.JobVersions(job.Namespace, job.ID) {
+		if v.Stable && v.Version < job.Version && !v.Stop {
+			return v
+		}
+	}
+	return nil
+}
+
+// supersede ends what is being deployed of a job that has a new version.
+func (x *tx) supersede(job *model.Job) {
+	description := deploy.DescNewer
+	if job.Stop {
+		description = deploy.DescStopped
+	}
+	for _, d := range slices.Collect(x.DeploymentsByJob(job.Namespace, job.ID)) {
+		if deploy.Active(d) {
+			next := deploy.Copy(d)
+			next.Status, next.StatusDescription = model.DeploymentCancelled, description
+			x.putDeployment(next)
+		}
+	}
+}
+
+// PromoteDeployment lets groups that wait with their canaries go on: all of them, or
+// those that are named. Each must have its canaries, and they must be healthy. Fails
+// with not_found, and invalid. Value: *DeploymentResult.
+type PromoteDeployment struct {
+	ID     string
+	Groups []string          // nil: all that wait
+	Eval   *model.Evaluation // nil: none
+}
+
+// Kind is KindPromoteDeployment.
+func (*PromoteDeployment) Kind() Kind { return KindPromoteDeployment }
+
+func (c *PromoteDeployment) apply(x *tx) (result, error) {
+	now, err := x.active(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	groups := c.Groups
+	if len(groups) == 0 {
+		groups = deploy.Waiting(now)
+	}
+	if len(groups) == 0 {
+		return nil, model.Errorf(model.CodeInvalid, "deployment %s has no canaries to promote", c.ID)
+	}
+	next := deploy.Copy(now)
+	for _, name := range groups {
+		s := next.TaskGroups[name]
+		if s == nil || !deploy.Waits(s) {
+			return nil, model.Errorf(model.CodeInvalid, "group %q of deployment %s has no canaries to promote", name, c.ID)
+		}
+		if n := deploy.HealthyCanaries(s, x.Alloc); n < s.DesiredCanaries {
+			return nil, model.Errorf(model.CodeInvalid, "group %q of deployment %s cannot be promoted: %d of %d canaries are healthy", name, c.ID, n, s.DesiredCanaries)
+		}
+		s.Promoted = true
+		deploy.Progressed(s, x.now())
+		x.promote(s)
+	}
+	next.StatusDescription, next.HealthIndex = deploy.Describe(next), x.index
+	x.putDeployment(next)
+	out := &DeploymentResult{ModifyIndex: x.index}
+	return out, x.follow(next, c.Eval, out)
+}
+
+// promote makes the canaries of a group instances as all others.
+func (x *tx) promote(s *model.DeploymentState) {
+	for _, id := range s.PlacedCanaries {
+		a := x.Alloc(id)
+		if a == nil || !deploy.Canary(a) {
+			continue
+		}
+		next, status := *a, *a.DeploymentStatus
+		status.Canary, status.ModifyIndex = false, x.index
+		next.DeploymentStatus = &status
+		next.ModifyIndex, next.ModifyTime = x.index, x.time
+		x.Put(&next)
+	}
+}
+
+// AllocHealth is an operator's word on the health of a deployment's allocations, which
+// counts more than their node's. Fails with not_found and invalid. Value:
+// *DeploymentResult.
+type AllocHealth struct {
+	ID        string // the deployment's
+	Healthy   []string
+	Unhealthy []string
+	Eval      *model.Evaluation // nil: none
+}
+
+// Kind is KindAllocHealth.
+func (*AllocHealth) Kind() Kind { return KindAllocHealth }
+
+func (c *AllocHealth) apply(x *tx) (result, error) {
+	d, err := x.active(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Healthy)+len(c.Unhealthy) == 0 {
+		return nil, model.Errorf(model.CodeInvalid, "name at least one healthy or unhealthy allocation")
+	}
+	tally := &tally{tx: x}
+	for i, id := range slices.Concat(c.Healthy, c.Unhealthy) {
+		a := x.Alloc(id)
+		switch {
+		case a == nil || a.DeploymentID != c.ID:
+			return nil, model.Errorf(model.CodeInvalid, "allocation %s is not one of deployment %s", id, c.ID)
+		case a.Terminal():
+			return nil, model.Errorf(model.CodeInvalid, "allocation %s has ended", id)
+		}
+		next := *a
+		next.DeploymentStatus = verdict(a, i < len(c.Healthy), x.now(), x.index)
+		next.ModifyIndex, next.ModifyTime = x.index, x.time
+		x.Put(&next)
+		tally.count(a, &next)
+	}
+	tally.put()
+	out := &DeploymentResult{ModifyIndex: x.index}
+	return out, x.follow(d, c.Eval, out)
+}
+
+// verdict is an allocation's part in its deployment with that word on its health.
+func verdict(a *model.Allocation, healthy bool, at time.Time, index uint64) *model.AllocDeploymentStatus {
+	return &model.AllocDeploymentStatus{Healthy: &healthy, Timestamp: at, Canary: deploy.Canary(a), ModifyIndex: index}
+}
+
+// health is an allocation's part in its deployment after a report (nil: the node says
+// nothing of it). The first word counts; but what fails is not healthy, whatever was
+// said. A report of what the node knew before the allocation was in this deployment says
+// nothing of it.
+//
+//	nothing ─► healthy ─(fails)─► unhealthy
+//	      └──────────────────────────┘
+func (x *tx) health(now, next *model.Allocation, report *model.AllocDeploymentStatus) *model.AllocDeploymentStatus {
+	was := now.DeploymentStatus
+	switch {
+	case now.DeploymentID == "":
+		return was
+	case next.ClientStatus == model.ClientFailed && now.ClientStatus != model.ClientFailed && !now.ServerTerminal():
+		if deploy.Unhealthy(now) {
+			return was
+		}
+		return verdict(now, false, x.now(), x.index)
+	case report == nil || report.Healthy == nil:
+		return was
+	case was != nil && (was.Healthy != nil || report.ModifyIndex < was.ModifyIndex):
+		return was
+	}
+	return verdict(now, *report.Healthy, report.Timestamp, x.index)
+}
+
+// tally carries changes of allocations over to the counts of their deployments. It
+// gathers, so that a command writes a deployment once.
+type tally struct {
+	*tx
+	rows []*model.Deployment
+}
+
+// row is a deployment that is still counted; nil for none.
+func (t *tally) row(id string) *model.Deployment {
+	for _, d := range t.rows {
+		if d.ID == id {
+			return d
+		}
+	}
+	d := t.Deployment(id)
+	if !deploy.Active(d) {
+		return nil
+	}
+	d = deploy.Copy(d)
+	t.rows = append(t.rows, d)
+	return d
+}
+
+// weight is what an allocation counts in its deployment.
+type weight struct{ live, healthy, unhealthy int }
+
+func weigh(a *model.Allocation) (w weight) {
+	if !a.Terminal() {
+		w.live++
+		if deploy.Healthy(a) {
+			w.healthy++
+		}
+	}
+	if deploy.Unhealthy(a) {
+		w.unhealthy++
+	}
+	return w
+}
+
+// count counts a change of an allocation; before is nil for one that is placed.
+func (t *tally) count(before, after *model.Allocation) {
+	if after.DeploymentID == "" {
+		return
+	}
+	var was weight
+	is := weigh(after)
+	fresh := before == nil || before.DeploymentID != after.DeploymentID
+	if !fresh {
+		was = weigh(before)
+	}
+	if is == was && !fresh {
+		return
+	}
+	d := t.row(after.DeploymentID)
+	if d == nil || d.TaskGroups[after.TaskGroup] == nil {
+		return
+	}
+	s := d.TaskGroups[after.TaskGroup]
+	s.LiveAllocs += is.live - was.live
+	s.HealthyAllocs += is.healthy - was.healthy
+	s.UnhealthyAllocs += is.unhealthy - was.unhealthy
+	if is.healthy > was.healthy {
+		deploy.Progressed(s, t.now())
+	}
+	if fresh {
+		s.PlacedAllocs++
+		if deploy.Canary(after) {
+			s.PlacedCanaries = append(s.PlacedCanaries, after.ID)
+		}
+	} else {
+		d.HealthIndex = t.index
+	}
+}
+
+// put writes what was counted.
+func (t *tally) put() {
+	slices.SortFunc(t.rows, func(a, b *model.Deployment) int { return strings.Compare(a.ID, b.ID) })
+	for _, d := range t.rows {
+		t.putDeployment(d)
+	}
+}
