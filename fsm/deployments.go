@@ -65,7 +65,13 @@ func (c *DeploymentStatus) apply(x *tx) (result, error) {
 	case model.DeploymentSuccessful:
 		x.settled(next)
 	case model.DeploymentFailed:
-		x.failed(next, c.RevertID, out)
+		stable := x.wayBack(next, c.RevertID)
+		x.putDeployment(next)
+		if stable != nil {
+			x.goBack(x.Job(next.Namespace, next.JobID), stable, c.RevertID)
+			out.Reverted, out.RevertedTo = true, stable.Version
+		}
+		return out, x.follow(next, eval, out)
 	case model.DeploymentCancelled:
 	default:
 		return nil, model.Errorf(model.CodeInvalid, "%q is not a status of deployments", c.Status)
@@ -126,26 +132,25 @@ func (x *tx) settled(d *model.Deployment) {
 	}
 }
 
-// failed takes a job back to its newest stable version when a group of the failed
-// deployment wants that.
-func (x *tx) failed(d *model.Deployment, revertID string, out *DeploymentResult) {
+// wayBack is the version that a job goes back to because its deployment has failed; nil
+// for none. The deployment says which, or why none.
+func (x *tx) wayBack(d *model.Deployment, revertID string) *model.Job {
 	wanted := slices.ContainsFunc(deploy.Groups(d), func(g string) bool { return d.TaskGroups[g].AutoRevert })
 	job := x.Job(d.Namespace, d.JobID)
 	if !wanted || revertID == "" || !deploy.Of(d, job) || job.Stop {
-		return
+		return nil
 	}
 	stable := x.stableBefore(job)
 	if stable == nil {
 		d.StatusDescription += ": there is no stable version to go back to"
-		return
+		return nil
 	}
 	if same, err := sameSpec(stable, job); err != nil || same {
 		d.StatusDescription += ": the newest stable version asks for the same, so there is nothing to go back to"
-		return
+		return nil
 	}
-	x.goBack(job, stable, revertID)
-	out.Reverted, out.RevertedTo = true, stable.Version
 	d.StatusDescription += ": the job goes back to version " + number(stable.Version)
+	return stable
 }
 
 // stableBefore is the newest stable version that is older than a job's present one.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/fsm"
@@ -179,6 +178,7 @@ func (w *world) settleDown() {
 	var look func()
 	look = func() {
 		why := "users are still writing"
+		admin.Lead(w.truth(), func() {})
 		if left == 0 && !w.launches.Busy() && !slices.ContainsFunc(w.users, func(u *user) bool { return u.busy }) {
 			why = w.unsettled()
 		}
@@ -211,6 +211,9 @@ func (w *world) unsettled() string {
 	}
 	for e := range snap.EvalsByStatus(model.EvalPending) {
 		return "evaluation " + e.ID + " of " + e.JobID + " is pending (" + e.TriggeredBy + ")" + watch.EvalsOf(snap, snap.Job(e.Namespace, e.JobID))
+	}
+	if why := watch.Undeployed(snap); why != "" {
+		return why
 	}
 	for _, n := range w.nodes {
 		if why := w.differs(n, snap); why != "" {
@@ -256,23 +259,8 @@ func (w *world) differs(n *node, snap *state.Snapshot) string {
 
 // final checks what only the end can tell.
 func (w *world) final() {
-	snap := w.truth()
 	for _, u := range w.users {
-		for _, id := range sortedKeys(u.marks) {
-			marks := u.marks[id]
-			if len(marks) == 0 || u.stopped[id] {
-				continue
-			}
-			j := snap.Job(model.DefaultNamespace, id)
-			last := marks[len(marks)-1]
-			lasting := strings.HasPrefix(id, "s") || strings.HasPrefix(id, "y") // a batch job that is done is collected
-			switch {
-			case j == nil && lasting:
-				w.Fail("job %s, last written as %s, is gone", id, last)
-			case j != nil && j.Meta[markKey] != last:
-				w.Fail("job %s was last written as %s and is %s", id, last, j.Meta[markKey])
-			}
-		}
+		w.checks.Kept(u.marks, u.stopped)
 	}
 }
 

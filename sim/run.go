@@ -17,7 +17,7 @@ func Run(cfg Config) (Report, error) {
 	w.checks.begin(w)
 	w.build()
 	err := w.Loop()
-	w.report.Events, w.report.Launches = w.Events, w.checks.Launches()
+	w.report.Events, w.report.Launches, w.report.Deployments = w.Events, w.checks.Launches(), w.checks.Deployments()
 	w.report.Virtual = w.Now.Sub(engine.Epoch)
 	for _, s := range w.servers {
 		if s.life != nil {

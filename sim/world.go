@@ -32,6 +32,7 @@ type Report struct {
 	Events, Entries, Writes, Placements, Launches int
 	Downs, Held, Fenced                           int // nodes taken down, held by the brake, tasks stopped for want of a lease
 	Faults                                        map[string]int
+	Deployments                                   map[string]int // how they ended, and what was done to them
 	Virtual                                       time.Duration
 }
 

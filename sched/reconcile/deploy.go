@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/steppe-project/steppe/model"
@@ -116,21 +117,26 @@ func (r *roll) judge(a *model.Allocation) {
 	}
 }
 
-// order has those instances replaced first that nobody would miss.
-func (r *roll) order() {
-	runs := make(map[string]bool, len(r.old))
+// room puts the instances that are to be replaced in order, and tells how many may be
+// now. First come those that nobody would miss, all of them; then those that an earlier
+// deployment has brought and nobody has called healthy: they are as much under way as
+// those of this one, and count like them; then those that do well.
+func (r *roll) room(most int) int {
+	rank := make(map[string]int, len(r.old))
+	var count [3]int
 	for _, a := range r.old {
-		_, runs[a.ID] = StartedAt(a, groupOf(a, r.group))
-	}
-	slices.SortStableFunc(r.old, func(a, b *model.Allocation) int {
-		switch {
-		case runs[a.ID] == runs[b.ID]:
-			return 0
-		case runs[b.ID]:
-			return -1
+		n := 2
+		if _, runs := StartedAt(a, groupOf(a, r.group)); !runs || deploy.Unhealthy(a) {
+			n = 0
+		} else if a.DeploymentID != "" && !deploy.Healthy(a) {
+			n = 1
 		}
-		return 1
-	})
+		rank[a.ID] = n
+		count[n]++
+	}
+	slices.SortStableFunc(r.old, func(a, b *model.Allocation) int { return cmp.Compare(rank[a.ID], rank[b.ID]) })
+	left := max(0, most-r.unhealthy)
+	return count[0] + min(left, count[1]+max(0, min(left-count[1], count[2])))
 }
 
 // groupOf is the group of an allocation in its own version of the job.

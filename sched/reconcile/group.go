@@ -247,6 +247,9 @@ func (r *run) revive(out *Group, roll *roll, i int, a *model.Allocation) {
 	}
 	roll.paused = true
 	policy := policyOf(r.in.Job, roll.group)
+	if past {
+		policy = policyOf(a.Job, Find(a.Job, roll.group.Name))
+	}
 	at, ok := r.reschedule(a, policy)
 	switch {
 	case !ok:

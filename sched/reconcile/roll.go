@@ -75,14 +75,14 @@ func (r *roll) observe(a *model.Allocation) {
 func (r *roll) replace(out *Group) {
 	limit := len(r.old)
 	u := r.update()
-	if u != nil {
+	switch {
+	case u == nil:
+	case r.paused || r.mode == held:
+		limit = 0
+	case r.mode == byHealth:
+		limit = r.room(u.MaxParallel)
+	default:
 		limit = max(0, min(limit, u.MaxParallel-r.unhealthy))
-		if r.paused || r.mode == held {
-			limit = 0
-		}
-	}
-	if r.mode == byHealth {
-		r.order()
 	}
 	for i, a := range r.old {
 		if i >= limit {
