@@ -63,7 +63,7 @@ func (c *Watch) version(before, after *model.Job) {
 		return
 	}
 	c.reverted++
-	if before.Meta[c.mark] == mark {
+	if before.Meta[c.mark] == mark && !before.Stop {
 		c.fail("job %s goes back from %s to itself", after.ID, mark)
 	}
 }
@@ -164,7 +164,7 @@ func (c *Watch) budget(before, after *model.Allocation) {
 			away++
 		}
 	}
-	if most := deploy.Strategy(job, g).MaxParallel; away > most {
+	if most := deploy.Strategy(job, g).MaxParallel; away > most && well(before) { // else it takes nothing more
 		c.fail("the update of %s takes %d instances of %s at once, max_parallel is %d", after.JobID, away, after.TaskGroup, most)
 	}
 }

@@ -16,7 +16,7 @@ func rollout(dice *rand.Rand, j *model.Job) {
 	broken := chance(dice, 0.15)
 	for _, g := range j.TaskGroups {
 		u := *j.Update
-		u.HealthyDeadline, u.ProgressDeadline = 15*time.Second, 30*time.Second
+		u.HealthyDeadline, u.ProgressDeadline = 8*time.Second, 20*time.Second
 		g.Update = &u
 		if u.MaxParallel == 0 {
 			continue
