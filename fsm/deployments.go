@@ -267,7 +267,7 @@ func (c *AllocHealth) apply(x *tx) (result, error) {
 			return nil, model.Errorf(model.CodeInvalid, "allocation %s has ended", id)
 		}
 		next := *a
-		next.DeploymentStatus = verdict(a, i < len(c.Healthy), x.now(), x.index)
+		next.DeploymentStatus = deploy.Verdict(a, i < len(c.Healthy), x.now(), x.index)
 		next.ModifyIndex, next.ModifyTime = x.index, x.time
 		x.Put(&next)
 		tally.count(a, &next)
@@ -275,36 +275,6 @@ func (c *AllocHealth) apply(x *tx) (result, error) {
 	tally.put()
 	out := &DeploymentResult{ModifyIndex: x.index}
 	return out, x.follow(d, c.Eval, out)
-}
-
-// verdict is an allocation's part in its deployment with that word on its health.
-func verdict(a *model.Allocation, healthy bool, at time.Time, index uint64) *model.AllocDeploymentStatus {
-	return &model.AllocDeploymentStatus{Healthy: &healthy, Timestamp: at, Canary: deploy.Canary(a), ModifyIndex: index}
-}
-
-// health is an allocation's part in its deployment after a report (nil: the node says
-// nothing of it). The first word counts; but what fails is not healthy, whatever was
-// said. A report of what the node knew before the allocation was in this deployment says
-// nothing of it.
-//
-//	nothing ─► healthy ─(fails)─► unhealthy
-//	      └──────────────────────────┘
-func (x *tx) health(now, next *model.Allocation, report *model.AllocDeploymentStatus) *model.AllocDeploymentStatus {
-	was := now.DeploymentStatus
-	switch {
-	case now.DeploymentID == "":
-		return was
-	case next.ClientStatus == model.ClientFailed && now.ClientStatus != model.ClientFailed && !now.ServerTerminal():
-		if deploy.Unhealthy(now) {
-			return was
-		}
-		return verdict(now, false, x.now(), x.index)
-	case report == nil || report.Healthy == nil:
-		return was
-	case was != nil && (was.Healthy != nil || report.ModifyIndex < was.ModifyIndex):
-		return was
-	}
-	return verdict(now, *report.Healthy, report.Timestamp, x.index)
 }
 
 // tally carries changes of allocations over to the counts of their deployments. It
@@ -330,54 +300,13 @@ func (t *tally) row(id string) *model.Deployment {
 	return d
 }
 
-// weight is what an allocation counts in its deployment.
-type weight struct{ live, healthy, unhealthy int }
-
-func weigh(a *model.Allocation) (w weight) {
-	if !a.Terminal() {
-		w.live++
-		if deploy.Healthy(a) {
-			w.healthy++
-		}
-	}
-	if deploy.Unhealthy(a) {
-		w.unhealthy++
-	}
-	return w
-}
-
 // count counts a change of an allocation; before is nil for one that is placed.
 func (t *tally) count(before, after *model.Allocation) {
-	if after.DeploymentID == "" {
+	if !deploy.Counts(before, after) {
 		return
 	}
-	var was weight
-	is := weigh(after)
-	fresh := before == nil || before.DeploymentID != after.DeploymentID
-	if !fresh {
-		was = weigh(before)
-	}
-	if is == was && !fresh {
-		return
-	}
-	d := t.row(after.DeploymentID)
-	if d == nil || d.TaskGroups[after.TaskGroup] == nil {
-		return
-	}
-	s := d.TaskGroups[after.TaskGroup]
-	s.LiveAllocs += is.live - was.live
-	s.HealthyAllocs += is.healthy - was.healthy
-	s.UnhealthyAllocs += is.unhealthy - was.unhealthy
-	if is.healthy > was.healthy {
-		deploy.Progressed(s, t.now())
-	}
-	if fresh {
-		s.PlacedAllocs++
-		if deploy.Canary(after) {
-			s.PlacedCanaries = append(s.PlacedCanaries, after.ID)
-		}
-	} else {
-		d.HealthIndex = t.index
+	if d := t.row(after.DeploymentID); d != nil {
+		deploy.Count(d, before, after, t.now(), t.index)
 	}
 }
 

@@ -53,16 +53,8 @@ func (c *RegisterJob) needs() feature.Level {
 
 // needs is Deployments for a plan that brings one, or old versions beside the new one.
 func (c *ApplyPlan) needs() feature.Level {
-	if c.Plan == nil {
-		return feature.Base
-	}
-	if c.Plan.Deployment != nil {
+	if c.Plan != nil && deploy.InPlan(c.Plan) {
 		return feature.Deployments
-	}
-	for _, g := range c.Plan.Groups {
-		if g != nil && g.OfPrevious {
-			return feature.Deployments
-		}
 	}
 	return feature.Base
 }

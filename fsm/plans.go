@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/course"
 	"github.com/steppe-project/steppe/model/deploy"
 )
 
@@ -231,7 +232,7 @@ func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) error {
 		next.AllocatedResources = keepPorts(g.Resources, now.AllocatedResources)
 	}
 	if p.deploy != "" && now.DeploymentID != p.deploy {
-		// What its node says of it from now on is of this deployment; see health.
+		// What its node says of it from now on is of this deployment; see deploy.Hear.
 		next.DeploymentID, next.DeploymentStatus = p.deploy, &model.AllocDeploymentStatus{ModifyIndex: p.index}
 	}
 	p.touch(&next)
@@ -273,7 +274,7 @@ func (p *planApply) stop(s *model.PlanStop) {
 	if !s.KeepDesired {
 		next.DesiredStatus, next.DesiredDescription = model.DesiredStop, s.Description
 	}
-	if s.ClientStatus != "" && forward(now.ClientStatus, s.ClientStatus) {
+	if s.ClientStatus != "" && course.Forward(now.ClientStatus, s.ClientStatus) {
 		next.ClientStatus, next.ClientDescription = s.ClientStatus, s.Description
 	}
 	if s.FollowupEvalID != "" {

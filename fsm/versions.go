@@ -8,15 +8,6 @@ import (
 	"github.com/steppe-project/steppe/model/launch"
 )
 
-const (
-	// MaxTaggedVersions is how many versions of a job may have a tag: they are kept
-	// beyond MaxJobVersions.
-	MaxTaggedVersions = 32
-	// MaxTagBytes bounds a tag's name, and MaxTagTextBytes its description.
-	MaxTagBytes     = 128
-	MaxTagTextBytes = 1024
-)
-
 func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // RevertJob makes an older version of a job its newest again, at once: what is being
@@ -46,15 +37,9 @@ func (c *RevertJob) apply(x *tx) (result, error) {
 	if c.EnforcePrior && now.Version != c.IfVersion {
 		return nil, model.Errorf(model.CodeConflict, "job %q is at version %d, not %d", c.ID, now.Version, c.IfVersion)
 	}
-	if c.Version == now.Version {
-		return nil, model.Errorf(model.CodeInvalid, "job %q is at version %d: there is nothing to revert", c.ID, c.Version)
-	}
 	to := x.JobVersion(c.Namespace, c.ID, c.Version)
-	if to == nil || to.CreateIndex != now.CreateIndex {
-		return nil, model.Errorf(model.CodeInvalid, "job %q has no version %d (any more): see the versions that are kept with steppe job history", c.ID, c.Version)
-	}
-	if to.Stop {
-		return nil, model.Errorf(model.CodeInvalid, "version %d of job %q is the one that stopped it: revert to the version before, or stop the job", c.Version, c.ID)
+	if err := deploy.CheckRevert(now, to, c.Version); err != nil {
+		return nil, err
 	}
 	if err := launch.CheckUpdate(now, to); err != nil {
 		return nil, err
@@ -118,38 +103,19 @@ func (c *TagVersion) apply(x *tx) (result, error) {
 	if job == nil {
 		return nil, model.Errorf(model.CodeNotFound, "job not found")
 	}
-	var named, wanted *model.Job
-	tagged := 0
-	for v := range x.JobVersions(c.Namespace, c.ID) {
-		if v.VersionTag != nil {
-			tagged++
-			if v.VersionTag.Name == c.Name {
-				named = v
-			}
-		}
-		if v.Version == c.Version {
-			wanted = v
-		}
-	}
+	tags := deploy.TagsOf(x.JobVersions(c.Namespace, c.ID), c.Name, c.Version)
 	if c.Remove {
-		if named == nil {
+		if tags.Named == nil {
 			return nil, model.Errorf(model.CodeNotFound, "job %q has no version with the tag %q", c.ID, c.Name)
 		}
-		x.changeVersion(named, func(j *model.Job) { j.VersionTag = nil })
+		x.changeVersion(tags.Named, func(j *model.Job) { j.VersionTag = nil })
 		x.dropOldVersions(job)
 		return nil, nil
 	}
-	switch {
-	case c.Name == "" || len(c.Name) > MaxTagBytes || len(c.Description) > MaxTagTextBytes:
-		return nil, model.Errorf(model.CodeInvalid, "a tag has a name of 1 to %d bytes, and a description of at most %d", MaxTagBytes, MaxTagTextBytes)
-	case wanted == nil:
-		return nil, model.Errorf(model.CodeNotFound, "job %q has no version %d (any more)", c.ID, c.Version)
-	case named != nil && named.Version != c.Version:
-		return nil, model.Errorf(model.CodeConflict, "version %d of job %q has the tag %q: unset it there first", named.Version, c.ID, c.Name)
-	case wanted.VersionTag == nil && tagged >= MaxTaggedVersions:
-		return nil, model.Errorf(model.CodeConflict, "job %q has %d tagged versions, and more are not kept: unset one first", c.ID, tagged)
-	}
 	tag := &model.JobVersionTag{Name: c.Name, Description: c.Description, TaggedTime: x.time}
-	x.changeVersion(wanted, func(j *model.Job) { j.VersionTag = tag })
+	if err := tags.Check(job, c.Version, tag); err != nil {
+		return nil, err
+	}
+	x.changeVersion(tags.Wanted, func(j *model.Job) { j.VersionTag = tag })
 	return nil, nil
 }

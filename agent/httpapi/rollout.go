@@ -19,6 +19,8 @@ func (s *Server) rolloutRoutes() []Route {
 		write("/v1/deployment/promote/{id}", "Promote a deployment's canaries.", rollout.Promote),
 		write("/v1/deployment/allocation-health/{id}", "Say which allocations of a deployment are healthy.", rollout.Health),
 		write("/v1/deployment/unblock/{id}", "Refused: no deployment waits for those of other regions.", rollout.Unblock),
+		get("/v1/job/{id}/deployments", "List a job's deployments.", rolled(rollout.OfJob)),
+		get("/v1/job/{id}/deployment", "Read a job's newest deployment.", rolled(rollout.Newest)),
 		write("/v1/job/{id}/revert", "Take a job back to an older version.", rollout.Revert),
 		write("/v1/job/{id}/stable", "Mark a job's version as one to go back to, or not.", rollout.Stable),
 		write("/v1/job/{id}/versions/{tag}/tag", "Give a job's version a name.", rollout.Tag).with(http.MethodDelete, rolled(rollout.Untag)),
@@ -32,8 +34,12 @@ func rolled(h func(*rollout.Call) (any, error)) Handler {
 			return nil, err
 		}
 		body := func(v any, optional bool) error { return asBadRequest(q.body(v, optional)) }
+		all, err := q.flag("all")
+		if err != nil {
+			return nil, err
+		}
 		return h(&rollout.Call{
-			Context: q.r.Context(), Servers: q.servers(), Query: q.query, Write: q.writeOptions(),
+			Context: q.r.Context(), Servers: q.servers(), Query: q.query, All: all, Write: q.writeOptions(),
 			Path: q.r.PathValue, Body: body, Meta: q.meta, Index: q.index,
 		})
 	}

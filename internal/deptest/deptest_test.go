@@ -34,6 +34,8 @@ var rules = []rule{
 	{pkgs: "agent/consensus/pilot", only: []string{"model", "agent/consensus"}, why: "who votes is decided from what it is told"},
 	{pkgs: "model/drain", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "scheduler, state machine and CLI mean the same by a drain"},
+	{pkgs: "model/course", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"model"},
+		why: "apply goes by it, on every server the same"},
 	{pkgs: "model/deploy", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "scheduler, state machine, leader and CLI mean the same by a deployment"},
 	{pkgs: "model/jobdiff", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},

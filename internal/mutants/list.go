@@ -18,7 +18,7 @@ func tests(pkg string) []string { return []string{"test", pkg, "-count=1", "-tim
 
 var mutants = []mutant{
 	// The state machine.
-	{"a status may go back", "fsm/allocs.go", "return next.step > now || next.step == now && (now < 2 || from == to)", "return next.step >= 0 || now > 0 || from == to", simulator},
+	{"a status may go back", "model/course/course.go", "return next.step > now || next.step == now && (now < 2 || from == to)", "return next.step >= 0 || now > 0 || from == to", simulator},
 	{"a late report is taken in", "fsm/allocs.go", "ordered := x.FeatureLevel() >= feature.Order", "ordered := x.FeatureLevel() >= feature.Order && false", tests("./fsm/...")},
 	{"a report of an earlier run is taken in", "model/alloc.go", "(node == nil || up.Order > node.ReportsFrom)", "(node == nil || up.Order > 0)", tests("./fsm/...")},
 	{"a refused plan's evaluation is not tried again", "sched/verify/verify.go", "e.Status = model.EvalPending", "e.Status = model.EvalComplete", tests("./sched/...")},

@@ -24,6 +24,7 @@ type Call struct {
 	Servers rpc.Caller
 	Query   msg.QueryOptions
 	Write   msg.WriteOptions
+	All     bool // also of earlier jobs of that name
 	// Path is a part of the path by its name; Body decodes the body, an empty one only
 	// if that is optional; Meta and Index set the headers of reads and writes.
 	Path  func(name string) string
@@ -44,6 +45,30 @@ func List(c *Call) (any, error) {
 	}
 	c.Meta(out.QueryMeta)
 	return append([]*model.Deployment{}, out.Deployments...), nil
+}
+
+// OfJob lists a job's deployments, newest first.
+func OfJob(c *Call) (any, error) {
+	list, err := c.ofJob()
+	return append([]*model.Deployment{}, list...), err
+}
+
+// Newest reads a job's newest deployment; null for none.
+func Newest(c *Call) (any, error) {
+	list, err := c.ofJob()
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list[0], nil
+}
+
+func (c *Call) ofJob() ([]*model.Deployment, error) {
+	out, err := msg.JobDeployments.Call(c.Context, c.Servers, &msg.JobQuery{QueryOptions: c.Query, JobID: c.Path("id"), All: c.All})
+	if err != nil {
+		return nil, err
+	}
+	c.Meta(out.QueryMeta)
+	return out.Deployments, nil
 }
 
 // Get reads a deployment.
