@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -21,7 +22,7 @@ import (
 // TestScenarios runs testdata/*.txt. Directives:
 //
 //	entry           applies its lines, one command each, as one log entry; prints the outcomes
-//	show <what>     prints rows: jobs versions scaling launches children summaries nodes evals allocs deployments config
+//	show <what>     prints rows: jobs versions scaling launches children summaries nodes evals allocs deployments config reports deployments
 //	changes         prints what the feed brought since the last time
 //	restart         writes a snapshot and goes on with a machine restored from it
 //
@@ -193,7 +194,12 @@ func (l line) command() fsm.Body {
 	case "update":
 		c := &fsm.UpdateAllocs{NodeID: l.get("node", ""), Evals: l.evals(ns, l.get("job", ""))}
 		for _, id := range strings.Split(l.subject, ",") {
-			c.Updates = append(c.Updates, &model.AllocUpdate{ID: id, Order: uint64(l.number("order", 0)), ClientStatus: l.get("to", ""), ClientDescription: l.get("words", "")})
+			up := &model.AllocUpdate{ID: id, Order: uint64(l.number("order", 0)), ClientStatus: l.get("to", ""), ClientDescription: l.get("words", "")}
+			if h := l.get("health", ""); h != "" {
+				yes := h == "yes"
+				up.DeploymentStatus = &model.AllocDeploymentStatus{Healthy: &yes, ModifyIndex: uint64(l.number("knows", 0))}
+			}
+			c.Updates = append(c.Updates, up)
 		}
 		return c
 	case "transition":
@@ -203,6 +209,8 @@ func (l line) command() fsm.Body {
 		return l.launch(ns)
 	case "collect":
 		return l.collect(ns)
+	case "deployment", "promote", "health", "revert", "tag", "untag":
+		return l.deployment(ns)
 	}
 	return l.configCommand()
 }
@@ -240,6 +248,10 @@ func (l line) register(ns string) fsm.Body {
 	job.Namespace, job.NodePool = ns, l.get("pool", "default")
 	job.Type = l.get("type", model.JobTypeService)
 	job.ParentID = l.get("parent", "")
+	if n := l.number("parallel", 0); n > 0 {
+		job.TaskGroups[0].Update = model.NewUpdateStrategy()
+		job.TaskGroups[0].Update.MaxParallel, job.TaskGroups[0].Update.Canary = n, l.number("canaries", 0)
+	}
 	if l.get("periodic", "") != "" {
 		job.Periodic = &model.PeriodicConfig{Enabled: true}
 	}
@@ -282,8 +294,26 @@ func (l line) launch(ns string) fsm.Body {
 	return c
 }
 
+// deployment: subject is a deployment, or the job of revert, tag and untag.
+func (l line) deployment(ns string) fsm.Body {
+	switch l.name {
+	case "deployment":
+		return &fsm.DeploymentStatus{ID: l.subject, Status: l.get("to", ""), Description: l.get("words", ""), IfIndex: uint64(l.number("if", 0)), RevertID: l.get("revert", ""), Eval: l.eval(ns, "")}
+	case "promote":
+		return &fsm.PromoteDeployment{ID: l.subject, Groups: l.list("groups"), Eval: l.eval(ns, "")}
+	case "health":
+		return &fsm.AllocHealth{ID: l.subject, Healthy: l.list("healthy"), Unhealthy: l.list("unhealthy"), Eval: l.eval(ns, "")}
+	case "revert":
+		return &fsm.RevertJob{
+			Namespace: ns, ID: l.subject, Version: uint64(l.number("version", 0)), EnforcePrior: l.get("if", "") != "", IfVersion: uint64(l.number("if", 0)),
+			DeploymentID: l.get("deployment", "r"), Eval: l.eval(ns, l.subject),
+		}
+	}
+	return &fsm.TagVersion{Namespace: ns, ID: l.subject, Version: uint64(l.number("version", 0)), Name: l.get("name", ""), Remove: l.name == "untag"}
+}
+
 // plan: subject is the job; place=id@node[<previous], stop=id[:client status],
-// update=id, and eval as everywhere.
+// update=id, canary=id@node, and eval as everywhere; deployment=id[:canaries].
 func (l line) plan(ns string) *model.Plan {
 	p := &model.Plan{EvalID: "none", Namespace: ns, JobID: l.subject, JobVersion: uint64(l.number("version", 0)), Eval: l.eval(ns, l.subject)}
 	if p.Eval != nil {
@@ -306,8 +336,20 @@ func (l line) plan(ns string) *model.Plan {
 	if id := l.get("blocked", ""); id != "" {
 		p.NewEvals = []*model.Evaluation{{ID: id, Namespace: ns, JobID: l.subject, Status: model.EvalBlocked}}
 	}
-	if id := l.get("deployment", ""); id != "" {
-		p.Deployment = &model.Deployment{ID: id, Namespace: ns, JobID: l.subject, JobVersion: p.JobVersion, Status: model.DeploymentRunning}
+	for i, text := range l.list("canary") {
+		id, node, _ := strings.Cut(text, "@")
+		g.Placements = append(g.Placements, &model.Placement{ID: id, NodeID: node, Index: i, Canary: true})
+	}
+	if id, canaries, _ := strings.Cut(l.get("deployment", ""), ":"); id != "" {
+		s := &model.DeploymentState{DesiredTotal: l.number("total", 2), ProgressDeadline: time.Minute, AutoRevert: l.get("auto", "") == "revert"}
+		s.DesiredCanaries, _ = strconv.Atoi(canaries)
+		p.Deployment = &model.Deployment{
+			ID: id, Namespace: ns, JobID: l.subject, JobVersion: p.JobVersion, JobCreateIndex: uint64(l.number("created", 0)), Status: model.DeploymentRunning,
+			TaskGroups: map[string]*model.DeploymentState{"web": s},
+		}
+		for _, pl := range g.Placements {
+			pl.DeploymentID = id
+		}
 	}
 	return p
 }
@@ -348,7 +390,7 @@ func (s *scenario) show(what string) string {
 				if sub := snap.Submission(v.Namespace, v.ID, v.Version); sub != nil {
 					text = sub.Text.Source
 				}
-				fmt.Fprintf(&b, "%s/%s v%d count=%d stop=%v stable=%v text=%s\n", v.Namespace, v.ID, v.Version, v.TaskGroups[0].Count, v.Stop, v.Stable, text)
+				fmt.Fprintf(&b, "%s/%s v%d count=%d stop=%v stable=%v text=%s%s\n", v.Namespace, v.ID, v.Version, v.TaskGroups[0].Count, v.Stop, v.Stable, text, tagged(v))
 			}
 		}
 	case "scaling":
@@ -377,6 +419,23 @@ func (s *scenario) show(what string) string {
 			fmt.Fprintf(&b, "%s %s on %s (%s) v%d %s/%s prev=%q next=%q create=%d modify=%d allocmodify=%d\n", a.ID, a.Name, a.NodeID, a.NodeName, a.JobVersion,
 				a.DesiredStatus, a.ClientStatus, a.PreviousAllocation, a.NextAllocation, a.CreateIndex, a.ModifyIndex, a.AllocModifyIndex)
 		}
+	case "deployments":
+		for d := range snap.Deployments(state.Range{}) {
+			fmt.Fprintf(&b, "%s %s v%d %q modify=%d health=%d\n", d.ID, d.Status, d.JobVersion, d.StatusDescription, d.ModifyIndex, d.HealthIndex)
+			for g, s := range d.TaskGroups {
+				fmt.Fprintf(&b, "  %s placed=%d live=%d healthy=%d unhealthy=%d of %d canaries=%v of %d promoted=%v\n", g, s.PlacedAllocs, s.LiveAllocs, s.HealthyAllocs, s.UnhealthyAllocs,
+					s.DesiredTotal, s.PlacedCanaries, s.DesiredCanaries, s.Promoted)
+			}
+		}
+		for a := range snap.Allocs(state.Range{}) {
+			if s := a.DeploymentStatus; s != nil {
+				said := "-"
+				if s.Healthy != nil {
+					said = strconv.FormatBool(*s.Healthy)
+				}
+				fmt.Fprintf(&b, "%s v%d in %s healthy=%s canary=%v modify=%d\n", a.ID, a.JobVersion, a.DeploymentID, said, s.Canary, s.ModifyIndex)
+			}
+		}
 	case "reports":
 		for a := range snap.Allocs(state.Range{}) {
 			fmt.Fprintf(&b, "%s %s %q order=%d modify=%d\n", a.ID, a.ClientStatus, a.ClientDescription, a.ReportOrder, a.ModifyIndex)
@@ -403,6 +462,14 @@ func (s *scenario) show(what string) string {
 		panic("show " + what)
 	}
 	return b.String()
+}
+
+// tagged is the name of a version, if it has one.
+func tagged(v *model.Job) string {
+	if v.VersionTag == nil {
+		return ""
+	}
+	return " tag=" + v.VersionTag.Name
 }
 
 // scaling prints the events of every job.
