@@ -114,7 +114,7 @@ func progress(s *model.DeploymentState, now time.Time) string {
 	return "[" + string(bar) + "] " + Counts(s, now)
 }
 
-// Counts is a group's progress in words.
+// Counts is a group's progress in words; now zero leaves out how long it may take.
 func Counts(s *model.DeploymentState, now time.Time) string {
 	text := fmt.Sprintf("%d of %d healthy, %d placed", s.HealthyAllocs, s.DesiredTotal, s.PlacedAllocs)
 	if deploy.Waits(s) {
@@ -123,7 +123,7 @@ func Counts(s *model.DeploymentState, now time.Time) string {
 	if s.UnhealthyAllocs > 0 {
 		text += fmt.Sprintf(", %d unhealthy", s.UnhealthyAllocs)
 	}
-	if left := s.RequireProgressBy.Sub(now); !s.RequireProgressBy.IsZero() && !deploy.Done(s) && left > 0 {
+	if left := s.RequireProgressBy.Sub(now); !now.IsZero() && !s.RequireProgressBy.IsZero() && !deploy.Done(s) && left > 0 {
 		text += ", progress within " + base.Age(left.Round(time.Second))
 	}
 	return text

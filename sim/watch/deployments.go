@@ -165,7 +165,7 @@ func (c *Watch) budget(before, after *model.Allocation) {
 		}
 	}
 	if most := deploy.Strategy(job, g).MaxParallel; away > most && well(before) { // else it takes nothing more
-		c.fail("the update of %s takes %d instances of %s at once, max_parallel is %d", after.JobID, away, after.TaskGroup, most)
+		c.fail("the update of %s takes %d instances of %s at once, max_parallel is %d; %s was stopped%s", after.JobID, away, after.TaskGroup, most, after.ID[:8], EvalsOf(snap, job))
 	}
 }
 
