@@ -317,7 +317,7 @@ func (r *runner) report(urgent bool) {
 	if ended(status) && !r.allGone() {
 		return
 	}
-	u := &model.AllocUpdate{ID: r.id, ClientStatus: status, ClientDescription: words, TaskStates: map[string]*model.TaskState{}, DeploymentStatus: r.core.Health()}
+	u := &model.AllocUpdate{ID: r.id, ClientStatus: status, ClientDescription: words, TaskStates: map[string]*model.TaskState{}, DeploymentStatus: workload.Says(r.n.desc, r.core.Health())}
 	for i := range r.tasks {
 		t, s := r.core.Task(i)
 		u.TaskStates[t.Name] = s.State(nil)

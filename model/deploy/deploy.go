@@ -30,6 +30,10 @@ import (
 // Level is the feature level that deployments came with.
 const Level = feature.Deployments
 
+// AttrHealth is the attribute of nodes whose agents say when an allocation is healthy.
+// Those of earlier versions do not: the leader goes by what they say of its tasks.
+const AttrHealth = "steppe.health"
+
 // What deployments say of themselves.
 const (
 	DescRolls      = "Deployment is running"

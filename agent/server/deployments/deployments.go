@@ -14,6 +14,8 @@
 //     instance that becomes healthy.
 //   - An end is decided on a deployment as it is in the state: if its counts change
 //     before, it is decided anew.
+//   - Whether an allocation is healthy is its node's word; of nodes whose agents say
+//     nothing of health (see deploy.AttrHealth), what they say of its tasks counts.
 //   - Everything follows from the state: a new leader goes on where the last one was.
 //
 // Example:
@@ -35,15 +37,17 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
 // Watcher is the component.
 type Watcher struct {
 	active map[string]bool
+	mute   map[string]bool // nodes whose agents say nothing of health
 }
 
 // New makes the component.
-func New() *Watcher { return &Watcher{active: make(map[string]bool)} }
+func New() *Watcher { return &Watcher{active: make(map[string]bool), mute: make(map[string]bool)} }
 
 // Name implements loop.Component.
 func (w *Watcher) Name() string { return "deployments" }
@@ -51,12 +55,16 @@ func (w *Watcher) Name() string { return "deployments" }
 // Reads implements loop.Component: counts are in the deployments, and what was looked at
 // in the evaluations.
 func (w *Watcher) Reads() []state.Table {
-	return []state.Table{state.TableDeployments, state.TableEvals}
+	return []state.Table{state.TableDeployments, state.TableEvals, state.TableNodes}
 }
 
 // Reset implements loop.Component.
 func (w *Watcher) Reset(snap *state.Snapshot) {
 	clear(w.active)
+	clear(w.mute)
+	for n := range snap.Nodes(state.Range{}) {
+		w.hear(n.ID, n)
+	}
 	for d := range snap.Deployments(state.Range{}) {
 		w.note(d.ID, d)
 	}
@@ -65,10 +73,23 @@ func (w *Watcher) Reset(snap *state.Snapshot) {
 // Observe implements loop.Component.
 func (w *Watcher) Observe(changes []state.Change) {
 	for i := range changes {
-		if changes[i].Table == state.TableDeployments {
+		switch changes[i].Table {
+		case state.TableDeployments:
 			d, _ := changes[i].After.(*model.Deployment)
 			w.note(changes[i].Key, d)
+		case state.TableNodes:
+			n, _ := changes[i].After.(*model.Node)
+			w.hear(changes[i].Key, n)
 		}
+	}
+}
+
+// hear notes whether a node's agent says something of health.
+func (w *Watcher) hear(id string, n *model.Node) {
+	if n != nil && n.Attributes[deploy.AttrHealth] == "" {
+		w.mute[id] = true
+	} else {
+		delete(w.mute, id)
 	}
 }
 
@@ -82,7 +103,7 @@ func (w *Watcher) note(id string, d *model.Deployment) {
 
 // Step implements loop.Component.
 func (w *Watcher) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
-	p := &pass{now: now, snap: snap}
+	p := &pass{now: now, snap: snap, mute: w.mute}
 	for _, id := range slices.Sorted(maps.Keys(w.active)) {
 		if d := snap.Deployment(id); deploy.Active(d) {
 			p.deployment(d)
@@ -95,6 +116,7 @@ func (w *Watcher) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time
 type pass struct {
 	now  time.Time
 	snap *state.Snapshot
+	mute map[string]bool
 	cmds []fsm.Command
 	wake time.Time
 }
@@ -108,8 +130,48 @@ func (p *pass) deployment(d *model.Deployment) {
 		p.end(d, model.DeploymentCancelled, deploy.DescStopped)
 	case d.Status == model.DeploymentPaused:
 	default:
-		p.running(d)
+		if !p.speak(d, job) {
+			p.running(d)
+		}
 	}
+}
+
+// maxWords bounds the allocations that one command speaks of.
+const maxWords = 1024
+
+// speak says for nodes that do not how their allocations do, and tells whether it did.
+func (p *pass) speak(d *model.Deployment, job *model.Job) bool {
+	if len(p.mute) == 0 {
+		return false
+	}
+	c := &fsm.AllocHealth{ID: d.ID}
+	for a := range p.snap.AllocsByDeployment(d.ID) {
+		if !p.mute[a.NodeID] || a.Terminal() || deploy.Healthy(a) || deploy.Unhealthy(a) || len(c.Healthy)+len(c.Unhealthy) >= maxWords {
+			continue
+		}
+		g := reconcile.Find(job, a.TaskGroup)
+		u := deploy.Strategy(job, g)
+		if u == nil || u.HealthCheck == deploy.Manual {
+			continue
+		}
+		due := time.Unix(0, max(a.CreateTime, d.CreateTime)).Add(u.HealthyDeadline)
+		since, runs := reconcile.StartedAt(a, g)
+		switch well := since.Add(u.MinHealthyTime); {
+		case runs && !well.After(p.now):
+			c.Healthy = append(c.Healthy, a.ID)
+		case !due.After(p.now):
+			c.Unhealthy = append(c.Unhealthy, a.ID)
+		case runs && well.Before(due):
+			p.wakeAt(well)
+		default:
+			p.wakeAt(due)
+		}
+	}
+	if len(c.Healthy)+len(c.Unhealthy) == 0 {
+		return false
+	}
+	p.cmds = append(p.cmds, proposal.Of(c))
+	return true
 }
 
 // running looks at a deployment that goes on.

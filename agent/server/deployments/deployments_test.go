@@ -29,6 +29,7 @@ type stage struct {
 	c    *Watcher
 	sub  *state.Subscription
 	view *fleet.View
+	word string // of nodes: that their agents say something of health
 	// least is the fewest instances that were healthy at any time since it was set.
 	least int
 }
@@ -39,7 +40,11 @@ const (
 )
 
 func newStage(t testing.TB) *stage {
-	s := &stage{Log: memlog.New(), t: t, c: New()}
+	return newStageOf(t, "1")
+}
+
+func newStageOf(t testing.TB, word string) *stage {
+	s := &stage{Log: memlog.New(), t: t, c: New(), word: word}
 	s.now = s.Log.Now()
 	s.Log.Now = func() time.Time { return s.now }
 	s.Must(&fsm.FeatureLevel{Level: feature.Newest})
@@ -66,7 +71,7 @@ func (s *stage) lead() {
 func (s *stage) node(i int) {
 	s.Must(&fsm.RegisterNode{Node: &model.Node{
 		ID: uuid.NewSHA1(uuid.Nil, fmt.Append(nil, i)).String(), Name: fmt.Sprint("n", i), Datacenter: "dc1", NodePool: model.DefaultNodePool, Status: model.NodeStatusReady,
-		Attributes: map[string]string{"driver.mock_driver": "1"}, Drivers: map[string]*model.DriverInfo{"mock_driver": {Detected: true, Healthy: true}},
+		Attributes: map[string]string{"driver.mock_driver": "1", deploy.AttrHealth: s.word}, Drivers: map[string]*model.DriverInfo{"mock_driver": {Detected: true, Healthy: true}},
 		NodeResources: &model.NodeResources{
 			Cpu: model.NodeCpuResources{CpuShares: 100_000}, Memory: model.NodeMemoryResources{MemoryMB: 100_000}, Disk: model.NodeDiskResources{DiskMB: 1 << 20},
 		},
@@ -156,7 +161,7 @@ func (s *stage) nodes() {
 			up.TaskStates = map[string]*model.TaskState{"t": {State: model.TaskRunning, StartedAt: s.now}}
 		case version(a) == "bad":
 			up.ClientStatus = model.ClientFailed
-		case a.DeploymentID != "" && !deploy.Healthy(a) && runs && version(a) != "slow" && !s.now.Before(started.Add(healthyAfter)):
+		case s.word != "" && a.DeploymentID != "" && !deploy.Healthy(a) && runs && version(a) != "slow" && !s.now.Before(started.Add(healthyAfter)):
 			yes := true
 			up.DeploymentStatus = &model.AllocDeploymentStatus{Healthy: &yes, Timestamp: s.now, ModifyIndex: a.AllocModifyIndex}
 		default:
@@ -253,6 +258,23 @@ func TestRolling(t *testing.T) {
 	}
 	for e := range s.Store.Snapshot().EvalsByStatus(model.EvalPending) {
 		t.Errorf("%+v", e)
+	}
+}
+
+// Of nodes whose agents say nothing of health, what they say of tasks counts.
+func TestMuteNodes(t *testing.T) {
+	s := newStageOf(t, "")
+	s.run("one", 3, nil)
+	s.pass(4 * time.Second)
+	s.want("running", "one=3")
+	s.pass(2 * time.Second)
+	s.want("successful", "one=3")
+	s.least = 3
+	s.run("two", 3, nil)
+	s.pass(20 * time.Second)
+	s.want("successful", "two=3")
+	if s.least != 2 {
+		t.Errorf("at least %d were healthy, want 2", s.least)
 	}
 }
 
