@@ -235,6 +235,14 @@ func (s *stage) want(status, what string) {
 	}
 }
 
+// look has the scheduler look at the job.
+func (s *stage) look() {
+	s.Must(&fsm.UpsertEvals{Evals: []*model.Evaluation{{
+		ID: uuid.NewString(), Namespace: "default", JobID: "web", Type: "service", Priority: 50, Status: model.EvalPending, TriggeredBy: model.TriggerNodeUpdate,
+	}}})
+	s.settle()
+}
+
 func TestRolling(t *testing.T) {
 	s := newStage(t)
 	s.run("one", 4, nil)
@@ -247,6 +255,8 @@ func TestRolling(t *testing.T) {
 	}
 	s.least = 4
 	s.run("two", 4, func(u *model.UpdateStrategy) { u.MaxParallel = 2 })
+	s.want("running", "one=2 two=2")
+	s.look() // nothing more is taken, whoever looks
 	s.want("running", "one=2 two=2")
 	s.lead()
 	s.pass(6 * time.Second)
@@ -540,6 +550,8 @@ func TestProperties(t *testing.T) {
 				_ = s.set(rapid.SampledFrom([]string{model.DeploymentPaused, model.DeploymentRunning}).Draw(rt, "status"))
 			case 4:
 				s.lead()
+			case 5:
+				s.look()
 			}
 			s.pass(time.Duration(rapid.IntRange(0, 20).Draw(rt, "seconds")) * time.Second)
 		}
