@@ -172,7 +172,7 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 		p.refuse(pl.NodeID, refusedJobGone)
 		return
 	}
-	if pl.Canary && (p.deploy == "" || pl.DeploymentID != p.deploy) {
+	if pl.Canary && p.joins(g) == "" {
 		p.refuse(pl.NodeID, refusedNoDeployment)
 		return
 	}
@@ -190,14 +190,11 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 		JobID: job.ID, JobVersion: job.Version, Job: job, TaskGroup: g.TaskGroup,
 		AllocatedResources: g.Resources, Metrics: g.Metrics,
 		DesiredStatus: model.DesiredRun, ClientStatus: model.ClientPending,
-		DeploymentID: pl.DeploymentID, PreviousAllocation: pl.PreviousAllocation, RescheduleTracker: pl.RescheduleTracker,
+		DeploymentID: p.joins(g), PreviousAllocation: pl.PreviousAllocation, RescheduleTracker: pl.RescheduleTracker,
 		CreateIndex: p.index, ModifyIndex: p.index, AllocModifyIndex: p.index, CreateTime: p.time, ModifyTime: p.time,
 	}
 	if pl.Resources != nil {
 		a.AllocatedResources = pl.Resources
-	}
-	if a.DeploymentID != "" && p.FeatureLevel() >= deploy.Level {
-		a.DeploymentID = p.joins(a.DeploymentID)
 	}
 	if pl.Canary {
 		a.DeploymentStatus = &model.AllocDeploymentStatus{Canary: true, ModifyIndex: p.index}
@@ -231,9 +228,9 @@ func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) error {
 	case g.Resources != nil:
 		next.AllocatedResources = keepPorts(g.Resources, now.AllocatedResources)
 	}
-	if p.deploy != "" && now.DeploymentID != p.deploy {
+	if id := p.joins(g); id != "" && now.DeploymentID != id {
 		// What its node says of it from now on is of this deployment; see deploy.Hear.
-		next.DeploymentID, next.DeploymentStatus = p.deploy, &model.AllocDeploymentStatus{ModifyIndex: p.index}
+		next.DeploymentID, next.DeploymentStatus = id, &model.AllocDeploymentStatus{ModifyIndex: p.index}
 	}
 	p.touch(&next)
 	p.Put(&next)
@@ -241,12 +238,13 @@ func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) error {
 	return nil
 }
 
-// joins is the plan's deployment, as one string for all, if it is the one of that id.
-func (p *planApply) joins(id string) string {
-	if id == p.deploy {
-		return p.deploy
+// joins is the deployment that a group's instances are in from now on, as one string for
+// all; "" for none.
+func (p *planApply) joins(g *model.PlanGroup) string {
+	if p.deploy == "" || g.OfPrevious || p.plan.Deployment.TaskGroups[g.TaskGroup] == nil {
+		return ""
 	}
-	return ""
+	return p.deploy
 }
 
 // keepPorts returns grant with the ports that the allocation holds already.

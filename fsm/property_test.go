@@ -132,9 +132,6 @@ func (d draw) plan() *model.Plan {
 		}
 		for _, g := range p.Groups {
 			g.OfPrevious = d.count(4) == 0
-			for _, pl := range g.Placements {
-				pl.DeploymentID = p.Deployment.ID
-			}
 		}
 	}
 	return p

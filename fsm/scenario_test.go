@@ -347,9 +347,6 @@ func (l line) plan(ns string) *model.Plan {
 			ID: id, Namespace: ns, JobID: l.subject, JobVersion: p.JobVersion, JobCreateIndex: uint64(l.number("created", 0)), Status: model.DeploymentRunning,
 			TaskGroups: map[string]*model.DeploymentState{"web": s},
 		}
-		for _, pl := range g.Placements {
-			pl.DeploymentID = id
-		}
 	}
 	return p
 }

@@ -13204,9 +13204,9 @@ func (z *PeriodicConfig) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Placement) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 8
+	// map header, size 7
 	// string "ID"
-	o = append(o, 0x88, 0xa2, 0x49, 0x44)
+	o = append(o, 0x87, 0xa2, 0x49, 0x44)
 	o = msgp.AppendString(o, z.ID)
 	// string "Index"
 	o = append(o, 0xa5, 0x49, 0x6e, 0x64, 0x65, 0x78)
@@ -13252,9 +13252,6 @@ func (z *Placement) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 	}
-	// string "DeploymentID"
-	o = append(o, 0xac, 0x44, 0x65, 0x70, 0x6c, 0x6f, 0x79, 0x6d, 0x65, 0x6e, 0x74, 0x49, 0x44)
-	o = msgp.AppendString(o, z.DeploymentID)
 	// string "Canary"
 	o = append(o, 0xa6, 0x43, 0x61, 0x6e, 0x61, 0x72, 0x79)
 	o = msgp.AppendBool(o, z.Canary)
@@ -13390,12 +13387,6 @@ func (z *Placement) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
-		case "DeploymentID":
-			z.DeploymentID, bts, err = msgp.ReadStringBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "DeploymentID")
-				return
-			}
 		case "Canary":
 			z.Canary, bts, err = msgp.ReadBoolBytes(bts)
 			if err != nil {
@@ -13436,7 +13427,7 @@ func (z *Placement) Msgsize() (s int) {
 	} else {
 		s += z.Resources.Msgsize()
 	}
-	s += 13 + msgp.StringPrefixSize + len(z.DeploymentID) + 7 + msgp.BoolSize
+	s += 7 + msgp.BoolSize
 	return
 }
 

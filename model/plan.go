@@ -44,7 +44,6 @@ type Placement struct {
 	PreviousAllocation string
 	RescheduleTracker  *RescheduleTracker
 	Resources          *AllocatedResources // nil = the group's
-	DeploymentID       string
 	Canary             bool
 }
 

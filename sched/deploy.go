@@ -13,7 +13,8 @@ func (p *process) deploys(out *reconcile.Output) {
 	}
 }
 
-// carries gives the plan the deployment that begins with it, or that it adds to.
+// carries gives the plan the deployment that begins with it, or that it adds to: what it
+// places of the job's version, and brings to it, is of that.
 func (p *process) carries(out *reconcile.Output) {
 	if p.deployment == nil {
 		return
@@ -25,14 +26,6 @@ func (p *process) carries(out *reconcile.Output) {
 	if adds {
 		p.plan.Deployment = deploy.Copy(p.deployment)
 	}
-}
-
-// deploymentOf is the deployment that instances of a group are placed in, "" for none.
-func (p *process) deploymentOf(group string) string {
-	if p.deployment == nil || p.deployment.TaskGroups[group] == nil {
-		return ""
-	}
-	return p.deployment.ID
 }
 
 // past places those instances of a group that run an older version, and returns the

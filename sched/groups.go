@@ -93,9 +93,6 @@ func (p *process) placed(want *reconcile.Place, choice *place.Choice, out *model
 		ID: p.ids.next(), Index: want.Index, NodeID: choice.NodeID,
 		RescheduleTracker: want.Tracker, Resources: choice.Resources, Canary: want.Canary,
 	}
-	if !want.Past {
-		placement.DeploymentID = p.deploymentOf(out.TaskGroup)
-	}
 	if want.Previous != nil {
 		placement.PreviousAllocation = want.Previous.ID
 	}

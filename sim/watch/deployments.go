@@ -91,7 +91,13 @@ func (c *Watch) deployment(before, after *model.Deployment) {
 		s := after.TaskGroups[name]
 		if before != nil && before.TaskGroups[name] != nil && s.Promoted && !before.TaskGroups[name].Promoted {
 			c.promoted++
-			if n := deploy.HealthyCanaries(s, snap.Alloc); n < s.DesiredCanaries {
+			n := 0
+			for _, id := range s.PlacedCanaries {
+				if a := snap.Alloc(id); a != nil && a.DesiredStatus == model.DesiredRun && deploy.Healthy(a) {
+					n++
+				}
+			}
+			if n < s.DesiredCanaries {
 				c.fail("group %s of %s was promoted with %d of %d canaries healthy", name, after.JobID, n, s.DesiredCanaries)
 			}
 		}

@@ -44,10 +44,13 @@ import (
 type Watcher struct {
 	active map[string]bool
 	mute   map[string]bool // nodes whose agents say nothing of health
+	spoken map[string]time.Time
 }
 
 // New makes the component.
-func New() *Watcher { return &Watcher{active: make(map[string]bool), mute: make(map[string]bool)} }
+func New() *Watcher {
+	return &Watcher{active: make(map[string]bool), mute: make(map[string]bool), spoken: make(map[string]time.Time)}
+}
 
 // Name implements loop.Component.
 func (w *Watcher) Name() string { return "deployments" }
@@ -62,6 +65,7 @@ func (w *Watcher) Reads() []state.Table {
 func (w *Watcher) Reset(snap *state.Snapshot) {
 	clear(w.active)
 	clear(w.mute)
+	clear(w.spoken)
 	for n := range snap.Nodes(state.Range{}) {
 		w.hear(n.ID, n)
 	}
@@ -98,12 +102,13 @@ func (w *Watcher) note(id string, d *model.Deployment) {
 		w.active[id] = true
 	} else {
 		delete(w.active, id)
+		delete(w.spoken, id)
 	}
 }
 
 // Step implements loop.Component.
 func (w *Watcher) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
-	p := &pass{now: now, snap: snap, mute: w.mute}
+	p := &pass{now: now, snap: snap, Watcher: w}
 	for _, id := range slices.Sorted(maps.Keys(w.active)) {
 		if d := snap.Deployment(id); deploy.Active(d) {
 			p.deployment(d)
@@ -116,7 +121,7 @@ func (w *Watcher) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time
 type pass struct {
 	now  time.Time
 	snap *state.Snapshot
-	mute map[string]bool
+	*Watcher
 	cmds []fsm.Command
 	wake time.Time
 }
@@ -136,14 +141,24 @@ func (p *pass) deployment(d *model.Deployment) {
 	}
 }
 
-// maxWords bounds the allocations that one command speaks of.
-const maxWords = 1024
+const (
+	// maxWords bounds the allocations that one command speaks of.
+	maxWords = 1024
+	// betweenWords is the least time between two looks at all of a deployment's
+	// allocations for those that nobody else speaks of.
+	betweenWords = time.Second
+)
 
 // speak says for nodes that do not how their allocations do, and tells whether it did.
 func (p *pass) speak(d *model.Deployment, job *model.Job) bool {
 	if len(p.mute) == 0 {
 		return false
 	}
+	if next := p.spoken[d.ID].Add(betweenWords); p.now.Before(next) {
+		p.wakeAt(next)
+		return false
+	}
+	p.spoken[d.ID] = p.now
 	c := &fsm.AllocHealth{ID: d.ID}
 	for a := range p.snap.AllocsByDeployment(d.ID) {
 		if !p.mute[a.NodeID] || a.Terminal() || deploy.Healthy(a) || deploy.Unhealthy(a) || len(c.Healthy)+len(c.Unhealthy) >= maxWords {
