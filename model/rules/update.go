@@ -23,7 +23,7 @@ func (c *checker) updates() {
 			c.update(p, g.Update)
 		}
 		if u := g.Update; c.job.Type == model.JobTypeService && u.Canary > g.Count && g.Count > 0 {
-			c.add(model.JobPath.Label("group", g.Name).Attr("update").Attr("canary"), "canary "+strconv.Itoa(u.Canary)+" is above the group's count "+strconv.Itoa(g.Count),
+			c.add(p.Attr("canary"), "canary "+strconv.Itoa(u.Canary)+" is above the count "+strconv.Itoa(g.Count)+" of group "+strconv.Quote(g.Name),
 				"at most count; canary = count runs old and new version side by side until the new one is promoted")
 		}
 	}

@@ -18,7 +18,7 @@ func TestUpdates(t *testing.T) {
 	}{
 		{"canaries", "service", 3, func(_ *model.Job, u *model.UpdateStrategy) { u.Canary, u.AutoPromote, u.AutoRevert = 3, true, true }, ""},
 		{"too many canaries", "service", 2, func(_ *model.Job, u *model.UpdateStrategy) { u.Canary = 3 },
-			`job.group["g"].update.canary: canary 3 is above the group's count 2`},
+			`job.group["g"].update.canary: canary 3 is above the count 2 of group "g"`},
 		{"a group without instances", "service", 0, func(_ *model.Job, u *model.UpdateStrategy) { u.Canary = 1 }, ""},
 		{"all at once", "service", 2, func(_ *model.Job, u *model.UpdateStrategy) { u.MaxParallel, u.AutoRevert = 0, true },
 			`job.group["g"].update.auto_revert: auto_revert has no effect with max_parallel = 0`},
