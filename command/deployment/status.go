@@ -50,14 +50,14 @@ func (s *status) Run(ctx context.Context, o *base.IO, args []string) error {
 	o.Title("Allocations")
 	var rows [][]string
 	for _, a := range allocs {
-		rows = append(rows, []string{base.ShortID(a.ID, s.Verbose), a.NodeName, a.TaskGroup, a.DesiredStatus, a.ClientStatus, health(a.DeploymentStatus), base.Ago(a.CreateTime)})
+		rows = append(rows, []string{base.ShortID(a.ID, s.Verbose), a.NodeName, a.TaskGroup, a.DesiredStatus, a.ClientStatus, Health(a.DeploymentStatus), base.Ago(a.CreateTime)})
 	}
 	o.Table([]string{"ID", "Node", "Task Group", "Desired", "Status", "Health", "Created"}, rows)
 	return nil
 }
 
-// health is what is said of an allocation's health.
-func health(s *model.AllocDeploymentStatus) string {
+// Health is what is said of an allocation's health.
+func Health(s *model.AllocDeploymentStatus) string {
 	text := "-"
 	switch {
 	case s == nil:
