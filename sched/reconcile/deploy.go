@@ -120,7 +120,8 @@ func (r *roll) judge(a *model.Allocation) {
 // room puts the instances that are to be replaced in order, and tells how many may be
 // now. First come those that nobody would miss, all of them; then those that an earlier
 // deployment has brought and nobody has called healthy, as many as may be under way; then
-// those that do well: only as many as may be missing beside all of the others.
+// those that do well: only as many as may be missing beside all of the others. What a
+// drain moves just now counts, too.
 func (r *roll) room(most int) int {
 	rank := make(map[string]int, len(r.old))
 	var count [3]int
@@ -135,7 +136,7 @@ func (r *roll) room(most int) int {
 		count[n]++
 	}
 	slices.SortStableFunc(r.old, func(a, b *model.Allocation) int { return cmp.Compare(rank[a.ID], rank[b.ID]) })
-	left := max(0, most-r.unhealthy)
+	left := max(0, most-r.unhealthy-r.moves)
 	return count[0] + min(left, count[1]) + max(0, min(left-count[0]-count[1], count[2]))
 }
 

@@ -75,6 +75,7 @@ func (r *run) name(out *Group, roll *roll, i int, s *slot) {
 	case s.held != nil:
 		r.await(out, s.held)
 	case s.leaves != nil:
+		roll.moves++
 		out.Counts.Migrate++
 		out.Places = append(out.Places, Place{
 			Index: i, Previous: s.leaves, Past: roll.past(s.leaves), Stop: &Stop{Alloc: s.leaves, Description: DescMigrating},

@@ -22,6 +22,7 @@ type roll struct {
 	onNode    bool                // replacements stay on their node
 	mode      mode                // what says when to go on
 	mixed     bool                // the group has instances of an older version
+	moves     int                 // instances that leave a node that is drained, now
 	old       []*model.Allocation // to be replaced
 	unhealthy int                 // instances of the present version that are not healthy yet
 	starting  bool                // one of them has not even started

@@ -427,6 +427,27 @@ func TestLostWhileHeld(t *testing.T) {
 	s.want("successful", "two=3")
 }
 
+// An update and a drain take no more together than max_parallel.
+func TestUpdateBesideDrain(t *testing.T) {
+	s := newStage(t)
+	s.run("one", 3, nil)
+	s.pass(6 * time.Second)
+	yes := true
+	for a := range s.Store.Snapshot().AllocsByJob("default", "web") {
+		s.Must(&fsm.NodeDrain{NodeID: a.NodeID, Spec: &model.DrainSpec{}})
+		s.Must(&fsm.TransitionAllocs{Transitions: []fsm.AllocTransition{{ID: a.ID, Transition: model.DesiredTransition{Migrate: &yes}}}})
+		break
+	}
+	s.least = 3
+	s.run("two", 3, nil)
+	s.want("running", "one=2 two=1")
+	s.pass(20 * time.Second)
+	s.want("successful", "two=3")
+	if s.least != 2 {
+		t.Errorf("at least %d were healthy, want 2", s.least)
+	}
+}
+
 func (s *stage) set(status string) error {
 	cmd, err := fsm.NewCommand(&fsm.DeploymentStatus{ID: s.newest().ID, Status: status, Eval: &model.Evaluation{ID: uuid.NewString(), Status: model.EvalPending}})
 	if err != nil {
