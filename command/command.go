@@ -16,6 +16,7 @@ import (
 	"github.com/steppe-project/steppe/command/agent"
 	"github.com/steppe-project/steppe/command/alloc"
 	"github.com/steppe-project/steppe/command/base"
+	"github.com/steppe-project/steppe/command/deployment"
 	"github.com/steppe-project/steppe/command/eval"
 	"github.com/steppe-project/steppe/command/explain"
 	"github.com/steppe-project/steppe/command/job"
@@ -34,6 +35,8 @@ func Tree() []*base.Command {
 	list := []*base.Command{
 		agent.Agent, agent.Recover, completion,
 		job.Run, job.Plan, job.Validate, job.Status, job.Stop, job.Inspect, job.History, job.Scale, job.ScalingEvents, job.Eval, job.Allocs, job.Init, job.Dispatch, job.PeriodicForce,
+		job.Deployments, job.Promote, job.Revert, job.TagApply, job.TagUnset,
+		deployment.List, deployment.Status, deployment.Promote, deployment.Fail, deployment.Pause, deployment.Resume, deployment.Unblock,
 		alloc.Status, alloc.Logs, alloc.Stop, alloc.Restart, alloc.Signal, alloc.FS,
 		node.Status, node.Eligibility, node.Drain,
 		nodepool.Apply, nodepool.Delete, nodepool.Info, nodepool.Init, nodepool.Jobs, nodepool.List, nodepool.Nodes,

@@ -2,6 +2,8 @@ package fsm
 
 import (
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/course"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
 )
 
@@ -23,18 +25,20 @@ func (*UpdateAllocs) Kind() Kind { return KindUpdateAllocs }
 func (c *UpdateAllocs) apply(x *tx) (result, error) {
 	out := &Skipped{}
 	ordered := x.FeatureLevel() >= feature.Order
+	deploys := x.FeatureLevel() >= feature.Deployments
+	tally := &tally{tx: x}
 	for _, up := range c.Updates {
 		if up == nil {
 			return nil, model.Errorf(model.CodeInvalid, "an allocation update is empty")
 		}
 		now := x.Alloc(up.ID)
 		late := ordered && now != nil && !now.NewReport(up, x.Node(now.NodeID))
-		if now == nil || late || c.NodeID != "" && now.NodeID != c.NodeID || !forward(now.ClientStatus, up.ClientStatus) {
+		if now == nil || late || c.NodeID != "" && now.NodeID != c.NodeID || !course.Forward(now.ClientStatus, up.ClientStatus) {
 			out.add(up.ID)
 			continue
 		}
 		next := *now
-		next.ClientStatus, next.ClientDescription = clientStatus(up.ClientStatus), up.ClientDescription
+		next.ClientStatus, next.ClientDescription = course.Name(up.ClientStatus), up.ClientDescription
 		next.TaskStates = up.TaskStates
 		if ordered {
 			next.ReportOrder = max(now.ReportOrder, up.Order)
@@ -42,52 +46,27 @@ func (c *UpdateAllocs) apply(x *tx) (result, error) {
 		if up.NetworkStatus != nil {
 			next.NetworkStatus = up.NetworkStatus
 		}
-		if up.DeploymentStatus != nil {
+		switch {
+		case deploys:
+			next.DeploymentStatus = deploy.Hear(now, next.ClientStatus, up.DeploymentStatus, x.now(), x.index)
+		case up.DeploymentStatus != nil:
 			next.DeploymentStatus = mergeHealth(now.DeploymentStatus, up.DeploymentStatus, x.index)
 		}
 		next.ModifyIndex, next.ModifyTime = x.index, x.time
 		x.Put(&next)
+		tally.count(now, &next)
 	}
+	tally.put()
 	return out, x.putEvals(c.Evals, nil)
 }
 
 // mergeHealth takes a node's word on health; whether the allocation is a canary
-// is the servers'.
+// is the servers'. It is for what was before feature level Deployments.
 func mergeHealth(now, report *model.AllocDeploymentStatus, index uint64) *model.AllocDeploymentStatus {
 	next := *report
 	next.ModifyIndex = index
 	next.Canary = now != nil && now.Canary
 	return &next
-}
-
-// clientStatuses are the known client statuses with their step: observed
-// status only moves to the same or a later step.
-//
-//	pending ─► running ⇄ unknown
-//	      └─────┴───┴─► complete | failed | lost
-var clientStatuses = map[string]struct {
-	name string // one string for all allocations
-	step int
-}{
-	model.ClientPending:  {model.ClientPending, 0},
-	model.ClientRunning:  {model.ClientRunning, 1},
-	model.ClientUnknown:  {model.ClientUnknown, 1},
-	model.ClientComplete: {model.ClientComplete, 2},
-	model.ClientFailed:   {model.ClientFailed, 2},
-	model.ClientLost:     {model.ClientLost, 2},
-}
-
-func clientStatus(s string) string { return clientStatuses[s].name }
-
-// forward tells whether an allocation may go from one client status to another.
-// A final one stays.
-func forward(from, to string) bool {
-	next, ok := clientStatuses[to]
-	if !ok {
-		return false
-	}
-	now := clientStatuses[from].step
-	return next.step > now || next.step == now && (now < 2 || from == to)
 }
 
 // TransitionAllocs sets what the servers want allocations to become next (stop,

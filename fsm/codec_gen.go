@@ -10,6 +10,149 @@ import (
 )
 
 // MarshalMsg implements msgp.Marshaler
+func (z *AllocHealth) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 4
+	// string "ID"
+	o = append(o, 0x84, 0xa2, 0x49, 0x44)
+	o = msgp.AppendString(o, z.ID)
+	// string "Healthy"
+	o = append(o, 0xa7, 0x48, 0x65, 0x61, 0x6c, 0x74, 0x68, 0x79)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Healthy)))
+	for za0001 := range z.Healthy {
+		o = msgp.AppendString(o, z.Healthy[za0001])
+	}
+	// string "Unhealthy"
+	o = append(o, 0xa9, 0x55, 0x6e, 0x68, 0x65, 0x61, 0x6c, 0x74, 0x68, 0x79)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Unhealthy)))
+	for za0002 := range z.Unhealthy {
+		o = msgp.AppendString(o, z.Unhealthy[za0002])
+	}
+	// string "Eval"
+	o = append(o, 0xa4, 0x45, 0x76, 0x61, 0x6c)
+	if z.Eval == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Eval.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Eval")
+			return
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *AllocHealth) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "ID":
+			z.ID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "Healthy":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Healthy")
+				return
+			}
+			if cap(z.Healthy) >= int(zb0002) {
+				z.Healthy = (z.Healthy)[:zb0002]
+			} else {
+				z.Healthy = make([]string, zb0002)
+			}
+			for za0001 := range z.Healthy {
+				z.Healthy[za0001], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Healthy", za0001)
+					return
+				}
+			}
+		case "Unhealthy":
+			var zb0003 uint32
+			zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Unhealthy")
+				return
+			}
+			if cap(z.Unhealthy) >= int(zb0003) {
+				z.Unhealthy = (z.Unhealthy)[:zb0003]
+			} else {
+				z.Unhealthy = make([]string, zb0003)
+			}
+			for za0002 := range z.Unhealthy {
+				z.Unhealthy[za0002], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Unhealthy", za0002)
+					return
+				}
+			}
+		case "Eval":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Eval = nil
+			} else {
+				if z.Eval == nil {
+					z.Eval = new(model.Evaluation)
+				}
+				bts, err = z.Eval.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Eval")
+					return
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *AllocHealth) Msgsize() (s int) {
+	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 8 + msgp.ArrayHeaderSize
+	for za0001 := range z.Healthy {
+		s += msgp.StringPrefixSize + len(z.Healthy[za0001])
+	}
+	s += 10 + msgp.ArrayHeaderSize
+	for za0002 := range z.Unhealthy {
+		s += msgp.StringPrefixSize + len(z.Unhealthy[za0002])
+	}
+	s += 5
+	if z.Eval == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Eval.Msgsize()
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
 func (z *AllocTransition) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// map header, size 2
@@ -956,6 +1099,215 @@ func (z *DeleteSigningKey) UnmarshalMsg(bts []byte) (o []byte, err error) {
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z DeleteSigningKey) Msgsize() (s int) {
 	s = 1 + 6 + msgp.StringPrefixSize + len(z.KeyID)
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *DeploymentResult) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 5
+	// string "ModifyIndex"
+	o = append(o, 0x85, 0xab, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+	o = msgp.AppendUint64(o, z.ModifyIndex)
+	// string "EvalID"
+	o = append(o, 0xa6, 0x45, 0x76, 0x61, 0x6c, 0x49, 0x44)
+	o = msgp.AppendString(o, z.EvalID)
+	// string "EvalCreateIndex"
+	o = append(o, 0xaf, 0x45, 0x76, 0x61, 0x6c, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
+	o = msgp.AppendUint64(o, z.EvalCreateIndex)
+	// string "Reverted"
+	o = append(o, 0xa8, 0x52, 0x65, 0x76, 0x65, 0x72, 0x74, 0x65, 0x64)
+	o = msgp.AppendBool(o, z.Reverted)
+	// string "RevertedTo"
+	o = append(o, 0xaa, 0x52, 0x65, 0x76, 0x65, 0x72, 0x74, 0x65, 0x64, 0x54, 0x6f)
+	o = msgp.AppendUint64(o, z.RevertedTo)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *DeploymentResult) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "ModifyIndex":
+			z.ModifyIndex, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ModifyIndex")
+				return
+			}
+		case "EvalID":
+			z.EvalID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "EvalID")
+				return
+			}
+		case "EvalCreateIndex":
+			z.EvalCreateIndex, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "EvalCreateIndex")
+				return
+			}
+		case "Reverted":
+			z.Reverted, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Reverted")
+				return
+			}
+		case "RevertedTo":
+			z.RevertedTo, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "RevertedTo")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *DeploymentResult) Msgsize() (s int) {
+	s = 1 + 12 + msgp.Uint64Size + 7 + msgp.StringPrefixSize + len(z.EvalID) + 16 + msgp.Uint64Size + 9 + msgp.BoolSize + 11 + msgp.Uint64Size
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *DeploymentStatus) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 6
+	// string "ID"
+	o = append(o, 0x86, 0xa2, 0x49, 0x44)
+	o = msgp.AppendString(o, z.ID)
+	// string "Status"
+	o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
+	o = msgp.AppendString(o, z.Status)
+	// string "Description"
+	o = append(o, 0xab, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendString(o, z.Description)
+	// string "IfIndex"
+	o = append(o, 0xa7, 0x49, 0x66, 0x49, 0x6e, 0x64, 0x65, 0x78)
+	o = msgp.AppendUint64(o, z.IfIndex)
+	// string "RevertID"
+	o = append(o, 0xa8, 0x52, 0x65, 0x76, 0x65, 0x72, 0x74, 0x49, 0x44)
+	o = msgp.AppendString(o, z.RevertID)
+	// string "Eval"
+	o = append(o, 0xa4, 0x45, 0x76, 0x61, 0x6c)
+	if z.Eval == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Eval.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Eval")
+			return
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *DeploymentStatus) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "ID":
+			z.ID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "Status":
+			z.Status, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Status")
+				return
+			}
+		case "Description":
+			z.Description, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Description")
+				return
+			}
+		case "IfIndex":
+			z.IfIndex, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "IfIndex")
+				return
+			}
+		case "RevertID":
+			z.RevertID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "RevertID")
+				return
+			}
+		case "Eval":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Eval = nil
+			} else {
+				if z.Eval == nil {
+					z.Eval = new(model.Evaluation)
+				}
+				bts, err = z.Eval.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Eval")
+					return
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *DeploymentStatus) Msgsize() (s int) {
+	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 7 + msgp.StringPrefixSize + len(z.Status) + 12 + msgp.StringPrefixSize + len(z.Description) + 8 + msgp.Uint64Size + 9 + msgp.StringPrefixSize + len(z.RevertID) + 5
+	if z.Eval == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Eval.Msgsize()
+	}
 	return
 }
 
@@ -2560,6 +2912,120 @@ func (z NodeStatusUpdate) Msgsize() (s int) {
 }
 
 // MarshalMsg implements msgp.Marshaler
+func (z *PromoteDeployment) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 3
+	// string "ID"
+	o = append(o, 0x83, 0xa2, 0x49, 0x44)
+	o = msgp.AppendString(o, z.ID)
+	// string "Groups"
+	o = append(o, 0xa6, 0x47, 0x72, 0x6f, 0x75, 0x70, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Groups)))
+	for za0001 := range z.Groups {
+		o = msgp.AppendString(o, z.Groups[za0001])
+	}
+	// string "Eval"
+	o = append(o, 0xa4, 0x45, 0x76, 0x61, 0x6c)
+	if z.Eval == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Eval.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Eval")
+			return
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *PromoteDeployment) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "ID":
+			z.ID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "Groups":
+			var zb0002 uint32
+			zb0002, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Groups")
+				return
+			}
+			if cap(z.Groups) >= int(zb0002) {
+				z.Groups = (z.Groups)[:zb0002]
+			} else {
+				z.Groups = make([]string, zb0002)
+			}
+			for za0001 := range z.Groups {
+				z.Groups[za0001], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Groups", za0001)
+					return
+				}
+			}
+		case "Eval":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Eval = nil
+			} else {
+				if z.Eval == nil {
+					z.Eval = new(model.Evaluation)
+				}
+				bts, err = z.Eval.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Eval")
+					return
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *PromoteDeployment) Msgsize() (s int) {
+	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 7 + msgp.ArrayHeaderSize
+	for za0001 := range z.Groups {
+		s += msgp.StringPrefixSize + len(z.Groups[za0001])
+	}
+	s += 5
+	if z.Eval == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Eval.Msgsize()
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
 func (z *RegisterJob) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// map header, size 5
@@ -2845,6 +3311,136 @@ func (z *RegisterNode) Msgsize() (s int) {
 		} else {
 			s += z.Evals[za0001].Msgsize()
 		}
+	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *RevertJob) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 7
+	// string "Namespace"
+	o = append(o, 0x87, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+	o = msgp.AppendString(o, z.Namespace)
+	// string "ID"
+	o = append(o, 0xa2, 0x49, 0x44)
+	o = msgp.AppendString(o, z.ID)
+	// string "Version"
+	o = append(o, 0xa7, 0x56, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendUint64(o, z.Version)
+	// string "EnforcePrior"
+	o = append(o, 0xac, 0x45, 0x6e, 0x66, 0x6f, 0x72, 0x63, 0x65, 0x50, 0x72, 0x69, 0x6f, 0x72)
+	o = msgp.AppendBool(o, z.EnforcePrior)
+	// string "IfVersion"
+	o = append(o, 0xa9, 0x49, 0x66, 0x56, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendUint64(o, z.IfVersion)
+	// string "DeploymentID"
+	o = append(o, 0xac, 0x44, 0x65, 0x70, 0x6c, 0x6f, 0x79, 0x6d, 0x65, 0x6e, 0x74, 0x49, 0x44)
+	o = msgp.AppendString(o, z.DeploymentID)
+	// string "Eval"
+	o = append(o, 0xa4, 0x45, 0x76, 0x61, 0x6c)
+	if z.Eval == nil {
+		o = msgp.AppendNil(o)
+	} else {
+		o, err = z.Eval.MarshalMsg(o)
+		if err != nil {
+			err = msgp.WrapError(err, "Eval")
+			return
+		}
+	}
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *RevertJob) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Namespace":
+			z.Namespace, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Namespace")
+				return
+			}
+		case "ID":
+			z.ID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "Version":
+			z.Version, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Version")
+				return
+			}
+		case "EnforcePrior":
+			z.EnforcePrior, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "EnforcePrior")
+				return
+			}
+		case "IfVersion":
+			z.IfVersion, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "IfVersion")
+				return
+			}
+		case "DeploymentID":
+			z.DeploymentID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "DeploymentID")
+				return
+			}
+		case "Eval":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Eval = nil
+			} else {
+				if z.Eval == nil {
+					z.Eval = new(model.Evaluation)
+				}
+				bts, err = z.Eval.UnmarshalMsg(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Eval")
+					return
+				}
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *RevertJob) Msgsize() (s int) {
+	s = 1 + 10 + msgp.StringPrefixSize + len(z.Namespace) + 3 + msgp.StringPrefixSize + len(z.ID) + 8 + msgp.Uint64Size + 13 + msgp.BoolSize + 10 + msgp.Uint64Size + 13 + msgp.StringPrefixSize + len(z.DeploymentID) + 5
+	if z.Eval == nil {
+		s += msgp.NilSize
+	} else {
+		s += z.Eval.Msgsize()
 	}
 	return
 }
@@ -3261,6 +3857,103 @@ func (z *Skipped) Msgsize() (s int) {
 	for za0001 := range z.IDs {
 		s += msgp.StringPrefixSize + len(z.IDs[za0001])
 	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z *TagVersion) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 6
+	// string "Namespace"
+	o = append(o, 0x86, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+	o = msgp.AppendString(o, z.Namespace)
+	// string "ID"
+	o = append(o, 0xa2, 0x49, 0x44)
+	o = msgp.AppendString(o, z.ID)
+	// string "Version"
+	o = append(o, 0xa7, 0x56, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendUint64(o, z.Version)
+	// string "Name"
+	o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+	o = msgp.AppendString(o, z.Name)
+	// string "Description"
+	o = append(o, 0xab, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendString(o, z.Description)
+	// string "Remove"
+	o = append(o, 0xa6, 0x52, 0x65, 0x6d, 0x6f, 0x76, 0x65)
+	o = msgp.AppendBool(o, z.Remove)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *TagVersion) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Namespace":
+			z.Namespace, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Namespace")
+				return
+			}
+		case "ID":
+			z.ID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "ID")
+				return
+			}
+		case "Version":
+			z.Version, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Version")
+				return
+			}
+		case "Name":
+			z.Name, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Name")
+				return
+			}
+		case "Description":
+			z.Description, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Description")
+				return
+			}
+		case "Remove":
+			z.Remove, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Remove")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z *TagVersion) Msgsize() (s int) {
+	s = 1 + 10 + msgp.StringPrefixSize + len(z.Namespace) + 3 + msgp.StringPrefixSize + len(z.ID) + 8 + msgp.Uint64Size + 5 + msgp.StringPrefixSize + len(z.Name) + 12 + msgp.StringPrefixSize + len(z.Description) + 7 + msgp.BoolSize
 	return
 }
 

@@ -29,6 +29,8 @@ const (
 	KindJobStability  Kind = 13
 	KindDispatchJob   Kind = 14
 	KindLaunchJob     Kind = 15
+	KindRevertJob     Kind = 16
+	KindTagVersion    Kind = 17
 
 	KindUpsertEvals Kind = 20
 	KindDeleteEvals Kind = 21
@@ -53,6 +55,10 @@ const (
 	KindDeleteQuota     Kind = 65
 
 	KindCollect Kind = 70
+
+	KindDeploymentStatus  Kind = 80
+	KindPromoteDeployment Kind = 81
+	KindAllocHealth       Kind = 82
 )
 
 // Command is one decision, encoded. Body is the msgpack form of the command
@@ -80,6 +86,7 @@ func (c *RegisterJob) apart() string {
 	return "job " + c.Job.Namespace + " " + c.Job.ID
 }
 func (c *DeregisterJob) apart() string   { return "job " + c.Namespace + " " + c.ID }
+func (c *RevertJob) apart() string       { return "job " + c.Namespace + " " + c.ID }
 func (c *ScaleJob) apart() string        { return "job " + c.Namespace + " " + c.ID }
 func (c *SchedulerConfig) apart() string { return "scheduler" }
 func (c *AutopilotConfig) apart() string { return "autopilot" }

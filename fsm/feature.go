@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/launch"
 )
@@ -19,6 +20,12 @@ var levels = map[Kind]feature.Level{
 	KindLaunchJob:    feature.Launches,
 	KindUpsertQuota:  feature.Tenancy,
 	KindDeleteQuota:  feature.Tenancy,
+
+	KindRevertJob:         feature.Deployments,
+	KindTagVersion:        feature.Deployments,
+	KindDeploymentStatus:  feature.Deployments,
+	KindPromoteDeployment: feature.Deployments,
+	KindAllocHealth:       feature.Deployments,
 }
 
 // needing is a command that was there before, of which a part came with a level.
@@ -32,24 +39,36 @@ func (c *AutopilotConfig) needs() feature.Level {
 	return feature.Base
 }
 
-// needs is Launches for a job that is there to be launched.
+// needs is Launches for a job that is there to be launched, and Deployments for one
+// whose update block asks for what only they bring.
 func (c *RegisterJob) needs() feature.Level {
-	if c.Job != nil && launch.IsTemplate(c.Job) {
+	switch {
+	case c.Job == nil:
+		return feature.Base
+	case deploy.Needed(c.Job):
+		return feature.Deployments
+	case launch.IsTemplate(c.Job):
 		return feature.Launches
 	}
 	return feature.Base
 }
 
-// needs is Preemption for a plan that has others give way.
+// needs is Deployments for a plan that brings one, or old versions beside the new one,
+// and Preemption for one that has others give way.
 func (c *ApplyPlan) needs() feature.Level {
-	if c.Plan != nil {
-		for _, s := range c.Plan.Stops {
-			if s != nil && s.PreemptedBy != "" {
-				return feature.Preemption
-			}
+	need := feature.Base
+	if c.Plan == nil {
+		return need
+	}
+	if deploy.InPlan(c.Plan) {
+		need = feature.Deployments
+	}
+	for _, s := range c.Plan.Stops {
+		if s != nil && s.PreemptedBy != "" {
+			return feature.Preemption
 		}
 	}
-	return feature.Base
+	return need
 }
 
 // Needs is the feature level that a command needs: who proposes asks first.

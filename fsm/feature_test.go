@@ -127,6 +127,11 @@ func TestNeeds(t *testing.T) {
 			&fsm.FeatureLevel{}, &fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{EnableRedundancyZones: true}},
 			&fsm.AutopilotConfig{Config: &model.AutopilotConfiguration{EnableCustomUpgrades: true}},
 		},
+		feature.Deployments: {
+			&fsm.RevertJob{}, &fsm.TagVersion{}, &fsm.DeploymentStatus{}, &fsm.PromoteDeployment{}, &fsm.AllocHealth{},
+			&fsm.ApplyPlan{Plan: &model.Plan{Deployment: &model.Deployment{}}}, &fsm.ApplyPlan{Plan: &model.Plan{Groups: []*model.PlanGroup{{OfPrevious: true}}}},
+			&fsm.RegisterJob{Job: &model.Job{Type: model.JobTypeService, TaskGroups: []*model.TaskGroup{{Update: &model.UpdateStrategy{MaxParallel: 1, Canary: 1}}}}},
+		},
 	} {
 		for _, b := range bodies {
 			if got := fsm.Needs(b); got != want {

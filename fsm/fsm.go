@@ -58,7 +58,8 @@ type kind struct {
 	result  func() result // nil: no value
 }
 
-func skipped() result { return new(Skipped) }
+func skipped() result          { return new(Skipped) }
+func deploymentResult() result { return new(DeploymentResult) }
 
 // kinds is the registry of commands.
 var kinds = map[Kind]kind{
@@ -92,6 +93,12 @@ var kinds = map[Kind]kind{
 	KindUpsertQuota:      {func() command { return new(UpsertQuota) }, nil},
 	KindDeleteQuota:      {func() command { return new(DeleteQuota) }, nil},
 	KindCollect:          {func() command { return new(Collect) }, func() result { return new(Collected) }},
+
+	KindRevertJob:         {func() command { return new(RevertJob) }, func() result { return new(JobResult) }},
+	KindTagVersion:        {func() command { return new(TagVersion) }, nil},
+	KindDeploymentStatus:  {func() command { return new(DeploymentStatus) }, deploymentResult},
+	KindPromoteDeployment: {func() command { return new(PromoteDeployment) }, deploymentResult},
+	KindAllocHealth:       {func() command { return new(AllocHealth) }, deploymentResult},
 }
 
 // Apply applies an entry: each command is one transaction, all or nothing, and

@@ -143,6 +143,7 @@ func (x *tx) putJob(next, now *model.Job) {
 	x.PutVersion(next)
 	x.dropOldVersions(next)
 	x.schedule(next, now)
+	x.supersede(next)
 }
 
 // firstVersion is the first version of a new job: 0, unless allocations of an
@@ -276,15 +277,7 @@ func (c *JobStability) apply(x *tx) (result, error) {
 		return nil, model.Errorf(model.CodeNotFound, "job %q at version %d not found", c.ID, c.Version)
 	}
 	if version.Stable != c.Stable {
-		next := *version
-		next.Stable, next.ModifyIndex = c.Stable, x.index
-		x.PutVersion(&next)
-	}
-	now := x.Job(c.Namespace, c.ID)
-	if now != nil && now.Version == c.Version && now.Stable != c.Stable {
-		next := *now
-		next.Stable, next.ModifyIndex = c.Stable, x.index
-		x.Put(&next)
+		x.changeVersion(version, func(j *model.Job) { j.Stable = c.Stable })
 	}
 	return nil, nil
 }

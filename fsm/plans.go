@@ -2,6 +2,8 @@ package fsm
 
 import (
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/course"
+	"github.com/steppe-project/steppe/model/deploy"
 )
 
 // Why a placement of a plan was refused.
@@ -9,6 +11,8 @@ const (
 	refusedJobGone  = "the job or its version no longer exists"
 	refusedNodeGone = "the node no longer exists"
 	refusedYielded  = "what was to give way has ended, or gave way to another one"
+
+	refusedNoDeployment = "the deployment of the canary is over"
 )
 
 // ApplyPlan commits one decision of the scheduler: placements, in-place
@@ -31,6 +35,7 @@ type planApply struct {
 	deploy   string     // the deployment's id, or ""
 	replaced map[string]string
 	order    []string // keys of replaced as they came
+	tally    *tally
 	out      *model.PlanResult
 }
 
@@ -43,7 +48,7 @@ func (c *ApplyPlan) apply(x *tx) (result, error) {
 		// a state that is no more. (Without an index it was made on none.)
 		return nil, model.Errorf(model.CodeConflict, "evaluation %s of the plan is gone or final", c.Plan.EvalID)
 	}
-	p := &planApply{tx: x, plan: c.Plan, out: &model.PlanResult{Index: x.index}}
+	p := &planApply{tx: x, plan: c.Plan, tally: &tally{tx: x}, out: &model.PlanResult{Index: x.index}}
 	p.job = x.JobVersion(c.Plan.Namespace, c.Plan.JobID, c.Plan.JobVersion)
 	p.putDeployment()
 	for _, g := range c.Plan.Groups {
@@ -63,6 +68,7 @@ func (c *ApplyPlan) apply(x *tx) (result, error) {
 	for _, id := range p.order {
 		p.link(id)
 	}
+	p.tally.put()
 	return p.out, p.evals()
 }
 
@@ -82,19 +88,41 @@ func (p *planApply) evals() error {
 	return p.putEvals(evals, nil)
 }
 
+// putDeployment begins the plan's deployment, unless it has begun: then what the plan
+// brings to it is counted as it is placed. One that has ended, or of a version that is
+// not the job's any more, gets nothing.
 func (p *planApply) putDeployment() {
 	d := p.plan.Deployment
 	if d == nil || p.job == nil {
 		return
 	}
-	d.CreateIndex, d.ModifyIndex, d.ModifyTime = p.index, p.index, p.time
 	if now := p.Deployment(d.ID); now != nil {
-		d.CreateIndex, d.CreateTime = now.CreateIndex, now.CreateTime
-	} else if d.CreateTime == 0 {
+		if deploy.Active(now) {
+			p.deploy = now.ID
+		}
+		return
+	}
+	now := p.Job(p.job.Namespace, p.job.ID)
+	if now == nil || now.Stop || !deploy.Of(d, now) || p.deployed(now) != nil {
+		return
+	}
+	d.CreateIndex, d.ModifyIndex, d.ModifyTime = p.index, p.index, p.time
+	if d.CreateTime == 0 {
 		d.CreateTime = p.time
 	}
 	p.Put(d)
 	p.deploy = d.ID
+}
+
+// version is the job version that a placement runs; nil: gone.
+func (p *planApply) version(g *model.PlanGroup, pl *model.Placement) *model.Job {
+	if !g.OfPrevious {
+		return p.job
+	}
+	if prev := p.Alloc(pl.PreviousAllocation); prev != nil && prev.JobID == p.plan.JobID && prev.Namespace == p.plan.Namespace {
+		return prev.Job
+	}
+	return nil
 }
 
 // group places and updates the instances of one group. Allocations share what
@@ -140,8 +168,13 @@ func (p *planApply) refuse(node, reason string) {
 }
 
 func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
-	if p.job == nil {
+	job := p.version(g, pl)
+	if p.job == nil || job == nil {
 		p.refuse(pl.NodeID, refusedJobGone)
+		return
+	}
+	if pl.Canary && p.joins(g) == "" {
+		p.refuse(pl.NodeID, refusedNoDeployment)
 		return
 	}
 	node := p.Node(pl.NodeID)
@@ -159,25 +192,23 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 		}
 	}
 	a := &model.Allocation{
-		ID: pl.ID, Namespace: p.job.Namespace, EvalID: p.plan.EvalID,
-		Name: model.AllocName(p.job.ID, g.TaskGroup, pl.Index), NodeID: node.ID, NodeName: node.Name,
-		JobID: p.job.ID, JobVersion: p.job.Version, Job: p.job, TaskGroup: g.TaskGroup,
+		ID: pl.ID, Namespace: job.Namespace, EvalID: p.plan.EvalID,
+		Name: model.AllocName(job.ID, g.TaskGroup, pl.Index), NodeID: node.ID, NodeName: node.Name,
+		JobID: job.ID, JobVersion: job.Version, Job: job, TaskGroup: g.TaskGroup,
 		AllocatedResources: g.Resources, Metrics: g.Metrics,
 		DesiredStatus: model.DesiredRun, ClientStatus: model.ClientPending,
-		DeploymentID: pl.DeploymentID, PreviousAllocation: pl.PreviousAllocation, RescheduleTracker: pl.RescheduleTracker,
+		DeploymentID: p.joins(g), PreviousAllocation: pl.PreviousAllocation, RescheduleTracker: pl.RescheduleTracker,
 		PreemptedAllocations: pl.Preempts,
 		CreateIndex:          p.index, ModifyIndex: p.index, AllocModifyIndex: p.index, CreateTime: p.time, ModifyTime: p.time,
 	}
 	if pl.Resources != nil {
 		a.AllocatedResources = pl.Resources
 	}
-	if a.DeploymentID == p.deploy {
-		a.DeploymentID = p.deploy // one string for all
-	}
 	if pl.Canary {
 		a.DeploymentStatus = &model.AllocDeploymentStatus{Canary: true, ModifyIndex: p.index}
 	}
 	p.Put(a)
+	p.tally.count(nil, a)
 	if a.PreviousAllocation != "" {
 		if p.replaced == nil {
 			p.replaced = make(map[string]string)
@@ -205,12 +236,23 @@ func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) error {
 	case g.Resources != nil:
 		next.AllocatedResources = keepPorts(g.Resources, now.AllocatedResources)
 	}
-	if p.plan.Deployment != nil && p.plan.Deployment.JobVersion == p.job.Version && now.DeploymentID != p.deploy {
-		next.DeploymentID, next.DeploymentStatus = p.deploy, nil
+	if id := p.joins(g); id != "" && now.DeploymentID != id {
+		// What its node says of it from now on is of this deployment; see deploy.Hear.
+		next.DeploymentID, next.DeploymentStatus = id, &model.AllocDeploymentStatus{ModifyIndex: p.index}
 	}
 	p.touch(&next)
 	p.Put(&next)
+	p.tally.count(now, &next)
 	return nil
+}
+
+// joins is the deployment that a group's instances are in from now on, as one string for
+// all; "" for none.
+func (p *planApply) joins(g *model.PlanGroup) string {
+	if p.deploy == "" || g.OfPrevious || p.plan.Deployment.TaskGroups[g.TaskGroup] == nil {
+		return ""
+	}
+	return p.deploy
 }
 
 // keepPorts returns grant with the ports that the allocation holds already.
@@ -244,7 +286,7 @@ func (p *planApply) stop(s *model.PlanStop) {
 	default:
 		next.DesiredStatus, next.DesiredDescription, next.PreemptedByAllocation = model.DesiredEvict, s.Description, s.PreemptedBy
 	}
-	if s.ClientStatus != "" && forward(now.ClientStatus, s.ClientStatus) {
+	if s.ClientStatus != "" && course.Forward(now.ClientStatus, s.ClientStatus) {
 		next.ClientStatus, next.ClientDescription = s.ClientStatus, s.Description
 	}
 	if s.FollowupEvalID != "" {
@@ -263,6 +305,7 @@ func (p *planApply) stop(s *model.PlanStop) {
 		p.touch(&next)
 	}
 	p.Put(&next)
+	p.tally.count(now, &next)
 }
 
 // link completes the chain of a replaced allocation that the plan did not stop.

@@ -5,12 +5,14 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/scaling"
@@ -72,6 +74,9 @@ func (d draw) spec(ns string) *model.Job {
 		db.Name = "db"
 		j.TaskGroups = append(j.TaskGroups, &db)
 	}
+	if d.yes() {
+		j.TaskGroups[0].Update = model.NewUpdateStrategy()
+	}
 	switch d.count(6) {
 	case 0:
 		j.Periodic = &model.PeriodicConfig{Enabled: true, Spec: "@daily"}
@@ -129,7 +134,13 @@ func (d draw) plan() *model.Plan {
 		})
 	}
 	if d.count(4) == 0 {
-		p.Deployment = &model.Deployment{ID: d.one("deploy", 3), Namespace: ns, JobID: job, JobVersion: p.JobVersion, Status: model.DeploymentRunning}
+		p.Deployment = &model.Deployment{
+			ID: d.one("deploy", 3), Namespace: ns, JobID: job, JobVersion: p.JobVersion, JobCreateIndex: uint64(9 + d.count(6)), Status: model.DeploymentRunning,
+			TaskGroups: map[string]*model.DeploymentState{"web": {DesiredTotal: 2, DesiredCanaries: d.count(1), AutoRevert: d.yes(), ProgressDeadline: time.Minute}},
+		}
+		for _, g := range p.Groups {
+			g.OfPrevious = d.count(4) == 0
+		}
 	}
 	return p
 }
@@ -144,6 +155,9 @@ func (d draw) updates() *fsm.UpdateAllocs {
 				"app": {State: model.TaskRunning, Events: []*model.TaskEvent{{Type: model.EventStarted, Time: 5, Details: map[string]string{"x": "1", "y": "2"}}}},
 				"log": {State: model.TaskDead, Failed: true},
 			}
+		}
+		if healthy := d.yes(); d.yes() {
+			up.DeploymentStatus = &model.AllocDeploymentStatus{Healthy: &healthy, ModifyIndex: uint64(d.count(60))}
 		}
 		c.Updates = append(c.Updates, up)
 	}
@@ -169,7 +183,7 @@ func (d draw) collect() *fsm.Collect {
 func (d draw) body() fsm.Body {
 	ns, job := d.namespace(), d.job()
 	count := d.count(4)
-	switch d.count(24) {
+	switch d.count(28) {
 	case 0, 1:
 		return &fsm.RegisterNode{Node: &model.Node{ID: d.node(), SecretID: d.of("s", "s", "s", "t"), NodePool: d.of("", "default", "gpu"), Meta: map[string]string{"a": d.of("1", "2"), "b": "2"}}}
 	case 2:
@@ -207,8 +221,26 @@ func (d draw) body() fsm.Body {
 		return d.config()
 	case 21, 22:
 		return d.launch(ns, job)
+	case 23, 24, 25, 26:
+		return d.deployment(ns, job)
 	}
 	return d.collect()
+}
+
+// deployment draws a write of a deployment, or of a job's versions.
+func (d draw) deployment(ns, job string) fsm.Body {
+	id := d.one("deploy", 3)
+	switch d.count(5) {
+	case 0, 1:
+		return &fsm.DeploymentStatus{ID: id, Status: d.of("failed", "paused", "running", "successful", "cancelled", "odd"), RevertID: d.one("deploy", 3), Eval: d.eval(ns, job)}
+	case 2:
+		return &fsm.PromoteDeployment{ID: id, Eval: d.eval(ns, job)}
+	case 3:
+		return &fsm.AllocHealth{ID: id, Healthy: []string{d.alloc()}, Eval: d.eval(ns, job)}
+	case 4:
+		return &fsm.RevertJob{Namespace: ns, ID: job, Version: uint64(d.count(3)), DeploymentID: id, Eval: d.eval(ns, job)}
+	}
+	return &fsm.TagVersion{Namespace: ns, ID: job, Version: uint64(d.count(3)), Name: d.of("a", "b"), Remove: d.yes()}
 }
 
 func (d draw) config() fsm.Body {
@@ -400,6 +432,38 @@ func replay(t *rapid.T, sub *state.Subscription, rows map[row]any) {
 }
 
 // checkState recomputes what is derived, and compares the indexes.
+// checkDeployments: what goes on counts what its allocations say, and of a job at most one
+// goes on, of its newest version.
+func checkDeployments(t *rapid.T, s *state.Snapshot) {
+	active := map[string]string{}
+	for d := range s.Deployments(state.Range{}) {
+		if !deploy.Active(d) {
+			continue
+		}
+		job := s.Job(d.Namespace, d.JobID)
+		if key := state.JobKey(d.Namespace, d.JobID); active[key] != "" || !deploy.Of(d, job) || job.Stop {
+			t.Fatalf("deployments %s and %s of job %s (%+v) go on", active[key], d.ID, key, job)
+		} else {
+			active[key] = d.ID
+		}
+		live, healthy := map[string]int{}, map[string]int{}
+		for a := range s.AllocsByDeployment(d.ID) {
+			if a.Terminal() {
+				continue
+			}
+			live[a.TaskGroup]++
+			if deploy.Healthy(a) {
+				healthy[a.TaskGroup]++
+			}
+		}
+		for name, g := range d.TaskGroups {
+			if g.LiveAllocs != live[name] || g.HealthyAllocs != healthy[name] {
+				t.Fatalf("deployment %s counts %d, %d healthy of group %s; there are %d, %d", d.ID, g.LiveAllocs, g.HealthyAllocs, name, live[name], healthy[name])
+			}
+		}
+	}
+}
+
 func checkState(t *rapid.T, s *state.Snapshot) {
 	allocs := slices.Collect(s.Allocs(state.Range{}))
 	evals := slices.Collect(s.Evals(state.Range{}))
@@ -416,10 +480,10 @@ func checkState(t *rapid.T, s *state.Snapshot) {
 		}
 	}
 	for i := range 12 {
-		node, eval, deploy := fmt.Sprint("node", i), fmt.Sprint("eval", i), fmt.Sprint("deploy", i)
+		node, eval, deployment := fmt.Sprint("node", i), fmt.Sprint("eval", i), fmt.Sprint("deploy", i)
 		same(node, ids(slices.Collect(s.AllocsByNode(node))), pick(allocs, func(a *model.Allocation) bool { return a.NodeID == node }))
 		same(eval, ids(slices.Collect(s.AllocsByEval(eval))), pick(allocs, func(a *model.Allocation) bool { return a.EvalID == eval }))
-		same(deploy, ids(slices.Collect(s.AllocsByDeployment(deploy))), pick(allocs, func(a *model.Allocation) bool { return a.DeploymentID == deploy }))
+		same(deployment, ids(slices.Collect(s.AllocsByDeployment(deployment))), pick(allocs, func(a *model.Allocation) bool { return a.DeploymentID == deployment }))
 	}
 	if s.Count(state.TableAllocs) != len(allocs) || s.Count(state.TableEvals) != len(evals) {
 		t.Fatalf("an index has lost rows")
@@ -429,6 +493,7 @@ func checkState(t *rapid.T, s *state.Snapshot) {
 			t.Fatalf("allocation %s is not what its id leads to, or has the wrong job", a.ID)
 		}
 	}
+	checkDeployments(t, s)
 	total := 0
 	for _, status := range []string{model.EvalBlocked, model.EvalPending, model.EvalComplete, model.EvalFailed, model.EvalCancelled} {
 		for e := range s.EvalsByStatus(status) {

@@ -52,7 +52,7 @@ func (c *ScaleJob) apply(x *tx) (result, error) {
 	if c.EventOnly {
 		eval = nil
 	} else {
-		if err := checkScale(now.TaskGroups[at], c.Count); err != nil {
+		if err := scaling.CheckCount(now.TaskGroups[at], c.Count); err != nil {
 			return nil, err
 		}
 		var err error
@@ -114,21 +114,4 @@ func (x *tx) putScalingEvent(c *ScaleJob, job *model.Job, previous int64, eval *
 	events := append([]*scaling.Event{&event}, next.Groups[c.Group]...)
 	next.Groups[c.Group] = events[:min(len(events), MaxScalingEvents)]
 	x.Put(next)
-}
-
-// checkScale compares a count with the group's scaling bounds.
-func checkScale(g *model.TaskGroup, count int) error {
-	if count < 0 {
-		return model.Errorf(model.CodeInvalid, "scaling action count can't be negative")
-	}
-	if g.Scaling == nil || !g.Scaling.Enabled {
-		return nil
-	}
-	if int64(count) < g.Scaling.Min {
-		return model.Errorf(model.CodeInvalid, "group count was less than scaling policy minimum: %d < %d", count, g.Scaling.Min)
-	}
-	if int64(count) > g.Scaling.Max {
-		return model.Errorf(model.CodeInvalid, "group count was greater than scaling policy maximum: %d > %d", count, g.Scaling.Max)
-	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -22,7 +23,7 @@ import (
 // TestScenarios runs testdata/*.txt. Directives:
 //
 //	entry           applies its lines, one command each, as one log entry; prints the outcomes
-//	show <what>     prints rows: jobs versions scaling launches children summaries nodes evals allocs deployments config
+//	show <what>     prints rows: jobs versions scaling launches children summaries nodes evals allocs deployments config reports deployments
 //	changes         prints what the feed brought since the last time
 //	restart         writes a snapshot and goes on with a machine restored from it
 //
@@ -197,7 +198,12 @@ func (l line) command() fsm.Body {
 	case "update":
 		c := &fsm.UpdateAllocs{NodeID: l.get("node", ""), Evals: l.evals(ns, l.get("job", ""))}
 		for _, id := range strings.Split(l.subject, ",") {
-			c.Updates = append(c.Updates, &model.AllocUpdate{ID: id, Order: uint64(l.number("order", 0)), ClientStatus: l.get("to", ""), ClientDescription: l.get("words", "")})
+			up := &model.AllocUpdate{ID: id, Order: uint64(l.number("order", 0)), ClientStatus: l.get("to", ""), ClientDescription: l.get("words", "")}
+			if h := l.get("health", ""); h != "" {
+				yes := h == "yes"
+				up.DeploymentStatus = &model.AllocDeploymentStatus{Healthy: &yes, ModifyIndex: uint64(l.number("knows", 0))}
+			}
+			c.Updates = append(c.Updates, up)
 		}
 		return c
 	case "transition":
@@ -207,6 +213,8 @@ func (l line) command() fsm.Body {
 		return l.launch(ns)
 	case "collect":
 		return l.collect(ns)
+	case "deployment", "promote", "health", "revert", "tag", "untag":
+		return l.deployment(ns)
 	}
 	return l.configCommand()
 }
@@ -256,6 +264,10 @@ func (l line) register(ns string) fsm.Body {
 	job.TaskGroups[0].Tasks[0].Driver = l.get("driver", "mock")
 	job.Type = l.get("type", model.JobTypeService)
 	job.ParentID = l.get("parent", "")
+	if n := l.number("parallel", 0); n > 0 {
+		job.TaskGroups[0].Update = model.NewUpdateStrategy()
+		job.TaskGroups[0].Update.MaxParallel, job.TaskGroups[0].Update.Canary = n, l.number("canaries", 0)
+	}
 	if l.get("periodic", "") != "" {
 		job.Periodic = &model.PeriodicConfig{Enabled: true}
 	}
@@ -317,8 +329,26 @@ func (l line) launch(ns string) fsm.Body {
 	return c
 }
 
+// deployment: subject is a deployment, or the job of revert, tag and untag.
+func (l line) deployment(ns string) fsm.Body {
+	switch l.name {
+	case "deployment":
+		return &fsm.DeploymentStatus{ID: l.subject, Status: l.get("to", ""), Description: l.get("words", ""), IfIndex: uint64(l.number("if", 0)), RevertID: l.get("revert", ""), Eval: l.eval(ns, "")}
+	case "promote":
+		return &fsm.PromoteDeployment{ID: l.subject, Groups: l.list("groups"), Eval: l.eval(ns, "")}
+	case "health":
+		return &fsm.AllocHealth{ID: l.subject, Healthy: l.list("healthy"), Unhealthy: l.list("unhealthy"), Eval: l.eval(ns, "")}
+	case "revert":
+		return &fsm.RevertJob{
+			Namespace: ns, ID: l.subject, Version: uint64(l.number("version", 0)), EnforcePrior: l.get("if", "") != "", IfVersion: uint64(l.number("if", 0)),
+			DeploymentID: l.get("deployment", "r"), Eval: l.eval(ns, l.subject),
+		}
+	}
+	return &fsm.TagVersion{Namespace: ns, ID: l.subject, Version: uint64(l.number("version", 0)), Name: l.get("name", ""), Remove: l.name == "untag"}
+}
+
 // plan: subject is the job; place=id@node[<previous], stop=id[:client status],
-// update=id, and eval as everywhere.
+// update=id, canary=id@node, and eval as everywhere; deployment=id[:canaries].
 func (l line) plan(ns string) *model.Plan {
 	p := &model.Plan{EvalID: "none", Namespace: ns, JobID: l.subject, JobVersion: uint64(l.number("version", 0)), Eval: l.eval(ns, l.subject)}
 	if p.Eval != nil {
@@ -350,8 +380,17 @@ func (l line) plan(ns string) *model.Plan {
 	if id := l.get("blocked", ""); id != "" {
 		p.NewEvals = []*model.Evaluation{{ID: id, Namespace: ns, JobID: l.subject, Status: model.EvalBlocked}}
 	}
-	if id := l.get("deployment", ""); id != "" {
-		p.Deployment = &model.Deployment{ID: id, Namespace: ns, JobID: l.subject, JobVersion: p.JobVersion, Status: model.DeploymentRunning}
+	for i, text := range l.list("canary") {
+		id, node, _ := strings.Cut(text, "@")
+		g.Placements = append(g.Placements, &model.Placement{ID: id, NodeID: node, Index: i, Canary: true})
+	}
+	if id, canaries, _ := strings.Cut(l.get("deployment", ""), ":"); id != "" {
+		s := &model.DeploymentState{DesiredTotal: l.number("total", 2), ProgressDeadline: time.Minute, AutoRevert: l.get("auto", "") == "revert"}
+		s.DesiredCanaries, _ = strconv.Atoi(canaries)
+		p.Deployment = &model.Deployment{
+			ID: id, Namespace: ns, JobID: l.subject, JobVersion: p.JobVersion, JobCreateIndex: uint64(l.number("created", 0)), Status: model.DeploymentRunning,
+			TaskGroups: map[string]*model.DeploymentState{"web": s},
+		}
 	}
 	return p
 }
@@ -392,7 +431,7 @@ func (s *scenario) show(what string) string {
 				if sub := snap.Submission(v.Namespace, v.ID, v.Version); sub != nil {
 					text = sub.Text.Source
 				}
-				fmt.Fprintf(&b, "%s/%s v%d count=%d stop=%v stable=%v text=%s\n", v.Namespace, v.ID, v.Version, v.TaskGroups[0].Count, v.Stop, v.Stable, text)
+				fmt.Fprintf(&b, "%s/%s v%d count=%d stop=%v stable=%v text=%s%s\n", v.Namespace, v.ID, v.Version, v.TaskGroups[0].Count, v.Stop, v.Stable, text, tagged(v))
 			}
 		}
 	case "scaling":
@@ -425,6 +464,23 @@ func (s *scenario) show(what string) string {
 		for a := range snap.Allocs(state.Range{}) {
 			fmt.Fprintf(&b, "%s %s/%s preempts=%v by=%q\n", a.ID, a.DesiredStatus, a.ClientStatus, a.PreemptedAllocations, a.PreemptedByAllocation)
 		}
+	case "deployments":
+		for d := range snap.Deployments(state.Range{}) {
+			fmt.Fprintf(&b, "%s %s v%d %q modify=%d health=%d\n", d.ID, d.Status, d.JobVersion, d.StatusDescription, d.ModifyIndex, d.HealthIndex)
+			for g, s := range d.TaskGroups {
+				fmt.Fprintf(&b, "  %s placed=%d live=%d healthy=%d unhealthy=%d of %d canaries=%v of %d promoted=%v\n", g, s.PlacedAllocs, s.LiveAllocs, s.HealthyAllocs, s.UnhealthyAllocs,
+					s.DesiredTotal, s.PlacedCanaries, s.DesiredCanaries, s.Promoted)
+			}
+		}
+		for a := range snap.Allocs(state.Range{}) {
+			if s := a.DeploymentStatus; s != nil {
+				said := "-"
+				if s.Healthy != nil {
+					said = strconv.FormatBool(*s.Healthy)
+				}
+				fmt.Fprintf(&b, "%s v%d in %s healthy=%s canary=%v modify=%d\n", a.ID, a.JobVersion, a.DeploymentID, said, s.Canary, s.ModifyIndex)
+			}
+		}
 	case "reports":
 		for a := range snap.Allocs(state.Range{}) {
 			fmt.Fprintf(&b, "%s %s %q order=%d modify=%d\n", a.ID, a.ClientStatus, a.ClientDescription, a.ReportOrder, a.ModifyIndex)
@@ -451,6 +507,14 @@ func (s *scenario) show(what string) string {
 		panic("show " + what)
 	}
 	return b.String()
+}
+
+// tagged is the name of a version, if it has one.
+func tagged(v *model.Job) string {
+	if v.VersionTag == nil {
+		return ""
+	}
+	return " tag=" + v.VersionTag.Name
 }
 
 // scaling prints the events of every job.

@@ -118,7 +118,8 @@ type DesiredTransition struct {
 	MigrateDisablePlacement *bool
 }
 
-// AllocDeploymentStatus is an allocation's part in a deployment.
+// AllocDeploymentStatus is an allocation's part in a deployment. Canary is true until
+// it is promoted. In a report, ModifyIndex is the AllocModifyIndex that the node goes by.
 type AllocDeploymentStatus struct {
 	Healthy     *bool
 	Timestamp   time.Time

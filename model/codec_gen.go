@@ -4001,9 +4001,9 @@ func (z *DNSConfig) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Deployment) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 15
+	// map header, size 16
 	// string "ID"
-	o = append(o, 0x8f, 0xa2, 0x49, 0x44)
+	o = append(o, 0xde, 0x0, 0x10, 0xa2, 0x49, 0x44)
 	o = msgp.AppendString(o, z.ID)
 	// string "Namespace"
 	o = append(o, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
@@ -4059,6 +4059,9 @@ func (z *Deployment) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "ModifyTime"
 	o = append(o, 0xaa, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x54, 0x69, 0x6d, 0x65)
 	o = msgp.AppendInt64(o, z.ModifyTime)
+	// string "HealthIndex"
+	o = append(o, 0xab, 0x48, 0x65, 0x61, 0x6c, 0x74, 0x68, 0x49, 0x6e, 0x64, 0x65, 0x78)
+	o = msgp.AppendUint64(o, z.HealthIndex)
 	return
 }
 
@@ -4203,6 +4206,12 @@ func (z *Deployment) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "ModifyTime")
 				return
 			}
+		case "HealthIndex":
+			z.HealthIndex, bts, err = msgp.ReadUint64Bytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "HealthIndex")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -4217,7 +4226,7 @@ func (z *Deployment) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *Deployment) Msgsize() (s int) {
-	s = 1 + 3 + msgp.StringPrefixSize + len(z.ID) + 10 + msgp.StringPrefixSize + len(z.Namespace) + 6 + msgp.StringPrefixSize + len(z.JobID) + 11 + msgp.Uint64Size + 15 + msgp.Uint64Size + 19 + msgp.Uint64Size + 15 + msgp.Uint64Size + 14 + msgp.BoolSize + 11 + msgp.MapHeaderSize
+	s = 3 + 3 + msgp.StringPrefixSize + len(z.ID) + 10 + msgp.StringPrefixSize + len(z.Namespace) + 6 + msgp.StringPrefixSize + len(z.JobID) + 11 + msgp.Uint64Size + 15 + msgp.Uint64Size + 19 + msgp.Uint64Size + 15 + msgp.Uint64Size + 14 + msgp.BoolSize + 11 + msgp.MapHeaderSize
 	if z.TaskGroups != nil {
 		for za0001, za0002 := range z.TaskGroups {
 			_ = za0002
@@ -4229,16 +4238,16 @@ func (z *Deployment) Msgsize() (s int) {
 			}
 		}
 	}
-	s += 7 + msgp.StringPrefixSize + len(z.Status) + 18 + msgp.StringPrefixSize + len(z.StatusDescription) + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 11 + msgp.Int64Size + 11 + msgp.Int64Size
+	s += 7 + msgp.StringPrefixSize + len(z.Status) + 18 + msgp.StringPrefixSize + len(z.StatusDescription) + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 11 + msgp.Int64Size + 11 + msgp.Int64Size + 12 + msgp.Uint64Size
 	return
 }
 
 // MarshalMsg implements msgp.Marshaler
 func (z *DeploymentState) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 11
+	// map header, size 12
 	// string "PlacedCanaries"
-	o = append(o, 0x8b, 0xae, 0x50, 0x6c, 0x61, 0x63, 0x65, 0x64, 0x43, 0x61, 0x6e, 0x61, 0x72, 0x69, 0x65, 0x73)
+	o = append(o, 0x8c, 0xae, 0x50, 0x6c, 0x61, 0x63, 0x65, 0x64, 0x43, 0x61, 0x6e, 0x61, 0x72, 0x69, 0x65, 0x73)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.PlacedCanaries)))
 	for za0001 := range z.PlacedCanaries {
 		o = msgp.AppendString(o, z.PlacedCanaries[za0001])
@@ -4273,6 +4282,9 @@ func (z *DeploymentState) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "UnhealthyAllocs"
 	o = append(o, 0xaf, 0x55, 0x6e, 0x68, 0x65, 0x61, 0x6c, 0x74, 0x68, 0x79, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x73)
 	o = msgp.AppendInt(o, z.UnhealthyAllocs)
+	// string "LiveAllocs"
+	o = append(o, 0xaa, 0x4c, 0x69, 0x76, 0x65, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x73)
+	o = msgp.AppendInt(o, z.LiveAllocs)
 	return
 }
 
@@ -4373,6 +4385,12 @@ func (z *DeploymentState) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "UnhealthyAllocs")
 				return
 			}
+		case "LiveAllocs":
+			z.LiveAllocs, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "LiveAllocs")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -4391,7 +4409,7 @@ func (z *DeploymentState) Msgsize() (s int) {
 	for za0001 := range z.PlacedCanaries {
 		s += msgp.StringPrefixSize + len(z.PlacedCanaries[za0001])
 	}
-	s += 11 + msgp.BoolSize + 12 + msgp.BoolSize + 17 + msgp.DurationSize + 18 + msgp.TimeSize + 9 + msgp.BoolSize + 16 + msgp.IntSize + 13 + msgp.IntSize + 13 + msgp.IntSize + 14 + msgp.IntSize + 16 + msgp.IntSize
+	s += 11 + msgp.BoolSize + 12 + msgp.BoolSize + 17 + msgp.DurationSize + 18 + msgp.TimeSize + 9 + msgp.BoolSize + 16 + msgp.IntSize + 13 + msgp.IntSize + 13 + msgp.IntSize + 14 + msgp.IntSize + 16 + msgp.IntSize + 11 + msgp.IntSize
 	return
 }
 
@@ -13065,9 +13083,9 @@ func (z *PeriodicConfig) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Placement) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 9
+	// map header, size 8
 	// string "ID"
-	o = append(o, 0x89, 0xa2, 0x49, 0x44)
+	o = append(o, 0x88, 0xa2, 0x49, 0x44)
 	o = msgp.AppendString(o, z.ID)
 	// string "Index"
 	o = append(o, 0xa5, 0x49, 0x6e, 0x64, 0x65, 0x78)
@@ -13113,9 +13131,6 @@ func (z *Placement) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 	}
-	// string "DeploymentID"
-	o = append(o, 0xac, 0x44, 0x65, 0x70, 0x6c, 0x6f, 0x79, 0x6d, 0x65, 0x6e, 0x74, 0x49, 0x44)
-	o = msgp.AppendString(o, z.DeploymentID)
 	// string "Canary"
 	o = append(o, 0xa6, 0x43, 0x61, 0x6e, 0x61, 0x72, 0x79)
 	o = msgp.AppendBool(o, z.Canary)
@@ -13257,12 +13272,6 @@ func (z *Placement) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
-		case "DeploymentID":
-			z.DeploymentID, bts, err = msgp.ReadStringBytes(bts)
-			if err != nil {
-				err = msgp.WrapError(err, "DeploymentID")
-				return
-			}
 		case "Canary":
 			z.Canary, bts, err = msgp.ReadBoolBytes(bts)
 			if err != nil {
@@ -13322,7 +13331,7 @@ func (z *Placement) Msgsize() (s int) {
 	} else {
 		s += z.Resources.Msgsize()
 	}
-	s += 13 + msgp.StringPrefixSize + len(z.DeploymentID) + 7 + msgp.BoolSize + 9 + msgp.ArrayHeaderSize
+	s += 7 + msgp.BoolSize + 9 + msgp.ArrayHeaderSize
 	for za0002 := range z.Preempts {
 		s += msgp.StringPrefixSize + len(z.Preempts[za0002])
 	}
@@ -13872,9 +13881,9 @@ func (z *PlanAnnotations) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *PlanGroup) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 5
+	// map header, size 6
 	// string "TaskGroup"
-	o = append(o, 0x85, 0xa9, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70)
+	o = append(o, 0x86, 0xa9, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70)
 	o = msgp.AppendString(o, z.TaskGroup)
 	// string "Resources"
 	o = append(o, 0xa9, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
@@ -13936,6 +13945,9 @@ func (z *PlanGroup) MarshalMsg(b []byte) (o []byte, err error) {
 			}
 		}
 	}
+	// string "OfPrevious"
+	o = append(o, 0xaa, 0x4f, 0x66, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73)
+	o = msgp.AppendBool(o, z.OfPrevious)
 	return
 }
 
@@ -14097,6 +14109,12 @@ func (z *PlanGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					}
 				}
 			}
+		case "OfPrevious":
+			z.OfPrevious, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "OfPrevious")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -14144,6 +14162,7 @@ func (z *PlanGroup) Msgsize() (s int) {
 			}
 		}
 	}
+	s += 11 + msgp.BoolSize
 	return
 }
 

@@ -28,6 +28,7 @@ type Deployment struct {
 	ModifyIndex        uint64
 	CreateTime         int64
 	ModifyTime         int64
+	HealthIndex        uint64 `json:"-"` // of the last change that may let the next step be made
 }
 
 // DeploymentState is one group's progress.
@@ -43,4 +44,5 @@ type DeploymentState struct {
 	PlacedAllocs      int
 	HealthyAllocs     int
 	UnhealthyAllocs   int
+	LiveAllocs        int `json:"-"` // placed, and to run
 }

@@ -30,6 +30,8 @@ type PlanGroup struct {
 	Placements []*Placement
 	// InPlace lists allocations that take the plan's job version as they run.
 	InPlace []*InPlaceUpdate
+	// OfPrevious: each placement runs the job version of what it replaces.
+	OfPrevious bool
 }
 
 // Placement is one new allocation.
@@ -40,7 +42,6 @@ type Placement struct {
 	PreviousAllocation string
 	RescheduleTracker  *RescheduleTracker
 	Resources          *AllocatedResources // nil = the group's
-	DeploymentID       string
 	Canary             bool
 	Preempts           []string // allocations that have to give way to it
 }

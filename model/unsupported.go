@@ -29,7 +29,7 @@ var supported = map[string]string{
 	"Affinity":         "LTarget RTarget Operand Weight",
 	"Spread":           "Attribute Weight SpreadTarget",
 	"SpreadTarget":     "Value Percent",
-	"UpdateStrategy":   "MaxParallel MinHealthyTime",
+	"UpdateStrategy":   "Stagger MaxParallel HealthCheck MinHealthyTime HealthyDeadline ProgressDeadline Canary AutoRevert AutoPromote",
 	"MigrateStrategy":  "MaxParallel MinHealthyTime",
 	"RestartPolicy":    "Interval Attempts Delay Mode",
 	"ReschedulePolicy": "Attempts Interval Delay DelayFunction MaxDelay Unlimited",
@@ -62,7 +62,6 @@ const (
 	useCatalogue = "Steppe has its own catalogue: announce addresses with service blocks"
 	useSecrets   = "Steppe's own secrets come in a later version; until then pass values with job variables or env"
 	useNetwork   = "ports of the host's networks work: delete it, or write mode = \"host\""
-	useUpdate    = "rolling updates with max_parallel and min_healthy_time work: delete it"
 	useMigrate   = "max_parallel and min_healthy_time work: delete it"
 	useStop      = "of what is to happen on disconnection, stop_on_client_after works; lost_after, replace and reconcile do not"
 	usePlain     = "delete it"
@@ -74,13 +73,8 @@ var refusals = []refusal{
 	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
 	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},
 
-	{field: "UpdateStrategy.Stagger", accepted: NewUpdateStrategy().Stagger, hint: useUpdate},
-	{field: "UpdateStrategy.HealthCheck", accepted: notManual, hint: useUpdate},
-	{field: "UpdateStrategy.HealthyDeadline", accepted: NewUpdateStrategy().HealthyDeadline, hint: useUpdate},
-	{field: "UpdateStrategy.ProgressDeadline", accepted: NewUpdateStrategy().ProgressDeadline, hint: useUpdate},
 	{field: "MigrateStrategy.HealthCheck", accepted: notManual, hint: useMigrate},
 	{field: "MigrateStrategy.HealthyDeadline", accepted: NewMigrateStrategy().HealthyDeadline, hint: useMigrate},
-	{field: "UpdateStrategy.Canary UpdateStrategy.AutoRevert UpdateStrategy.AutoPromote", hint: useUpdate},
 
 	{field: "TaskGroup.Volumes", hint: "the group's own directory, alloc/, works within ephemeral_disk"},
 	{field: "TaskGroup.Disconnect", accepted: stopsOnly, hint: useStop},

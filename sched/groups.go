@@ -1,6 +1,8 @@
 package sched
 
 import (
+	"slices"
+
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched/explain"
 	"github.com/steppe-project/steppe/sched/place"
@@ -9,6 +11,11 @@ import (
 
 // group turns what one group needs into placements and updates.
 func (p *process) group(g *reconcile.Group) {
+	if slices.ContainsFunc(g.Places, func(want reconcile.Place) bool { return want.Past }) {
+		if g = p.past(g); len(g.InPlace) == 0 && len(g.Places) == 0 {
+			return
+		}
+	}
 	if len(g.InPlace) == 0 && len(g.Places) == 0 {
 		p.nowhere(g)
 		return
@@ -92,7 +99,7 @@ func (p *process) placeOnNodes(g *reconcile.Group, a *ask, out *model.PlanGroup)
 func (p *process) placed(want *reconcile.Place, choice *place.Choice, victims []place.Victim, out *model.PlanGroup) {
 	placement := &model.Placement{
 		ID: p.ids.next(), Index: want.Index, NodeID: choice.NodeID,
-		RescheduleTracker: want.Tracker, Resources: choice.Resources,
+		RescheduleTracker: want.Tracker, Resources: choice.Resources, Canary: want.Canary,
 	}
 	if want.Previous != nil {
 		placement.PreviousAllocation = want.Previous.ID

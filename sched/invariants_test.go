@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/sched/place"
 )
 
@@ -44,6 +45,9 @@ func (w *world) check(t failer) {
 		name := a.Name
 		if a.Job.Type == model.JobTypeSystem || a.Job.Type == model.JobTypeSysbatch {
 			name += " on " + a.NodeID
+		}
+		if deploy.Canary(a) {
+			name += " canary"
 		}
 		once(t, names, name, id)
 	}

@@ -21,7 +21,7 @@ func Process(state State, eval *model.Evaluation, env Env) Result {
 	p := &process{
 		state: state, env: env, eval: &done, ids: newIDSource(env.Seed, eval, state.Index()),
 		job: state.Job(eval.Namespace, eval.JobID), allocs: state.AllocsByJob(eval.Namespace, eval.JobID),
-		asks: map[string]*ask{}, replaced: map[string]bool{}, evicted: map[string]bool{}, displaced: map[[2]string]bool{},
+		asks: map[askKey]*ask{}, replaced: map[string]bool{}, evicted: map[string]bool{}, displaced: map[[2]string]bool{},
 	}
 	p.plan = &model.Plan{
 		EvalID: eval.ID, Namespace: eval.Namespace, JobID: eval.JobID, Priority: eval.Priority,
@@ -53,7 +53,7 @@ type process struct {
 	allocs []*model.Allocation
 	board  *place.Board
 	plan   *model.Plan
-	asks   map[string]*ask
+	asks   map[askKey]*ask
 	failed []*place.Checker // of groups that could not be placed in full
 	// replaced are the groups of which a failed or older instance was replaced.
 	replaced map[string]bool
@@ -61,6 +61,14 @@ type process struct {
 	// are of.
 	evicted   map[string]bool
 	displaced map[[2]string]bool
+	// deployment is the one that placements of the job's version are of; nil for none.
+	deployment *model.Deployment
+}
+
+// askKey names a group of a version of the job.
+type askKey struct {
+	version uint64
+	group   string
 }
 
 // ask is what a group needs, with its feasibility function.
@@ -83,7 +91,9 @@ func (p *process) decide() {
 	out := reconcile.Job(reconcile.Input{
 		Job: p.job, Allocs: p.allocs, Node: p.state.Node, Now: p.env.Now, Steady: p.env.Steady, Eval: p.eval,
 		InPlace: p.suits, Targets: p.targets,
+		Deploys: p.env.Deploys, Deployment: p.env.Deployment, NewID: p.ids.next,
 	})
+	p.deploys(out)
 	for i := range out.Stops {
 		p.stop(&out.Stops[i], "")
 		p.board.Free(out.Stops[i].Alloc)
@@ -92,6 +102,7 @@ func (p *process) decide() {
 		p.group(g)
 	}
 	p.followDisplaced()
+	p.carries(out)
 	p.follow(out)
 	p.block()
 	p.annotate(out)
@@ -120,12 +131,16 @@ func Settings(eval *model.Evaluation, env Env) place.Settings {
 func (p *process) settings() place.Settings { return Settings(p.eval, p.env) }
 
 // ask compiles a group once.
-func (p *process) ask(g *model.TaskGroup) *ask {
-	a := p.asks[g.Name]
+func (p *process) ask(g *model.TaskGroup) *ask { return p.askOf(p.job, g) }
+
+// askOf is ask for a group of any version of the job.
+func (p *process) askOf(job *model.Job, g *model.TaskGroup) *ask {
+	key := askKey{job.Version, g.Name}
+	a := p.asks[key]
 	if a == nil {
-		compiled := place.NewAsk(p.job, g)
+		compiled := place.NewAsk(job, g)
 		a = &ask{Ask: compiled, check: p.board.Checker(compiled)}
-		p.asks[g.Name] = a
+		p.asks[key] = a
 	}
 	return a
 }

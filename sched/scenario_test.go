@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 )
 
 // TestScenarios replays the text files of testdata/scenarios. Each command line changes
@@ -86,6 +87,14 @@ func (s *scenario) do(d *datadriven.TestData) string {
 		for _, id := range s.ids(names) {
 			w.changeAlloc(id, func(a *model.Allocation) { a.DesiredTransition.ForceReschedule = &yes })
 		}
+	case "deploys":
+		w.deploys = true
+	case "healthy", "unhealthy":
+		for _, id := range s.ids(names) {
+			w.judge(id, d.Cmd == "healthy")
+		}
+	case "deployment":
+		w.steer(names[0], names[1])
 	case "eval":
 		trigger := args["trigger"]
 		if trigger == "" {
@@ -190,10 +199,21 @@ func (s *scenario) eval(e *model.Evaluation) string {
 			if p.RescheduleTracker != nil {
 				text += fmt.Sprintf(" (attempt %d)", len(p.RescheduleTracker.Events)+1)
 			}
+			if p.Canary {
+				text += " canary"
+			}
+			if g.OfPrevious {
+				text += fmt.Sprintf(" of version %d", a.JobVersion)
+			}
 			add("%s%s", text, grant(p.Resources))
 		}
 		for _, u := range g.InPlace {
 			add("in place %s", s.w.short(u.ID))
+		}
+	}
+	if d := plan.Deployment; d != nil {
+		for _, g := range deploy.Groups(d) {
+			add("deploys %s: %d, %d canaries", g, d.TaskGroups[g].DesiredTotal, d.TaskGroups[g].DesiredCanaries)
 		}
 	}
 	for _, st := range plan.Stops {
@@ -460,7 +480,7 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 		g.Services = []*model.Service{{Name: id, Tags: []string{v}}}
 	}
 	if has(args, "max_parallel") {
-		g.Update = &model.UpdateStrategy{MaxParallel: number(args, "max_parallel", 1), MinHealthyTime: wait(args, "min_healthy")}
+		g.Update = &model.UpdateStrategy{MaxParallel: number(args, "max_parallel", 1), MinHealthyTime: wait(args, "min_healthy"), Canary: number(args, "canary", 0)}
 	}
 	if has(args, "stop_on_client_after") {
 		g.Disconnect = model.NewDisconnectStrategy()

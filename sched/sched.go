@@ -58,6 +58,10 @@ type Env struct {
 	// Terse leaves out what would help where something could not be placed: for
 	// decisions that only try something.
 	Terse bool
+	// Deploys: updates of services are deployments. Deployment is the job's newest, nil
+	// for none.
+	Deploys    bool
+	Deployment *model.Deployment
 }
 
 // Result is a decision. Plan.Eval is the evaluation as it stands afterwards;

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/place"
 	"github.com/steppe-project/steppe/sched/place/class"
@@ -30,6 +31,8 @@ type world struct {
 	fleet    *place.Fleet
 	names    []string // ids of allocations as they came: a1 is the first
 	nextEval int
+	deploys  bool                         // updates are deployments
+	deployed map[string]*model.Deployment // the newest of each job
 }
 
 func newWorld() *world {
@@ -37,7 +40,7 @@ func newWorld() *world {
 		index: 1, now: time.Unix(1_700_000_000, 0).UTC(), seed: 1,
 		nodes: map[string]*model.Node{}, jobs: map[string]*model.Job{}, versions: map[string]*model.Job{},
 		allocs: map[string]*model.Allocation{}, byJob: map[string][]string{}, evals: map[string]*model.Evaluation{},
-		fleet: place.NewFleet(),
+		fleet: place.NewFleet(), deployed: map[string]*model.Deployment{},
 	}
 }
 
@@ -147,7 +150,9 @@ func (w *world) newEval(jobID, trigger string) *model.Evaluation {
 }
 
 func (w *world) process(e *model.Evaluation) *model.Plan {
-	return sched.Process(w, e, sched.Env{Now: w.now, Seed: w.seed, Config: w.config, Preempt: true}).Plan
+	return sched.Process(w, e, sched.Env{
+		Now: w.now, Seed: w.seed, Config: w.config, Preempt: true, Deploys: w.deploys, Deployment: w.deployed[e.JobID],
+	}).Plan
 }
 
 // run processes, verifies and applies one evaluation.
@@ -161,9 +166,17 @@ func (w *world) run(e *model.Evaluation) (*model.Plan, *model.PlanResult) {
 func (w *world) apply(plan *model.Plan) {
 	w.tick()
 	job := w.jobs[plan.JobID]
+	if d := plan.Deployment; d != nil && !deploy.Of(w.deployed[plan.JobID], job) {
+		w.deployed[plan.JobID] = d
+	}
 	for _, g := range plan.Groups {
 		for _, p := range g.Placements {
-			w.placed(plan, job, g, p)
+			version := job
+			if g.OfPrevious {
+				version = w.allocs[p.PreviousAllocation].Job
+			}
+			w.placed(plan, version, g, p)
+			w.joins(plan, g, p.ID, p.Canary)
 		}
 		for _, u := range g.InPlace {
 			next := *w.allocs[u.ID]
@@ -172,6 +185,7 @@ func (w *world) apply(plan *model.Plan) {
 				next.AllocatedResources = u.Resources
 			}
 			w.setAlloc(&next)
+			w.joins(plan, g, u.ID, false)
 		}
 	}
 	for _, s := range plan.Stops {
@@ -205,6 +219,44 @@ func (w *world) apply(plan *model.Plan) {
 				c.Status = model.EvalCancelled
 				w.evals[b.ID] = &c
 			}
+		}
+	}
+}
+
+// joins puts an allocation into the plan's deployment.
+func (w *world) joins(plan *model.Plan, g *model.PlanGroup, id string, canary bool) {
+	d := plan.Deployment
+	if d == nil || g.OfPrevious || w.allocs[id].DeploymentID == d.ID {
+		return
+	}
+	next := *w.allocs[id]
+	next.DeploymentID, next.DeploymentStatus = d.ID, &model.AllocDeploymentStatus{Canary: canary}
+	w.setAlloc(&next)
+}
+
+// judge says how allocations do in their deployment.
+func (w *world) judge(id string, healthy bool) {
+	w.changeAlloc(id, func(a *model.Allocation) {
+		a.DeploymentStatus = &model.AllocDeploymentStatus{Healthy: &healthy, Canary: deploy.Canary(a)}
+	})
+}
+
+// steer has a job's deployment have a status, or be promoted.
+func (w *world) steer(job, to string) {
+	d := deploy.Copy(w.deployed[job])
+	w.deployed[job] = d
+	if to != "promoted" {
+		d.Status = to
+		return
+	}
+	for _, s := range d.TaskGroups {
+		s.Promoted = true
+	}
+	for _, a := range w.AllocsByJob("", job) {
+		if deploy.Canary(a) && a.DeploymentID == d.ID {
+			w.changeAlloc(a.ID, func(a *model.Allocation) {
+				a.DeploymentStatus = &model.AllocDeploymentStatus{Healthy: a.DeploymentStatus.Healthy}
+			})
 		}
 	}
 }

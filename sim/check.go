@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/fsm"
@@ -180,6 +179,7 @@ func (w *world) settleDown() {
 	var look func()
 	look = func() {
 		why := "users are still writing"
+		admin.Lead(w.truth(), func() {})
 		if left == 0 && !w.launches.Busy() && !w.tenants.Busy() && !slices.ContainsFunc(w.users, func(u *user) bool { return u.busy }) {
 			why = w.unsettled()
 		}
@@ -212,6 +212,9 @@ func (w *world) unsettled() string {
 	}
 	for e := range snap.EvalsByStatus(model.EvalPending) {
 		return "evaluation " + e.ID + " of " + e.JobID + " is pending (" + e.TriggeredBy + ")" + watch.EvalsOf(snap, snap.Job(e.Namespace, e.JobID))
+	}
+	if why := watch.Undeployed(snap); why != "" {
+		return why
 	}
 	for _, n := range w.nodes {
 		if why := w.differs(n, snap); why != "" {
@@ -257,8 +260,8 @@ func (w *world) differs(n *node, snap *state.Snapshot) string {
 
 // final checks what only the end can tell.
 func (w *world) final() {
-	for _, u := range w.users { // a batch job that is done is collected
-		w.checks.Written(u.marks, u.stopped, func(id string) bool { return strings.HasPrefix(id, "s") || strings.HasPrefix(id, "y") })
+	for _, u := range w.users {
+		w.checks.Kept(u.marks, u.stopped)
 	}
 }
 

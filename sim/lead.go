@@ -6,6 +6,7 @@ import (
 
 	"github.com/steppe-project/steppe/agent/loop"
 	"github.com/steppe-project/steppe/agent/server/broker"
+	"github.com/steppe-project/steppe/agent/server/deployments"
 	"github.com/steppe-project/steppe/agent/server/drain"
 	"github.com/steppe-project/steppe/agent/server/fleet"
 	"github.com/steppe-project/steppe/agent/server/gc"
@@ -57,7 +58,7 @@ func newLead(s *server) *lead {
 	material := keys.Material{ClusterID: w.ID(), KeyID: w.ID(), Public: []byte("public"), Private: []byte("private")}
 	cfg := gc.Defaults()
 	cfg.Interval, cfg.Eval, cfg.BatchEval, cfg.Job, cfg.Node = time.Minute, 2*time.Minute, 3*time.Minute, 2*time.Minute, 4*time.Minute
-	for _, c := range []loop.Component{workload.Levels{Preempt: w.cfg.Seed%2 == 0}, broker.NewQueue(l.evals), s.desk, nodeevals.New(), drain.New(), gc.New(cfg), keys.New(material), periodic.New()} {
+	for _, c := range []loop.Component{workload.Levels{Preempt: w.cfg.Seed%2 == 0}, broker.NewQueue(l.evals), s.desk, nodeevals.New(), drain.New(), deployments.New(), gc.New(cfg), keys.New(material), periodic.New()} {
 		l.loops = append(l.loops, newLooper(l, c))
 	}
 	return l

@@ -145,6 +145,9 @@ func (r *runner) settle() {
 		return
 	}
 	r.core.Settle(r.order(), r.n.w.Now, r.carry)
+	if r.core.Judge(r.order(), r.n.w.Now) {
+		r.report(true)
+	}
 	r.finish()
 	r.alarm++
 	mine := r.alarm
@@ -314,7 +317,7 @@ func (r *runner) report(urgent bool) {
 	if ended(status) && !r.allGone() {
 		return
 	}
-	u := &model.AllocUpdate{ID: r.id, ClientStatus: status, ClientDescription: words, TaskStates: map[string]*model.TaskState{}}
+	u := &model.AllocUpdate{ID: r.id, ClientStatus: status, ClientDescription: words, TaskStates: map[string]*model.TaskState{}, DeploymentStatus: workload.Says(r.n.desc, r.core.Health())}
 	for i := range r.tasks {
 		t, s := r.core.Task(i)
 		u.TaskStates[t.Name] = s.State(nil)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/steppe-project/steppe/model"
 )
 
 var (
@@ -63,7 +65,7 @@ func TestSeeds(t *testing.T) {
 	seeds := make(chan uint64)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	total := Report{Faults: map[string]int{}}
+	total := Report{Faults: map[string]int{}, Deployments: map[string]int{}}
 	failures := 0
 	began := time.Now()
 	for range runtime.GOMAXPROCS(0) {
@@ -98,6 +100,12 @@ func TestSeeds(t *testing.T) {
 		total.Placements, total.Launches, total.Preempted, total.Admitted, total.Refused, total.Downs, total.Held, total.Fenced, total.faults(), len(total.Faults))
 	if n >= 60 && failures == 0 && (total.Held == 0 || total.Fenced == 0) {
 		t.Errorf("%d nodes were held by the brake, %d tasks stopped for want of a lease: the check is idle", total.Held, total.Fenced)
+	}
+	t.Logf("deployments: %v", total.Deployments)
+	for _, what := range []string{model.DeploymentSuccessful, model.DeploymentFailed, model.DeploymentCancelled, "promoted", "reverted"} {
+		if n >= 60 && failures == 0 && total.Deployments[what] < n/10 {
+			t.Errorf("only %d deployments were %s: the check is idle", total.Deployments[what], what)
+		}
 	}
 	if n >= 60 && failures == 0 && total.Launches < n {
 		t.Errorf("%d jobs were launched by others: the check is idle", total.Launches)
@@ -136,6 +144,9 @@ func (r *Report) add(o Report) {
 	r.Virtual += o.Virtual
 	for k, n := range o.Faults {
 		r.Faults[k] += n
+	}
+	for k, n := range o.Deployments {
+		r.Deployments[k] += n
 	}
 }
 

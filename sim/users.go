@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/sim/operator"
 	"github.com/steppe-project/steppe/sim/workload"
 )
@@ -45,6 +46,10 @@ func (u *user) act() {
 	if u.w.calm {
 		return
 	}
+	if u.w.truth().FeatureLevel() < feature.Newest { // what is new is refused
+		u.w.After(50*time.Millisecond, u.act)
+		return
+	}
 	next := func() { u.w.After(u.w.Between(50*time.Millisecond, 4*time.Second), u.act) }
 	id := u.jobs[u.w.Rand.IntN(len(u.jobs))]
 	switch roll := u.w.Rand.IntN(100); {
@@ -54,7 +59,9 @@ func (u *user) act() {
 		u.deregister(id, roll < 68, next)
 	case roll < 82:
 		u.stopOne(id, next)
-	case roll < 92:
+	case roll < 86:
+		u.operator().Steer(u.w.truth(), id, next)
+	case roll < 94:
 		u.operator().Toggle(u.w.nodes[u.w.Rand.IntN(len(u.w.nodes))].id, next)
 	default:
 		u.write(func(ctx context.Context, at *server, rid string) error {

@@ -34,6 +34,7 @@ type Report struct {
 	Admitted, Refused                                        int // into namespaces with a quota
 	Downs, Held, Fenced                                      int // nodes taken down, held by the brake, tasks stopped for want of a lease
 	Faults                                                   map[string]int
+	Deployments                                              map[string]int // how they ended, and what was done to them
 	Virtual                                                  time.Duration
 }
 

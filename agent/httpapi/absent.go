@@ -58,7 +58,7 @@ func every(path, doc string, h Handler) Route {
 // absentRoutes are those that clients ask for in passing.
 func (s *Server) absentRoutes() []Route {
 	var all []Route
-	for _, part := range [][]Route{s.neverRoutes(), s.aclRoutes(), s.volumeRoutes(), s.deploymentRoutes(), s.laterRoutes()} {
+	for _, part := range [][]Route{s.neverRoutes(), s.aclRoutes(), s.volumeRoutes(), s.laterRoutes()} {
 		all = append(all, here(part...)...)
 	}
 	return all
@@ -117,20 +117,6 @@ func (s *Server) volumeRoutes() []Route {
 	}
 }
 
-// deploymentRoutes answer that there are no deployments.
-func (s *Server) deploymentRoutes() []Route {
-	none := missing("deployment")
-	return []Route{
-		get("/v1/deployment/{id}", "No deployments yet.", none),
-		get("/v1/deployment/allocations/{id}", "No deployments yet.", (*request).emptyList),
-		put("/v1/deployment/fail/{id}", "No deployments yet.", none),
-		put("/v1/deployment/pause/{id}", "No deployments yet.", none),
-		put("/v1/deployment/promote/{id}", "No deployments yet.", none),
-		put("/v1/deployment/unblock/{id}", "No deployments yet.", none),
-		put("/v1/deployment/allocation-health/{id}", "No deployments yet.", none),
-	}
-}
-
 // laterRoutes are what later versions have.
 func (s *Server) laterRoutes() []Route {
 	empty := (*request).emptyList
@@ -147,9 +133,6 @@ func (s *Server) laterRoutes() []Route {
 		get("/v1/vars", "No variables yet.", empty),
 		get("/v1/var/{path...}", "No variables yet.", missing("variable")).with(http.MethodPut, variables).with(http.MethodDelete, variables),
 		get("/v1/jobs/statuses", "Later.", later("statuses of jobs are")).with(http.MethodPut, later("statuses of jobs are")),
-		put("/v1/job/{id}/revert", "Later.", later("revert is")),
-		put("/v1/job/{id}/stable", "Later.", later("marking a version stable is")),
-		every("/v1/job/{id}/versions/{tag}/tag", "Later.", later("tags of versions are")),
 		get("/v1/client/allocation/{alloc}/exec", "Later.", later("alloc exec is")),
 		get("/v1/client/allocation/{alloc}/snapshot", "Later.", later("moving an allocation's data is")),
 		every("/v1/client/identity", "Later.", later("identities of nodes are")),

@@ -13,7 +13,6 @@ func (s *Server) evalRoutes() []Route {
 		get("/v1/evaluations/count", "Count evaluations.", s.countEvals),
 		get("/v1/evaluation/{id}", "Read an evaluation.", s.getEval),
 		get("/v1/evaluation/{id}/allocations", "List an evaluation's allocations.", s.evalAllocs),
-		get("/v1/deployments", "List deployments.", s.listDeployments),
 	}
 }
 
@@ -67,13 +66,4 @@ func (s *Server) evalAllocs(q *request) (any, error) {
 	}
 	q.meta(out.QueryMeta)
 	return orEmpty(out.Allocs), nil
-}
-
-func (s *Server) listDeployments(q *request) (any, error) {
-	out, err := msg.JobDeployments.Call(q.r.Context(), q.servers(), &msg.JobQuery{QueryOptions: q.query})
-	if err != nil {
-		return nil, err
-	}
-	q.meta(out.QueryMeta)
-	return orEmpty(out.Deployments), nil
 }

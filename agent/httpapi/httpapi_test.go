@@ -143,7 +143,7 @@ func TestErrorsBecomeStatuses(t *testing.T) {
 // waits as they do, for clients that watch it.
 func TestListsOfLaterVersions(t *testing.T) {
 	h := serverOn(t, func(*rpc.Server) {})
-	for _, path := range []string{"/v1/services", "/v1/service/x", "/v1/volumes", "/v1/plugins", "/v1/scaling/policies", "/v1/vars", "/v1/job/x/services", "/v1/job/x/actions", "/v1/volumes/claims", "/v1/deployment/allocations/x"} {
+	for _, path := range []string{"/v1/services", "/v1/service/x", "/v1/volumes", "/v1/plugins", "/v1/scaling/policies", "/v1/vars", "/v1/job/x/services", "/v1/job/x/actions", "/v1/volumes/claims"} {
 		resp, body := do(t, "GET", h.URL+path, "")
 		if resp.StatusCode != 200 || body != "[]" || resp.Header.Get("X-Nomad-Index") != "1" || resp.Header.Get("X-Nomad-Knownleader") != "true" {
 			t.Errorf("%s: %d %q %v", path, resp.StatusCode, body, resp.Header)
@@ -163,8 +163,7 @@ func TestWhatIsNotThere(t *testing.T) {
 		"GET /v1/acl/auth-methods": "400 ACL support disabled", "DELETE /v1/acl/role/x": "400 ACL support disabled",
 		"GET /v1/volume/csi/x": "404 volume not found", "PUT /v1/volume/host/create": "501 volumes are not supported by this version",
 		"GET /v1/volumes/external": `200 {"NextToken":"","Volumes":[]}`, "DELETE /v1/volumes/claim/x": "404 volume claim not found",
-		"GET /v1/plugin/csi/x": "404 plugin not found", "GET /v1/deployment/x": "404 deployment not found",
-		"PUT /v1/deployment/promote/x": "404 deployment not found", "GET /v1/var/a/b": "404 variable not found",
+		"GET /v1/plugin/csi/x": "404 plugin not found", "GET /v1/var/a/b": "404 variable not found",
 		"PUT /v1/var/a/b": "501 variables are not supported by this version", "GET /v1/scaling/policy/x": "404 policy not found",
 		"DELETE /v1/service/a/b":            "404 service registration not found",
 		"GET /v1/client/allocation/x/pause": "500 Enterprise only", "GET /v1/operator/keyring/keys": "501 the keyring over HTTP is not supported by this version",

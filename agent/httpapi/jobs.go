@@ -22,8 +22,6 @@ func (s *Server) jobRoutes() []Route {
 		get("/v1/job/{id}/versions", "List a job's versions, newest first.", s.jobVersions),
 		get("/v1/job/{id}/allocations", "List a job's allocations.", s.jobAllocs),
 		get("/v1/job/{id}/evaluations", "List a job's evaluations.", s.jobEvals),
-		get("/v1/job/{id}/deployments", "List a job's deployments.", s.jobDeployments),
-		get("/v1/job/{id}/deployment", "Read a job's newest deployment.", s.jobDeployment),
 		get("/v1/job/{id}/summary", "Count a job's allocations by group and state.", s.jobSummary),
 		get("/v1/job/{id}/submission", "Read the text a job version came from.", s.jobSubmission),
 		put("/v1/job/{id}/evaluate", "Have the scheduler look at a job again.", s.evaluateJob),
@@ -287,27 +285,6 @@ func (s *Server) jobEvals(q *request) (any, error) {
 	}
 	q.meta(out.QueryMeta)
 	return orEmpty(out.Evals), nil
-}
-
-func (s *Server) jobDeployments(q *request) (any, error) {
-	out, err := msg.JobDeployments.Call(q.r.Context(), q.servers(), q.jobQuery())
-	if err != nil {
-		return nil, err
-	}
-	q.meta(out.QueryMeta)
-	return orEmpty(out.Deployments), nil
-}
-
-func (s *Server) jobDeployment(q *request) (any, error) {
-	out, err := msg.JobDeployments.Call(q.r.Context(), q.servers(), q.jobQuery())
-	if err != nil {
-		return nil, err
-	}
-	q.meta(out.QueryMeta)
-	if len(out.Deployments) == 0 {
-		return nil, nil
-	}
-	return out.Deployments[0], nil
 }
 
 func (s *Server) jobSummary(q *request) (any, error) {

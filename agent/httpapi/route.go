@@ -109,7 +109,7 @@ func (s *Server) table() []Route {
 	var all []Route
 	for _, part := range [][]Route{
 		s.jobRoutes(), s.allocRoutes(), s.nodeRoutes(), s.tenantRoutes(), s.evalRoutes(), s.clientRoutes(), s.agentRoutes(),
-		s.operatorRoutes(), s.keyringRoutes(), s.forecastRoutes(), s.statusRoutes(), s.absentRoutes(),
+		s.operatorRoutes(), s.keyringRoutes(), s.forecastRoutes(), s.rolloutRoutes(), s.statusRoutes(), s.absentRoutes(),
 	} {
 		all = append(all, part...)
 	}

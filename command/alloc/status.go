@@ -11,6 +11,7 @@ import (
 
 	"github.com/steppe-project/steppe/api"
 	"github.com/steppe-project/steppe/command/base"
+	"github.com/steppe-project/steppe/command/deployment"
 	"github.com/steppe-project/steppe/model"
 )
 
@@ -62,6 +63,9 @@ func (s *status) Run(ctx context.Context, o *base.IO, args []string) error {
 	}
 	if a.FollowupEvalID != "" {
 		fields = append(fields, "Follow-up Eval", id(a.FollowupEvalID))
+	}
+	if a.DeploymentID != "" {
+		fields = append(fields, "Deployment ID", base.ShortID(a.DeploymentID, s.Verbose), "Deployment Health", deployment.Health(a.DeploymentStatus))
 	}
 	o.Fields(fields...)
 	ports(o, a)

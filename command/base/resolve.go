@@ -157,3 +157,25 @@ func (o *IO) Eval(ctx context.Context, id string) (*model.Evaluation, error) {
 	}
 	return nil, Ambiguous("evaluation", id, rows)
 }
+
+// Deployment finds a deployment by its id or a prefix of it.
+func (o *IO) Deployment(ctx context.Context, id string) (*model.Deployment, error) {
+	if !plausible(id) {
+		return nil, notFound("deployment", id)
+	}
+	list, _, err := o.Client.Deployments().List(ctx, o.searched(id))
+	if err != nil {
+		return nil, err
+	}
+	switch len(list) {
+	case 0:
+		return nil, notFound("deployment", id)
+	case 1:
+		return list[0], nil
+	}
+	var rows [][]string
+	for _, d := range list {
+		rows = append(rows, []string{d.ID, d.JobID, fmt.Sprint(d.JobVersion), d.Status})
+	}
+	return nil, Ambiguous("deployment", id, rows)
+}

@@ -41,6 +41,17 @@ func (f *follower) conclude(ctx context.Context, v *view, p *progress) error {
 	case refused:
 		f.display.final(base.Red, "The evaluation failed: %s", base.Clean(v.eval.StatusDescription))
 		return &base.Exit{Code: base.ExitError}
+	case undone:
+		f.display.final(base.Red, "Job %q, deployment of version %d: %s", id, p.deployment.JobVersion, base.Clean(p.deployment.StatusDescription))
+		if p.count[failed]+p.count[late] > 0 {
+			f.failing(ctx, p)
+		}
+		f.unplaced(p)
+		return &base.Exit{Code: base.ExitError}
+	case ripe:
+		f.display.final(base.Green, "Job %q, version %d: its canaries are healthy. Promote them with steppe job promote %s, or end this with steppe deployment fail %s",
+			id, p.deployment.JobVersion, id, base.ShortID(p.deployment.ID, f.display.verbose))
+		return nil
 	case superseded:
 		f.display.final(base.Yellow, "Version %d of job %q was registered meanwhile. See: steppe job status %s", v.job.Version, id, id)
 		return &base.Exit{Code: base.ExitError}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/command/base"
+	"github.com/steppe-project/steppe/command/deployment"
+	"github.com/steppe-project/steppe/model/deploy"
 )
 
 const (
@@ -62,6 +64,7 @@ func (d *display) final(color, format string, args ...any) {
 // show shows progress.
 func (d *display) show(p *progress) {
 	d.last = p
+	d.deployment(p)
 	if d.screen != nil {
 		d.screen.Draw(d.lines(p))
 		return
@@ -82,6 +85,20 @@ func (d *display) show(p *progress) {
 	}
 	if p.outcome == waiting && time.Since(d.said) >= quietAfter {
 		d.say("Still waiting: %s", p.summary())
+	}
+}
+
+// deployment says how far each group has come, where nothing is redrawn.
+func (d *display) deployment(p *progress) {
+	if p.deployment == nil || d.screen != nil {
+		return
+	}
+	for _, name := range deploy.Groups(p.deployment) {
+		text := deployment.Counts(p.deployment.TaskGroups[name], time.Time{})
+		if key := p.deployment.ID + "/" + name; d.seen[key] != text {
+			d.seen[key] = text
+			d.say("deployment %s, group %s: %s", base.ShortID(p.deployment.ID, d.verbose), base.Clean(name), text)
+		}
 	}
 }
 
@@ -118,6 +135,12 @@ func (d *display) lines(p *progress) []base.Line {
 		for _, r := range d.rows(p) {
 			r.Text = "          " + r.Text
 			out = append(out, r.Line)
+		}
+	}
+	if p.deployment != nil {
+		for _, l := range deployment.Lines(p.deployment, time.Now()) {
+			l.Text = "          " + l.Text
+			out = append(out, l)
 		}
 	}
 	if p.outcome == waiting {

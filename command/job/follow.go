@@ -81,7 +81,7 @@ func (f *follower) run(ctx context.Context) error {
 	defer group.Wait()
 	defer stop()
 	wake := make(chan struct{}, 1)
-	for _, read := range []func(context.Context, *api.Query) (api.Meta, error){f.readAllocs, f.readEvals} {
+	for _, read := range []func(context.Context, *api.Query) (api.Meta, error){f.readAllocs, f.readEvals, f.readDeployments} {
 		group.Go(func() { f.watch(watched, wake, read) })
 	}
 	err := f.loop(ctx, wake)
@@ -161,6 +161,25 @@ func (f *follower) readAllocs(ctx context.Context, q *api.Query) (api.Meta, erro
 func (f *follower) readEvals(ctx context.Context, q *api.Query) (api.Meta, error) {
 	_, meta, err := f.o.Client.Jobs().Evaluations(ctx, f.jobID, q)
 	return meta, err
+}
+
+func (f *follower) readDeployments(ctx context.Context, q *api.Query) (api.Meta, error) {
+	_, meta, err := f.o.Client.Jobs().Deployments(ctx, f.jobID, false, q)
+	return meta, err
+}
+
+// deployment finds the deployment of the version that an evaluation is of.
+func (f *follower) deployment(ctx context.Context, e *model.Evaluation) (*model.Deployment, error) {
+	list, _, err := f.o.Client.Jobs().Deployments(ctx, f.jobID, false, f.query())
+	if err != nil && model.CodeOf(err) != model.CodeNotFound {
+		return nil, err
+	}
+	for _, d := range list {
+		if d != nil && d.JobSpecModifyIndex == e.JobModifyIndex {
+			return d, nil
+		}
+	}
+	return nil, nil
 }
 
 // watch wakes the loop when the answer of read changes, and when there is none,
@@ -269,6 +288,9 @@ func (f *follower) read(ctx context.Context) (*view, error) {
 		if v.eval, _, err = f.o.Client.Evaluations().Get(ctx, f.evalID, f.query()); err != nil {
 			return nil, err
 		}
+	}
+	if v.deployment, err = f.deployment(ctx, v.eval); err != nil {
+		return nil, err
 	}
 	if f.restarts == nil {
 		f.restarts = restartCounts(v.allocs, v.eval.CreateIndex)

@@ -36,6 +36,7 @@ func newStage(t *testing.T, s *scene) (*stage, *base.IO, *bytes.Buffer) {
 	mux.HandleFunc("/v1/job/j", st.answer(func(s *scene) any { return s.job }))
 	mux.HandleFunc("/v1/job/j/evaluations", st.answer(func(s *scene) any { return s.evals }))
 	mux.HandleFunc("/v1/job/j/allocations", st.answer(func(s *scene) any { return s.allocs }))
+	mux.HandleFunc("/v1/job/j/deployments", st.answer(func(s *scene) any { return []*model.Deployment{s.deployment} }))
 	mux.HandleFunc("/v1/client/fs/logs/{id}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, st.logs) })
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)

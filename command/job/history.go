@@ -64,10 +64,18 @@ func (h *history) Run(ctx context.Context, o *base.IO, args []string) error {
 			}
 			groups += g.Name + "=" + strconv.Itoa(g.Count)
 		}
-		rows = append(rows, []string{strconv.FormatUint(v.Version, 10), base.YesNo(v.Stable), base.Ago(v.SubmitTime), groups, base.YesNo(v.Stop)})
+		rows = append(rows, []string{strconv.FormatUint(v.Version, 10), base.YesNo(v.Stable), base.Dash(tagOf(v)), base.Ago(v.SubmitTime), groups, base.YesNo(v.Stop)})
 	}
-	o.Table([]string{"Version", "Stable", "Submitted", "Groups", "Stopped"}, rows)
+	o.Table([]string{"Version", "Stable", "Tag", "Submitted", "Groups", "Stopped"}, rows)
 	return nil
+}
+
+// tagOf is a version's name; "" for none.
+func tagOf(v *model.Job) string {
+	if v.VersionTag == nil {
+		return ""
+	}
+	return v.VersionTag.Name
 }
 
 // changes prints each version with what it changed.
@@ -80,7 +88,11 @@ func (h *history) changes(ctx context.Context, o *base.IO, job *model.Job) error
 		if h.version >= 0 && v.Version != uint64(h.version) {
 			continue
 		}
-		o.Print("Version %d, %s, stable: %s", v.Version, base.Ago(v.SubmitTime), base.YesNo(v.Stable))
+		tag := ""
+		if v.VersionTag != nil {
+			tag = ", tag: " + base.Clean(v.VersionTag.Name)
+		}
+		o.Print("Version %d, %s, stable: %s%s", v.Version, base.Ago(v.SubmitTime), base.YesNo(v.Stable), tag)
 		if i >= len(diffs) {
 			o.Print("  the oldest that is kept\n")
 			continue

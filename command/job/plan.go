@@ -94,6 +94,27 @@ func changes(out *api.JobPlan) bool {
 	return false
 }
 
+// rest says what becomes of instances that are not replaced at once.
+func rest(out *api.JobPlan) string {
+	rolls := false
+	for _, e := range out.CreatedEvals {
+		rolls = rolls || e.TriggeredBy == model.TriggerRollingUpdate
+		if e.DeploymentID == "" || out.Annotations == nil {
+			continue
+		}
+		for _, u := range out.Annotations.DesiredTGUpdates {
+			if u.Canary > 0 {
+				return "The rest waits until the canaries are promoted."
+			}
+			rolls = rolls || u.DestructiveUpdate > 0 && u.Ignore > 0
+		}
+	}
+	if rolls {
+		return "The rest is replaced a few at a time, as the update block says."
+	}
+	return ""
+}
+
 // dryRun says whether everything could be placed, and why not.
 func (p *plan) dryRun(o *base.IO, out *api.JobPlan) {
 	o.Print("%s", "Scheduler dry-run:")
@@ -107,11 +128,8 @@ func (p *plan) dryRun(o *base.IO, out *api.JobPlan) {
 			o.Print("    %s", base.Clean(l))
 		}
 	}
-	for _, e := range out.CreatedEvals {
-		if e.TriggeredBy == model.TriggerRollingUpdate {
-			o.Print("- The rest is replaced a few at a time, as the update block says.")
-			break
-		}
+	if text := rest(out); text != "" {
+		o.Print("- %s", text)
 	}
 	if !out.NextPeriodicLaunch.IsZero() {
 		o.Print("- It is launched next %s.", out.NextPeriodicLaunch.Local().Format(time.RFC1123))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 )
 
 // Bounds of patience: what goes on for ever is not waited for.
@@ -29,6 +30,8 @@ type view struct {
 	allocs []*model.AllocListStub
 	// restarts are those that a task had before it was followed.
 	restarts map[string]uint64
+	// deployment is the one of the version that is followed; nil for none.
+	deployment *model.Deployment
 }
 
 // outcome is how far a job has come.
@@ -44,6 +47,8 @@ const (
 	failing
 	unplaced
 	stalled // short of the goal, and nothing is under way
+	undone  // the deployment failed
+	ripe    // its canaries are healthy, and somebody has to promote them
 )
 
 // instance is one name of a group, or one node's instance of a system group.
@@ -77,21 +82,68 @@ type progress struct {
 	// it stays.
 	fresh bool
 	// missing are the groups of which not all could be placed.
-	missing map[string]*model.AllocationMetric
-	blocked string // the evaluation that waits for room
+	missing    map[string]*model.AllocationMetric
+	blocked    string // the evaluation that waits for room
+	deployment *model.Deployment
 }
 
 // measure says how far a job has come.
 func measure(v *view) *progress {
-	p := &progress{count: map[kind]int{}}
+	p := &progress{count: map[kind]int{}, deployment: v.deployment}
 	p.collect(v)
 	for _, i := range p.instances {
 		p.count[i.kind]++
 		p.fresh = p.fresh || i.kind == running && i.CreateIndex >= v.eval.CreateIndex
 	}
 	p.missing, p.blocked = missing(v)
-	p.outcome = p.judge(v)
+	p.outcome = p.deployed(p.judge(v))
 	return p
+}
+
+// deployed is an outcome in the light of the deployment: as long as that goes on, the
+// goal is not reached.
+func (p *progress) deployed(out outcome) outcome {
+	d := p.deployment
+	switch {
+	case d == nil || out == refused || out == gone:
+		return out
+	case d.Status == model.DeploymentFailed:
+		return undone
+	case !deploy.Active(d) || out == superseded || out == unplaced:
+		return out
+	case out == failing && !reverts(d):
+		return out
+	case p.ripe():
+		return ripe
+	}
+	return waiting
+}
+
+// reverts tells whether something comes of a failure.
+func reverts(d *model.Deployment) bool {
+	for _, s := range d.TaskGroups {
+		if s.AutoRevert {
+			return true
+		}
+	}
+	return false
+}
+
+// ripe tells whether the deployment waits for nothing but somebody who promotes it.
+func (p *progress) ripe() bool {
+	healthy := map[string]int{}
+	for _, i := range p.instances {
+		if s := i.DeploymentStatus; s != nil && s.Canary && s.Healthy != nil && *s.Healthy && i.kind == running {
+			healthy[i.TaskGroup]++
+		}
+	}
+	waits := deploy.Waiting(p.deployment)
+	for _, g := range waits {
+		if s := p.deployment.TaskGroups[g]; s.AutoPromote || healthy[g] < s.DesiredCanaries {
+			return false
+		}
+	}
+	return len(waits) > 0
 }
 
 // judge decides whether following ends.
@@ -199,6 +251,9 @@ func (p *progress) collect(v *view) {
 		key := a.Name
 		if v.job != nil && perNode(v.job) {
 			key += "@" + a.NodeID
+		}
+		if a.DeploymentStatus != nil && a.DeploymentStatus.Canary {
+			key += " canary"
 		}
 		if a.ClientStatus == model.ClientFailed && a.CreateIndex >= v.eval.CreateIndex {
 			tries[key]++

@@ -65,6 +65,50 @@ func lacking() map[string]*model.AllocationMetric {
 	return map[string]*model.AllocationMetric{"g": {DimensionExhausted: map[string]int{"memory": 1}}}
 }
 
+// deploying gives the version a deployment.
+func (s *scene) deploying(status string, change func(*model.DeploymentState)) *scene {
+	g := &model.DeploymentState{DesiredTotal: 2}
+	if change != nil {
+		change(g)
+	}
+	s.deployment = &model.Deployment{ID: "d", Status: status, JobVersion: 1, JobSpecModifyIndex: 10, TaskGroups: map[string]*model.DeploymentState{"g": g}}
+	return s
+}
+
+// As long as a deployment goes on, the goal is not reached; when it fails, nothing is.
+func TestOutcomesOfDeployments(t *testing.T) {
+	yes := true
+	run, fail := model.ClientRunning, model.ClientFailed
+	old := func(a *model.AllocListStub) { a.JobVersion, a.CreateIndex = 0, 5 }
+	canary := func(a *model.AllocListStub) {
+		a.DeploymentStatus = &model.AllocDeploymentStatus{Canary: true, Healthy: &yes}
+	}
+	waits := func(s *model.DeploymentState) { s.DesiredCanaries = 1 }
+	for _, c := range []struct {
+		name string
+		view *scene
+		want outcome
+	}{
+		{"all run and are not healthy yet", service().alloc(0, run, nil).alloc(1, run, nil).deploying(model.DeploymentRunning, nil), waiting},
+		{"all are healthy", service().alloc(0, run, nil).alloc(1, run, nil).deploying(model.DeploymentSuccessful, nil), reached},
+		{"one of an older version is left", service().alloc(0, run, nil).alloc(1, run, old).deploying(model.DeploymentRunning, nil), waiting},
+		{"it failed", service().alloc(0, run, nil).alloc(1, run, old).deploying(model.DeploymentFailed, nil), undone},
+		{"an instance failed", service().alloc(0, run, nil).alloc(1, fail, nil).deploying(model.DeploymentRunning, nil), failing},
+		{"an instance failed, and the job will go back", service().alloc(0, run, nil).alloc(1, fail, nil).
+			deploying(model.DeploymentRunning, func(s *model.DeploymentState) { s.AutoRevert = true }), waiting},
+		{"the canary is healthy", service().alloc(0, run, old).alloc(1, run, old).alloc(0, run, canary).deploying(model.DeploymentRunning, waits), ripe},
+		{"the canary is healthy, and promotes itself", service().alloc(0, run, old).alloc(1, run, old).alloc(0, run, canary).
+			deploying(model.DeploymentRunning, func(s *model.DeploymentState) { s.DesiredCanaries, s.AutoPromote = 1, true }), waiting},
+		{"the canary is missing", service().alloc(0, run, old).alloc(1, run, old).deploying(model.DeploymentRunning, waits), waiting},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := measure(&c.view.view).outcome; got != c.want {
+				t.Errorf("outcome %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 func TestOutcomes(t *testing.T) {
 	old := func(a *model.AllocListStub) { a.JobVersion, a.CreateIndex = 0, 5 }
 	leaving := func(a *model.AllocListStub) { a.DesiredStatus = model.DesiredStop }

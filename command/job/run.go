@@ -15,9 +15,9 @@ import (
 // Run is "job run".
 var Run = &base.Command{
 	Name: "job run", Synopsis: "Run a job file, or update the job", Args: "FILE", MinArgs: 1, MaxArgs: 1,
-	Long: `Reads a job file (- is standard input), registers the job in the region that it names (else in that of -region, else in the agent's), and follows it: a service until all of its instances run, in the version just registered; a batch job until all of its instances have completed. A periodic or parameterized job is only registered. When they cannot, it says why and what would help. The job goes on when following is interrupted.
+	Long: `Reads a job file (- is standard input), registers the job in the region that it names (else in that of -region, else in the agent's), and follows it: a service until its deployment has ended, all of its instances are healthy and run the version just registered, or until its canaries are healthy and wait for job promote; a batch job until all of its instances have completed. A periodic or parameterized job is only registered. When they cannot, it says why and what would help. The job goes on when following is interrupted.
 
-Exit codes: 0 they run (batch: have completed), 1 an error or failed tasks, 2 not everything could be placed, 130 interrupted. With -detach: 0 the job is registered.`,
+Exit codes: 0 they run (batch: have completed), 1 an error, failed tasks or a failed deployment, 2 not everything could be placed, 130 interrupted. With -detach: 0 the job is registered.`,
 	Example: "steppe job run web.hcl\nsteppe job run -var image=v2 -var-file prod.vars web.hcl\nsteppe job inspect web | steppe job run -",
 	New:     func() base.Runner { return &run{} },
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/steppe-project/steppe/api"
 	"github.com/steppe-project/steppe/command/base"
+	"github.com/steppe-project/steppe/command/deployment"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/launch"
 )
@@ -116,6 +117,16 @@ func (s *status) details(ctx context.Context, o *base.IO, job *model.Job) error 
 		return err
 	}
 	s.evaluations(o, evals)
+	d, _, err := o.Client.Jobs().Deployment(ctx, job.ID, q)
+	if err != nil {
+		return err
+	}
+	if d != nil {
+		o.Title("Latest Deployment")
+		o.Fields("ID", base.ShortID(d.ID, s.Verbose), "Version", fmt.Sprint(d.JobVersion), "Status", d.Status, "Description", d.StatusDescription)
+		o.Title("Deployed")
+		deployment.Groups(o, d)
+	}
 	list, _, err := o.Client.Jobs().Allocations(ctx, job.ID, s.allAllocs, q)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ func tests(pkg string) []string { return []string{"test", pkg, "-count=1", "-tim
 
 var mutants = []mutant{
 	// The state machine.
-	{"a status may go back", "fsm/allocs.go", "return next.step > now || next.step == now && (now < 2 || from == to)", "return next.step >= 0 || now > 0 || from == to", simulator},
+	{"a status may go back", "model/course/course.go", "return next.step > now || next.step == now && (now < 2 || from == to)", "return next.step >= 0 || now > 0 || from == to", simulator},
 	{"a late report is taken in", "fsm/allocs.go", "ordered := x.FeatureLevel() >= feature.Order", "ordered := x.FeatureLevel() >= feature.Order && false", tests("./fsm/...")},
 	{"a report of an earlier run is taken in", "model/alloc.go", "(node == nil || up.Order > node.ReportsFrom)", "(node == nil || up.Order > 0)", tests("./fsm/...")},
 	{"a refused plan's evaluation is not tried again", "sched/verify/verify.go", "e.Status = model.EvalPending", "e.Status = model.EvalComplete", tests("./sched/...")},
@@ -98,6 +98,24 @@ var mutants = []mutant{
 	{"a limit of a tenancy is set below what is in use", "model/tenancy/check.go", "before != nil && was[i] != 0 && limit >= was[i] {", "before != nil && was[i] >= 0 {", tests("./fsm")},
 	{"what has completed counts against a tenancy", "fsm/usage/usage.go", "if !f.exact {", "if true || !f.exact {", tests("./fsm")},
 	{"a batch that is looked at again is free in a tenancy", "fsm/tenants.go", "e == nil || e.TriggeredBy != model.TriggerJobRegister {", "true || e.TriggeredBy != model.TriggerJobRegister {", tests("./fsm")},
+	// Deployments.
+	{"an update takes more than max_parallel", "sched/reconcile/deploy.go", "left := max(0, most-r.unhealthy-r.moves)", "left := most", tests("./agent/server/deployments")},
+	{"an update takes more than max_parallel when versions come fast", "sched/reconcile/deploy.go", "min(left-count[0]-count[1], count[2])", "min(left, count[2])", simulator},
+	{"an update goes on beside what is not healthy", "sched/reconcile/deploy.go", "left := max(0, most-r.unhealthy-r.moves)", "left := most", simulator},
+	{"an update does not mind a drain", "sched/reconcile/deploy.go", "most-r.unhealthy-r.moves)", "most-r.unhealthy)", tests("./agent/server/deployments")},
+	{"canaries are promoted that are not healthy", "fsm/deployments.go", "n < s.DesiredCanaries {", "n < 0 {", tests("./agent/server/deployments")},
+	{"canaries promote themselves too early", "model/deploy/deploy.go", "!a.Terminal() && Healthy(a) {", "!a.Terminal() {", simulator},
+	{"a failed job goes back to what asks for the same", "fsm/deployments.go", "sameSpec(stable, job); err != nil || same {", "sameSpec(stable, job); err != nil || same && false {", tests("./agent/server/deployments")},
+	{"a job goes back to its present version", "fsm/deployments.go", "v.Stable && v.Version < job.Version", "v.Version <= job.Version", tests("./agent/server/deployments")},
+	{"the deadline does not end a deployment", "agent/server/deployments/deployments.go", "case !p.now.Before(s.RequireProgressBy):", "case false:", tests("./agent/server/deployments")},
+	{"a deployment that cannot go on has no end", "agent/server/deployments/deployments.go", "case !p.now.Before(s.RequireProgressBy):", "case false:", simulator},
+	{"a new leader forgets what is being deployed", "agent/server/deployments/deployments.go", "		w.note(d.ID, d)\n\t}\n}\n\n// Observe", "		_ = d\n\t}\n}\n\n// Observe", tests("./agent/server/deployments")},
+	{"a deployment is successful while the old version runs", "agent/server/deployments/deployments.go", "if done && !p.older(d) {", "if done {", simulator},
+	{"what is lost while an update is held gets the new version", "sched/reconcile/deploy.go", "return r.mode == held && r.outdated(a) &&", "return false && r.mode == held && r.outdated(a) &&", tests("./agent/server/deployments")},
+	{"a lost instance is counted still", "model/deploy/count.go", "if !a.Terminal() {\n\t\tw.live++", "if !a.ServerTerminal() {\n\t\tw.live++", tests("./fsm")},
+	{"a report from before the deployment counts", "model/deploy/count.go", "(was.Healthy != nil || report.ModifyIndex < was.ModifyIndex)", "was.Healthy != nil", tests("./fsm")},
+	{"a newer version lets the older one's deployment go on", "fsm/jobs.go", "	x.supersede(next)\n", "", tests("./fsm")},
+	{"an instance that restarts is healthy", "agent/client/alloc/health.go", "case t.status.Phase != task.Running:", "case !t.status.Started:", tests("./agent/client/alloc")},
 	// The node.
 	{"a flipped bit in the client's state is believed", "agent/client/db/records.go", "if len(value) < 5 || value[0] != sealed ||", "if len(value) < 5 || value[0] != sealed || false &&", tests("./agent/client/db")},
 	{"changed wishes are not heard", "agent/client/alloc/judge.go", "if was := have.Alloc; a.AllocModifyIndex == was.AllocModifyIndex && a.DesiredStatus == was.DesiredStatus {", "if was := have.Alloc; was != nil {", simulator},

@@ -43,7 +43,8 @@ const (
 	// Drains lets nodes be drained: older servers do not know the command, and move
 	// nothing when they lead.
 	Drains Level = 5
-	// Deployments lets updates be deployments: older servers do not judge them.
+	// Deployments makes updates of services deployments: older servers do not know the
+	// commands, and end none when they lead.
 	Deployments Level = 6
 	// Tenancy lets namespaces have rules and quotas: older servers do not keep them, and
 	// admit what they refuse.
@@ -71,7 +72,7 @@ func All() []Description {
 		{Order, "order", "The order of the nodes' reports is kept: one that arrives late or twice changes nothing."},
 		{Launches, "launches", "Periodic and parameterized jobs are launched."},
 		{Drains, "drains", "Nodes are drained."},
-		{Deployments, "deployments", "Updates are deployments."},
+		{Deployments, "deployments", "Updates of services are deployments, gated by health, with canaries and the way back."},
 		{Tenancy, "tenancy", "Namespaces, node pools and quotas are changed, and bound what jobs may ask for."},
 		{Preemption, "preemption", "Instances of jobs of lower priority give way to others, where the scheduler configuration says so."},
 	}

@@ -31,6 +31,7 @@ func Problems(j *model.Job) []model.Problem {
 		c.parameterized(model.JobPath.Attr("parameterized"), j.ParameterizedJob)
 	}
 	c.payloads()
+	c.updates()
 	return slices.Concat(model.Validate(j), c.problems, model.Unsupported(j))
 }
 

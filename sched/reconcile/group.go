@@ -1,7 +1,10 @@
 package reconcile
 
 import (
+	"slices"
+
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 )
 
 // slot is what exists of one name, of which at most one field is acted on:
@@ -18,56 +21,103 @@ type slot struct {
 // group reconciles a group of a service or batch job.
 func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 	out := &Group{Group: g}
-	slots := make([]slot, max(0, g.Count))
+	roll := r.newRoll(g)
+	slots, canaries := make([]slot, max(0, g.Count)), make([]slot, roll.canaries())
 	for _, a := range allocs {
-		r.sort(out, slots, a)
-	}
-	roll := &roll{run: r, group: g}
-	policy := policyOf(r.in.Job, g)
-	for i := range slots {
-		s := &slots[i]
-		if s.held != nil && (s.live != nil || s.done != nil) {
-			r.end(s.held, "") // it is not waited for
-		}
-		if s.leaves != nil && s.live != nil {
-			r.end(s.leaves, DescMigrating)
-		}
 		switch {
-		case s.live != nil:
-			r.keep(out, roll, s.live)
-		case s.done != nil:
-			out.Ignored++
-		case s.held != nil:
-			if s.held.ServerTerminal() {
-				r.end(s.held, "") // lost, as it says from now on
-			}
-			out.Ignored++
-			r.out.Later = append(r.out.Later, Later{Alloc: s.held, At: r.goneAt(s.held), Description: DescHeld})
-		case s.leaves != nil:
-			out.Counts.Migrate++
-			out.Places = append(out.Places, Place{Index: i, Previous: s.leaves, Stop: &Stop{Alloc: s.leaves, Description: DescMigrating}})
-		case s.failed != nil:
-			r.revive(out, roll, i, s.failed, policy)
-		case s.gone != nil:
-			p := Place{Index: i, Previous: s.gone}
-			if moving(s.gone) {
-				out.Counts.Migrate++
-			}
-			if s.gone.RescheduleTracker != nil && !r.outdated(s.gone) {
-				p.Tracker = s.gone.RescheduleTracker
-			}
-			out.Places = append(out.Places, p)
+		case !deploy.Canary(a) || !r.in.Deploys:
+			r.sort(out, slots, a)
+		case roll.waits() && a.DeploymentID == r.deployment.ID:
+			r.sort(out, canaries, a)
 		default:
-			out.Places = append(out.Places, Place{Index: i})
+			r.end(a, DescNotPromoted)
 		}
+	}
+	roll.mixed = slices.ContainsFunc(slots, func(s slot) bool { return s.outdated(r) })
+	for i := range canaries {
+		r.canary(out, roll, i, &canaries[i])
+	}
+	for i := range slots {
+		r.name(out, roll, i, &slots[i])
 	}
 	fresh := len(out.Places)
 	roll.replace(out)
-	out.Counts.Place += uint64(fresh) - out.Counts.Migrate
+	out.Counts.Place += uint64(fresh) - out.Counts.Migrate - out.Counts.Canary
 	out.Counts.InPlaceUpdate = uint64(len(out.InPlace))
 	out.Counts.DestructiveUpdate = uint64(len(out.Places) - fresh)
 	out.Counts.Ignore = uint64(out.Ignored)
 	return out
+}
+
+// outdated tells whether an older version is what a name has, or had last.
+func (s *slot) outdated(r *run) bool {
+	for _, a := range []*model.Allocation{s.live, s.held, s.leaves, s.failed, s.gone} {
+		if a != nil {
+			return r.outdated(a)
+		}
+	}
+	return false
+}
+
+// name decides on one of a group's names.
+func (r *run) name(out *Group, roll *roll, i int, s *slot) {
+	if s.held != nil && (s.live != nil || s.done != nil) {
+		r.end(s.held, "") // it is not waited for
+	}
+	if s.leaves != nil && s.live != nil {
+		r.end(s.leaves, DescMigrating)
+	}
+	switch {
+	case s.live != nil:
+		r.keep(out, roll, s.live)
+	case s.done != nil:
+		out.Ignored++
+	case s.held != nil:
+		r.await(out, s.held)
+	case s.leaves != nil:
+		roll.moves++
+		out.Counts.Migrate++
+		out.Places = append(out.Places, Place{
+			Index: i, Previous: s.leaves, Past: roll.past(s.leaves), Stop: &Stop{Alloc: s.leaves, Description: DescMigrating},
+		})
+	case s.failed != nil:
+		r.revive(out, roll, i, s.failed)
+	case s.gone != nil:
+		p := Place{Index: i, Previous: s.gone, Past: roll.past(s.gone)}
+		if moving(s.gone) {
+			out.Counts.Migrate++
+		}
+		if s.gone.RescheduleTracker != nil && (p.Past || !r.outdated(s.gone)) {
+			p.Tracker = s.gone.RescheduleTracker
+		}
+		out.Places = append(out.Places, p)
+	case roll.begins():
+		out.Places = append(out.Places, Place{Index: i})
+	}
+}
+
+// await leaves a name to an allocation of which nobody knows whether it has ended.
+func (r *run) await(out *Group, a *model.Allocation) {
+	if a.ServerTerminal() {
+		r.end(a, "") // lost, as it says from now on
+	}
+	out.Ignored++
+	r.out.Later = append(r.out.Later, Later{Alloc: a, At: r.goneAt(a), Description: DescHeld})
+}
+
+// canary decides on one of the canaries of a group that waits for their promotion.
+func (r *run) canary(out *Group, roll *roll, i int, s *slot) {
+	before := len(out.Places)
+	switch {
+	case s.live != nil || s.done != nil || s.held != nil || s.leaves != nil || s.failed != nil || s.gone != nil:
+		r.name(out, roll, i, s)
+	case r.deployment.Status == model.DeploymentRunning:
+		out.Places = append(out.Places, Place{Index: i})
+		out.Counts.Canary++
+	}
+	for p := before; p < len(out.Places); p++ {
+		out.Places[p].Canary = true
+	}
 }
 
 // sort puts an allocation into the slot of its name, or ends it. The
@@ -175,9 +225,12 @@ func (r *run) better(a, b *model.Allocation) bool {
 	return a.ClientStatus == model.ClientRunning && b.ClientStatus != model.ClientRunning
 }
 
-// keep leaves a live allocation alone, or brings it to the present version.
+// keep leaves a live allocation alone, or brings it to the present version. One that has
+// it and is not in the deployment yet joins it.
 func (r *run) keep(out *Group, roll *roll, a *model.Allocation) {
 	switch {
+	case r.current(a) && roll.joins(a):
+		out.InPlace = append(out.InPlace, a)
 	case r.current(a):
 		out.Ignored++
 	case !r.outdated(a) && r.in.InPlace(a, roll.group):
@@ -190,12 +243,17 @@ func (r *run) keep(out *Group, roll *roll, a *model.Allocation) {
 }
 
 // revive replaces a failed allocation now, later or not at all.
-func (r *run) revive(out *Group, roll *roll, i int, a *model.Allocation, policy *model.ReschedulePolicy) {
-	if r.outdated(a) {
+func (r *run) revive(out *Group, roll *roll, i int, a *model.Allocation) {
+	past := roll.past(a)
+	if r.outdated(a) && !past {
 		out.Places = append(out.Places, Place{Index: i, Previous: a, Stop: &Stop{Alloc: a, Description: DescUpdating}})
 		return
 	}
 	roll.paused = true
+	policy := policyOf(r.in.Job, roll.group)
+	if past {
+		policy = policyOf(a.Job, Find(a.Job, roll.group.Name))
+	}
 	at, ok := r.reschedule(a, policy)
 	switch {
 	case !ok:
@@ -208,7 +266,7 @@ func (r *run) revive(out *Group, roll *roll, i int, a *model.Allocation, policy 
 		tracker, avoid := r.track(a, policy)
 		out.Counts.RescheduleNow++
 		out.Places = append(out.Places, Place{
-			Index: i, Previous: a, Tracker: tracker, Avoid: avoid,
+			Index: i, Previous: a, Past: past, Tracker: tracker, Avoid: avoid,
 			Stop: &Stop{Alloc: a, Description: DescRescheduled},
 		})
 	}

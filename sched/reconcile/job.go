@@ -18,6 +18,8 @@ type run struct {
 	out   *Output
 	batch bool // completed instances are done
 	older map[versionKey]bool
+	// deployment is that of the job's version; nil for none.
+	deployment *model.Deployment
 }
 
 // versionKey names what a job version says of a group.
@@ -46,6 +48,7 @@ func Job(in Input) *Output {
 			r.end(a, DescNotNeeded)
 		}
 	}
+	r.deploy(byGroup)
 	system := in.Job.Type == model.JobTypeSystem || in.Job.Type == model.JobTypeSysbatch
 	for _, g := range in.Job.TaskGroups {
 		allocs := byGroup[g.Name]

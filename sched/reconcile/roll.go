@@ -20,6 +20,9 @@ type roll struct {
 	*run
 	group     *model.TaskGroup
 	onNode    bool                // replacements stay on their node
+	mode      mode                // what says when to go on
+	mixed     bool                // the group has instances of an older version
+	moves     int                 // instances that leave a node that is drained, now
 	old       []*model.Allocation // to be replaced
 	unhealthy int                 // instances of the present version that are not healthy yet
 	starting  bool                // one of them has not even started
@@ -48,8 +51,12 @@ func (r *roll) observe(a *model.Allocation) {
 	if u == nil {
 		return
 	}
+	if r.mode != byTime {
+		r.judge(a)
+		return
+	}
 	started, ok := StartedAt(a, r.group)
-	at := started.Add(u.MinHealthyTime)
+	at := started.Add(max(u.MinHealthyTime, r.stagger(u)))
 	if ok && !at.After(r.in.Now) {
 		return
 	}
@@ -69,11 +76,14 @@ func (r *roll) observe(a *model.Allocation) {
 func (r *roll) replace(out *Group) {
 	limit := len(r.old)
 	u := r.update()
-	if u != nil {
+	switch {
+	case u == nil:
+	case r.paused || r.mode == held:
+		limit = 0
+	case r.mode == byHealth:
+		limit = r.room(u.MaxParallel)
+	default:
 		limit = max(0, min(limit, u.MaxParallel-r.unhealthy))
-		if r.paused {
-			limit = 0
-		}
 	}
 	for i, a := range r.old {
 		if i >= limit {
@@ -86,11 +96,11 @@ func (r *roll) replace(out *Group) {
 		}
 		out.Places = append(out.Places, p)
 	}
-	if u == nil || limit == len(r.old) {
+	if u == nil || limit == len(r.old) || r.mode != byTime {
 		return
 	}
 	// Those that wait for room wait for that, not for a time.
-	soon := r.in.Now.Add(u.MinHealthyTime + rollGrace)
+	soon := r.in.Now.Add(max(u.MinHealthyTime, r.stagger(u)) + rollGrace)
 	at := r.healthyAt
 	if r.starting {
 		at = later(at, soon)
@@ -99,6 +109,14 @@ func (r *roll) replace(out *Group) {
 		out.Roll = later(at, r.in.Now.Add(minRollWait))
 	}
 	out.RollOn = later(later(at, soon), r.in.Now.Add(minRollWait))
+}
+
+// stagger is how long a system job waits between two steps of its update.
+func (r *roll) stagger(u *model.UpdateStrategy) time.Duration {
+	if r.onNode {
+		return u.Stagger
+	}
+	return 0
 }
 
 func later(a, b time.Time) time.Time {

@@ -18,6 +18,7 @@ const (
 	DescUpdating    = "alloc is being updated due to job update"
 	DescUnfit       = "alloc not needed as the node no longer suits the job"
 	DescDuplicate   = "alloc not needed: another one has its name"
+	DescNotPromoted = "alloc not needed as its deployment ended before the canary was promoted"
 )
 
 // Input is what a job's reconciliation reads.
@@ -33,6 +34,11 @@ type Input struct {
 	InPlace func(a *model.Allocation, g *model.TaskGroup) bool
 	// Targets are the nodes that should run a group of a system job.
 	Targets func(g *model.TaskGroup) []string
+	// Deploys: updates of services are deployments. Deployment is the job's newest, nil
+	// for none; NewID makes the id of one that begins.
+	Deploys    bool
+	Deployment *model.Deployment
+	NewID      func() string
 }
 
 // Output is what to do.
@@ -40,6 +46,10 @@ type Output struct {
 	Stops  []Stop // without a replacement, or whatever becomes of it
 	Groups []*Group
 	Later  []Later // failed allocations that are replaced later
+	// Deployment is the one of the job's version, if it is active; Begins tells that it
+	// is new.
+	Deployment *model.Deployment
+	Begins     bool
 }
 
 // Group is what to do with one group of the job. The groups come in the job's
@@ -64,6 +74,10 @@ type Place struct {
 	Previous *model.Allocation // that it replaces, or nil
 	Tracker  *model.RescheduleTracker
 	Avoid    []string // nodes where earlier attempts failed
+	// Past: it runs the version of Previous, because the update does not go on. Canary: it
+	// runs beside the instance of its name until it is promoted.
+	Past   bool
+	Canary bool
 	// Stop ends Previous if and only if the instance can be placed; nil when it
 	// has ended or is stopped anyway. Frees tells that its resources then serve
 	// the replacement.

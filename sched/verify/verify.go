@@ -201,17 +201,29 @@ func (c *check) round() bool {
 // the job no longer has.
 func (c *check) asks() []*place.Ask {
 	out := make([]*place.Ask, len(c.plan.Groups))
-	if c.job == nil {
-		return out
-	}
 	for i, g := range c.plan.Groups {
-		for _, tg := range c.job.TaskGroups {
+		job := c.version(g)
+		if job == nil {
+			continue
+		}
+		for _, tg := range job.TaskGroups {
 			if tg.Name == g.TaskGroup {
-				out[i] = place.NewAsk(c.job, tg)
+				out[i] = place.NewAsk(job, tg)
 			}
 		}
 	}
 	return out
+}
+
+// version is the job version that a group's placements run; nil: gone.
+func (c *check) version(g *model.PlanGroup) *model.Job {
+	if c.job == nil || !g.OfPrevious || len(g.Placements) == 0 {
+		return c.job
+	}
+	if prev := c.state.Alloc(g.Placements[0].PreviousAllocation); prev != nil {
+		return prev.Job
+	}
+	return nil
 }
 
 // addPeers tells the board of the job's other instances, where they matter.

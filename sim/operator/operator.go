@@ -1,5 +1,5 @@
 // Package operator has an operator of a simulated cluster close nodes, open them and
-// drain them.
+// drain them, and steer deployments.
 //
 // Contract: each call is one thing, carried until somebody knows how it ended; then
 // next is called.

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"maps"
 	"path"
 	"slices"
 
@@ -151,25 +150,6 @@ func (c *Watch) emptied(name string) {
 	for a := range snap.Allocs(state.Range{Namespace: name}) {
 		if !a.ClientTerminal() {
 			c.fail("namespace %s is deleted, and %s of %s goes on", name, a.ID, a.JobID)
-		}
-	}
-}
-
-// Written compares what users know to be written, by job, with what is: the marks of
-// acknowledged versions in order. What lasts is not collected.
-func (c *Watch) Written(marks map[string][]string, stopped map[string]bool, lasts func(id string) bool) {
-	for _, id := range slices.Sorted(maps.Keys(marks)) {
-		list := marks[id]
-		if len(list) == 0 || stopped[id] {
-			continue
-		}
-		j := c.Snapshot().Job(model.DefaultNamespace, id)
-		last := list[len(list)-1]
-		switch {
-		case j == nil && lasts(id):
-			c.fail("job %s, last written as %s, is gone", id, last)
-		case j != nil && j.Meta[c.mark] != last:
-			c.fail("job %s was last written as %s and is %s", id, last, j.Meta[c.mark])
 		}
 	}
 }

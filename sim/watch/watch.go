@@ -9,7 +9,11 @@
 //     alone; of one idempotency token there is one child
 //   - what is admitted fits into its quota and keeps to its namespace's rules; nothing is
 //     placed in another node pool than its job's; a namespace that is deleted is empty
-//   - in the end the scheduler has nothing to do (Undecided)
+//   - an update takes no more of a group than max_parallel, promotes only healthy
+//     canaries, of which there are no more than wanted, ends once, successful only when
+//     it is complete, and goes back only to what differs; it counts what there is
+//   - in the end the scheduler has nothing to do (Undecided), and every deployment has
+//     ended (Undeployed)
 //
 // Contract: entries are given in order; what is broken is told to Fail.
 //
@@ -29,7 +33,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/sched"
 )
 
@@ -48,15 +52,16 @@ type Watch struct {
 	mark    string // meta key under which a version carries its mark
 	marks   map[string]int
 	launches
-	tenants  tenants
+	tenants tenants
+	deployments
 	suspects []overlooked
 }
 
 // New makes a Watch. Versions of jobs carry a mark of their own under a meta key.
 func New(mark string, fail func(format string, args ...any)) *Watch {
 	store := state.New()
-	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches()}
-	_, c.feed = store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes, state.TableNamespaces)
+	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches(), deployments: newDeployments()}
+	_, c.feed = store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes, state.TableNamespaces, state.TableDeployments)
 	return c
 }
 
@@ -68,6 +73,7 @@ func (c *Watch) Apply(e fsm.Entry) {
 	c.time = e.Time
 	c.expect(e)
 	c.tenants.prior, c.tenants.single = c.store.Snapshot(), len(e.Commands) == 1
+	c.expectRevert(e)
 	c.machine.Apply(e)
 	c.changes()
 	c.overdue()
@@ -89,6 +95,7 @@ func (c *Watch) changes() {
 		case *model.Allocation:
 			before, _ := changes[i].Before.(*model.Allocation)
 			c.forward(before, after)
+			c.budget(before, after)
 			touched[after.NodeID] = true
 			if before == nil {
 				c.alone(after)
@@ -115,11 +122,11 @@ func (c *Watch) changes() {
 			}
 			c.parent(before, after)
 			if !after.Stop && (before == nil || before.CreateIndex != after.CreateIndex || before.Version != after.Version) {
-				mark := after.Meta[c.mark]
-				if c.marks[mark]++; c.marks[mark] > 1 {
-					c.fail("write %s of job %s was done %d times", mark, after.ID, c.marks[mark])
-				}
+				c.version(before, after)
 			}
+		case *model.Deployment:
+			before, _ := changes[i].Before.(*model.Deployment)
+			c.deployment(before, after)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(touched)) {
@@ -146,13 +153,13 @@ func (c *Watch) forward(before, after *model.Allocation) {
 	}
 }
 
-// alone: of one name at most one allocation is to run.
+// alone: of one name at most one allocation is to run, beside a canary.
 func (c *Watch) alone(a *model.Allocation) {
 	for o := range c.store.Snapshot().AllocsByJob(a.Namespace, a.JobID) {
 		if o.ID == a.ID || o.Name != a.Name || o.Terminal() || a.Terminal() {
 			continue
 		}
-		if System(o) && o.NodeID != a.NodeID {
+		if System(o) && o.NodeID != a.NodeID || deploy.Canary(o) != deploy.Canary(a) {
 			continue
 		}
 		c.fail("two allocations of %s are to run: %s on %s, %s on %s", a.Name, o.ID, o.NodeID, a.ID, a.NodeID)
@@ -235,7 +242,6 @@ func Undecided(store *state.Store, env sched.Env) string {
 	if err != nil {
 		return err.Error()
 	}
-	env.Config, env.Preempt = basis.SchedulerConfig(), basis.FeatureLevel() >= feature.Preemption
 	for j := range snap.Jobs(state.Range{}) {
 		e := &model.Evaluation{
 			ID: "check", Namespace: j.Namespace, JobID: j.ID, Type: j.Type, Priority: j.Priority,
@@ -245,7 +251,9 @@ func Undecided(store *state.Store, env sched.Env) string {
 			// What has failed for good on a node waits for the next change.
 			e.TriggeredBy = model.TriggerRetryFailed
 		}
-		plan := sched.Process(basis, e, env).Plan
+		own := basis.Env(e, env.Now)
+		own.Steady, own.Seed = env.Steady, env.Seed
+		plan := sched.Process(basis, e, own).Plan
 		if len(plan.Stops) > 0 {
 			return "job " + j.ID + ": there is something to stop"
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 )
 
 // SidePool is the node pool of every third node.
@@ -16,7 +17,7 @@ func Node(dice *rand.Rand, i int, id, secret string) *model.Node {
 	if i%3 == 0 {
 		pool = SidePool
 	}
-	return &model.Node{
+	n := &model.Node{
 		ID: id, SecretID: secret, Name: "n" + strconv.Itoa(i), Datacenter: "dc1", NodePool: pool,
 		Attributes: map[string]string{"kernel.name": "linux", "driver.raw_exec": "1"},
 		Meta:       map[string]string{"color": []string{"red", "blue"}[dice.IntN(2)]},
@@ -31,4 +32,16 @@ func Node(dice *rand.Rand, i int, id, secret string) *model.Node {
 		},
 		Drivers: map[string]*model.DriverInfo{"raw_exec": {Detected: true, Healthy: true}},
 	}
+	if chance(dice, 0.85) { // else its agent is of an earlier version
+		n.Attributes[deploy.AttrHealth] = "1"
+	}
+	return n
+}
+
+// Says is a node's word on the health of an allocation, if its agent has one.
+func Says(n *model.Node, word *model.AllocDeploymentStatus) *model.AllocDeploymentStatus {
+	if n.Attributes[deploy.AttrHealth] == "" {
+		return nil
+	}
+	return word
 }

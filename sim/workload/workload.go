@@ -47,6 +47,7 @@ func Job(dice *rand.Rand, id string, meta map[string]string) *model.Job {
 		small(j)
 	}
 	prefer(dice, j)
+	rollout(dice, j)
 	return j
 }
 

@@ -22,6 +22,7 @@ type Core struct {
 	group   *model.TaskGroup
 	stopAt  time.Time // when the group's shutdown delay is over
 	tasks   []*coreTask
+	health  health
 }
 
 // coreTask is what a Core knows of one task.
@@ -160,6 +161,7 @@ func (c *Core) WakeAt(o Order, now time.Time) time.Time {
 		consider(c.stopAt)
 	}
 	consider(c.fenceAt(o, now))
+	consider(c.judgeAt(o))
 	for _, t := range c.tasks {
 		consider(t.status.WakeAt)
 	}

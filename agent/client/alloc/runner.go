@@ -272,6 +272,9 @@ func (r *Runner) take(ctx context.Context, e event) {
 // how long the loop may sleep.
 func (r *Runner) settle(ctx context.Context) time.Duration {
 	r.core.Settle(r.order(), time.Now(), func(e Effect) { r.carry(ctx, e) })
+	if r.core.Judge(r.order(), time.Now()) {
+		r.report(true)
+	}
 	wake := r.core.WakeAt(r.order(), time.Now())
 	if wake.IsZero() {
 		return time.Hour // nothing but events

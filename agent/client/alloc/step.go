@@ -53,6 +53,7 @@ func (r *Runner) report(urgent bool) {
 	}
 	u := &model.AllocUpdate{
 		ID: r.id, ClientStatus: status, ClientDescription: words, TaskStates: make(map[string]*model.TaskState, len(r.tasks)),
+		DeploymentStatus: r.core.Health(),
 	}
 	for _, t := range r.tasks {
 		u.TaskStates[t.task.Name] = t.status.State(t.history)

@@ -30,6 +30,7 @@ import (
 
 	"github.com/steppe-project/steppe/internal/version"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/plugins"
 )
 
@@ -97,7 +98,7 @@ func Collect(c Config) (*Facts, error) {
 func system() part {
 	attrs := map[string]string{
 		"kernel.name": runtime.GOOS, "cpu.arch": runtime.GOARCH, "kernel.arch": runtime.GOARCH,
-		model.AttrVersion: version.Compat, "nomad.revision": version.Commit, "steppe.version": version.Number,
+		model.AttrVersion: version.Compat, "nomad.revision": version.Commit, "steppe.version": version.Number, deploy.AttrHealth: "1",
 	}
 	var u unix.Utsname
 	if err := unix.Uname(&u); err == nil {

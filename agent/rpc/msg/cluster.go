@@ -14,6 +14,8 @@ type AllocListRequest struct {
 	EvalID     string
 	Resources  bool
 	TaskStates bool
+
+	DeploymentID string
 }
 
 // AllocListResponse is one page of stubs.

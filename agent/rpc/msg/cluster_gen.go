@@ -10,9 +10,9 @@ import (
 // MarshalMsg implements msgp.Marshaler
 func (z *AllocListRequest) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 7
+	// map header, size 8
 	// string "QueryOptions"
-	o = append(o, 0x87, 0xac, 0x51, 0x75, 0x65, 0x72, 0x79, 0x4f, 0x70, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+	o = append(o, 0x88, 0xac, 0x51, 0x75, 0x65, 0x72, 0x79, 0x4f, 0x70, 0x74, 0x69, 0x6f, 0x6e, 0x73)
 	o, err = z.QueryOptions.MarshalMsg(o)
 	if err != nil {
 		err = msgp.WrapError(err, "QueryOptions")
@@ -36,6 +36,9 @@ func (z *AllocListRequest) MarshalMsg(b []byte) (o []byte, err error) {
 	// string "TaskStates"
 	o = append(o, 0xaa, 0x54, 0x61, 0x73, 0x6b, 0x53, 0x74, 0x61, 0x74, 0x65, 0x73)
 	o = msgp.AppendBool(o, z.TaskStates)
+	// string "DeploymentID"
+	o = append(o, 0xac, 0x44, 0x65, 0x70, 0x6c, 0x6f, 0x79, 0x6d, 0x65, 0x6e, 0x74, 0x49, 0x44)
+	o = msgp.AppendString(o, z.DeploymentID)
 	return
 }
 
@@ -99,6 +102,12 @@ func (z *AllocListRequest) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "TaskStates")
 				return
 			}
+		case "DeploymentID":
+			z.DeploymentID, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "DeploymentID")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -113,7 +122,7 @@ func (z *AllocListRequest) UnmarshalMsg(bts []byte) (o []byte, err error) {
 
 // Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
 func (z *AllocListRequest) Msgsize() (s int) {
-	s = 1 + 13 + z.QueryOptions.Msgsize() + 6 + msgp.StringPrefixSize + len(z.JobID) + 11 + msgp.BoolSize + 7 + msgp.StringPrefixSize + len(z.NodeID) + 7 + msgp.StringPrefixSize + len(z.EvalID) + 10 + msgp.BoolSize + 11 + msgp.BoolSize
+	s = 1 + 13 + z.QueryOptions.Msgsize() + 6 + msgp.StringPrefixSize + len(z.JobID) + 11 + msgp.BoolSize + 7 + msgp.StringPrefixSize + len(z.NodeID) + 7 + msgp.StringPrefixSize + len(z.EvalID) + 10 + msgp.BoolSize + 11 + msgp.BoolSize + 13 + msgp.StringPrefixSize + len(z.DeploymentID)
 	return
 }
 

@@ -18,6 +18,18 @@ var (
 	JobSubmission  = rpc.Method[JobQuery, JobSubmissionResponse]{Name: "Job.Submission", Forward: rpc.LeaderOrStale}
 	JobScaleInfo   = rpc.Method[JobQuery, JobScaleStatusResponse]{Name: "Job.ScaleStatus", Forward: rpc.LeaderOrStale}
 	JobDeployments = rpc.Method[JobQuery, DeploymentsResponse]{Name: "Job.Deployments", Forward: rpc.LeaderOrStale}
+	JobRevert      = rpc.Method[JobRevertRequest, JobRegisterResponse]{Name: "Job.Revert", Forward: rpc.Leader, Keyed: true}
+	JobStable      = rpc.Method[JobStableRequest, WriteMeta]{Name: "Job.Stable", Forward: rpc.Leader, Keyed: true}
+	JobTag         = rpc.Method[JobTagRequest, WriteMeta]{Name: "Job.Tag", Forward: rpc.Leader, Keyed: true}
+)
+
+// Deployments.
+var (
+	DeploymentList    = rpc.Method[DeploymentListRequest, DeploymentsResponse]{Name: "Deployment.List", Forward: rpc.LeaderOrStale}
+	DeploymentGet     = rpc.Method[IDQuery, DeploymentResponse]{Name: "Deployment.Get", Forward: rpc.LeaderOrStale}
+	DeploymentStatus  = rpc.Method[DeploymentStatusRequest, DeploymentWriteResponse]{Name: "Deployment.Status", Forward: rpc.Leader, Keyed: true}
+	DeploymentPromote = rpc.Method[DeploymentPromoteRequest, DeploymentWriteResponse]{Name: "Deployment.Promote", Forward: rpc.Leader, Keyed: true}
+	AllocHealth       = rpc.Method[AllocHealthRequest, DeploymentWriteResponse]{Name: "Deployment.AllocHealth", Forward: rpc.Leader, Keyed: true}
 )
 
 // Forecasts: reads that take the server some thought.

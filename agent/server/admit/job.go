@@ -73,6 +73,9 @@ func (d *Desk) checkJob(snap *state.Snapshot, job *model.Job) error {
 	if err := d.checkLaunches(job, snap.FeatureLevel()); err != nil {
 		return err
 	}
+	if err := fsm.Gate(fsm.Needs(&fsm.RegisterJob{Job: job}), snap.FeatureLevel()); err != nil {
+		return err
+	}
 	return checkPlace(snap, job)
 }
 

@@ -30,6 +30,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/tenancy"
 	"github.com/steppe-project/steppe/sched"
@@ -68,6 +69,12 @@ func (b *Basis) Env(eval *model.Evaluation, now time.Time) sched.Env {
 	env := sched.Env{Now: now, Seed: h.Sum64(), Config: b.SchedulerConfig(), Preempt: b.FeatureLevel() >= feature.Preemption}
 	if job := b.Job(eval.Namespace, eval.JobID); job != nil {
 		env.Overrides = tenancy.Overrides(b.Namespace(job.Namespace), b.NodePool(job.NodePool))
+	}
+	if env.Deploys = b.FeatureLevel() >= deploy.Level; env.Deploys {
+		for d := range b.DeploymentsByJob(eval.Namespace, eval.JobID) {
+			env.Deployment = d
+			break
+		}
 	}
 	return env
 }

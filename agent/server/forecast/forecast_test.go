@@ -19,6 +19,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/memlog"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/jobdiff"
 	"github.com/steppe-project/steppe/sched"
 )
@@ -148,8 +149,16 @@ func TestPlanIsWhatRunDoes(t *testing.T) {
 		for i := range rapid.IntRange(0, 6).Draw(rt, "nodes") {
 			s.node(i, 1000*rapid.Int64Range(1, 4).Draw(rt, "memory"))
 		}
+		deployed := rapid.Bool().Draw(rt, "deployed")
+		if deployed {
+			s.Must(&fsm.FeatureLevel{Level: feature.Newest})
+		}
 		for range rapid.IntRange(1, 4).Draw(rt, "versions") {
 			job := web(rapid.IntRange(0, 8).Draw(rt, "count"), rapid.IntRange(100, 1500).Draw(rt, "size"), rapid.SampledFrom([]string{"1", "2"}).Draw(rt, "version"))
+			if g := job.TaskGroups[0]; deployed {
+				g.Update = model.NewUpdateStrategy()
+				g.Update.MaxParallel, g.Update.Canary = rapid.IntRange(1, 3).Draw(rt, "max_parallel"), rapid.IntRange(0, g.Count).Draw(rt, "canary")
+			}
 			before := s.Store.Snapshot().Hash()
 			p := s.plan(t, job)
 			if s.Store.Snapshot().Hash() != before {

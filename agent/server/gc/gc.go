@@ -23,6 +23,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/launch"
 )
 
@@ -219,13 +220,16 @@ func Dispensable(a *model.Allocation, job *model.Job) bool {
 	return job.Stop
 }
 
-// deployments chooses deployments that are over and have no allocations left.
+// deployments chooses deployments that are over and have no allocations left, and are
+// not those of their jobs' present versions.
 func (s *sweep) deployments() {
 	for d := range s.snap.Deployments(state.Range{}) {
 		if d.Status == model.DeploymentRunning || d.Status == model.DeploymentPaused || !s.old(d.ModifyTime, s.cfg.Deployment) {
 			continue
 		}
-		keep := false
+		// How the present version of a job was rolled out is looked at whenever it is
+		// reconciled: one that failed must not begin again. It goes with the job.
+		keep := deploy.Of(d, s.snap.Job(d.Namespace, d.JobID))
 		for a := range s.snap.AllocsByDeployment(d.ID) {
 			keep = keep || !s.gone[a.ID]
 		}

@@ -1,6 +1,7 @@
 package gc
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // world is a log with a job of each kind of fate.
@@ -159,5 +161,41 @@ func TestInterval(t *testing.T) {
 	}
 	if cmds, _ := c.Step(now.Add(Defaults().Interval), snap); len(cmds) == 0 {
 		t.Error("nothing is collected after the interval")
+	}
+}
+
+// How the present version of a job was rolled out is known as long as the job is: a
+// deployment that failed must not begin again. Those of older versions go.
+func TestDeployments(t *testing.T) {
+	w := &world{Log: memlog.New(), t: t}
+	w.Must(&fsm.FeatureLevel{Level: feature.Newest})
+	for range 2 {
+		j := w.job("web", model.JobTypeService)
+		d := &model.Deployment{
+			ID: fmt.Sprint("d", j.Version), Namespace: j.Namespace, JobID: j.ID, JobVersion: j.Version, JobCreateIndex: j.CreateIndex, Status: model.DeploymentRunning,
+		}
+		w.Must(&fsm.ApplyPlan{Plan: &model.Plan{EvalID: "none", Namespace: j.Namespace, JobID: j.ID, JobVersion: j.Version, Deployment: d}})
+		w.Must(&fsm.DeploymentStatus{ID: d.ID, Status: model.DeploymentFailed})
+		next := *j
+		next.Priority++
+		next.Meta = map[string]string{"v": d.ID}
+		if j.Version == 0 {
+			w.Must(&fsm.RegisterJob{Job: &next})
+		}
+	}
+	snap := w.Store.Snapshot()
+	later := w.Now().Add(1000 * time.Hour)
+	for _, cmd := range Collect(snap, later, Defaults()) {
+		if out, err := w.Propose(t.Context(), cmd); err != nil || out[0].Err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	var left []string
+	for d := range w.Store.Snapshot().Deployments(state.Range{}) {
+		left = append(left, d.ID)
+	}
+	job := w.Store.Snapshot().Job("default", "web")
+	if len(left) != 1 || left[0] != fmt.Sprint("d", job.Version) {
+		t.Errorf("left are %v, the job has version %d", left, job.Version)
 	}
 }

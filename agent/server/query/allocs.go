@@ -52,6 +52,8 @@ func allocTopics(r *msg.AllocListRequest) []state.Topic {
 		return []state.Topic{state.TopicNodeAllocs(r.NodeID)}
 	case r.EvalID != "":
 		return []state.Topic{state.TopicEvalAllocs(r.EvalID)}
+	case r.DeploymentID != "":
+		return []state.Topic{state.TopicDeploymentAllocs(r.DeploymentID)}
 	}
 	return table(state.TableAllocs)
 }
@@ -73,6 +75,8 @@ func allocRows(snap *state.Snapshot, r *msg.AllocListRequest, from state.Key) (i
 		rows = snap.AllocsByNode(r.NodeID)
 	case r.EvalID != "":
 		rows = snap.AllocsByEval(r.EvalID)
+	case r.DeploymentID != "":
+		rows = snap.AllocsByDeployment(r.DeploymentID)
 	default:
 		rows = snap.Allocs(state.Range{
 			Namespace: namespaceOf(&r.QueryOptions), Prefix: r.Prefix, From: from, Reverse: r.Reverse,

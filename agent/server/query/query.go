@@ -39,6 +39,8 @@ func (q *Queries) Register(srv *rpc.Server) {
 	rpc.Handle(srv, msg.JobSubmission, q.jobSubmission)
 	rpc.Handle(srv, msg.JobScaleInfo, q.jobScaleInfo)
 	rpc.Handle(srv, msg.JobDeployments, q.jobDeployments)
+	rpc.Handle(srv, msg.DeploymentList, q.deploymentList)
+	rpc.Handle(srv, msg.DeploymentGet, q.deploymentGet)
 	rpc.Handle(srv, msg.AllocList, q.allocList)
 	rpc.Handle(srv, msg.AllocGet, q.allocGet)
 	rpc.Handle(srv, msg.EvalList, q.evalList)
