@@ -70,6 +70,7 @@ func TestFaultsNameFileLineAndAttribute(t *testing.T) {
 		}
 	}
 	for name, tc := range map[string]struct{ text, want string }{
+		"node pool":       {"client {\n enabled = true\n node_pool = \"a.b\"\n}", `a.hcl:3: client.node_pool: "a.b" is not a node pool's name`},
 		"duration":        {"client {\n enabled = true\n gc_interval = \"often\"\n}", `a.hcl:3: client.gc_interval: "often" is not a duration`},
 		"no role":         {"name = \"x\"", "enable the server role"},
 		"acl":             {"acl { enabled = true }", "a.hcl:1: acl.enabled"},

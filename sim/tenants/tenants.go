@@ -61,8 +61,11 @@ var (
 	spaces = []string{"team", "lab", "lab", "shop"}
 	quotas = []string{"", "small", "small", "small", "large", "large"}
 	pools  = []string{"", "", "default", workload.SidePool, workload.SidePool, "all"}
-	jobs   = []string{"s7", "s8", "b7", "b8"}
+	jobs   = []string{"s7", "s8", "b7", "b8", parent}
 )
+
+// parent is a job that is dispatched.
+const parent = "d7"
 
 func one[T any](u *User, of []T) T { return of[u.Rand.IntN(len(of))] }
 
@@ -76,8 +79,15 @@ func (u *User) act() {
 		return
 	}
 	switch roll := u.Rand.IntN(100); {
-	case roll < 60:
+	case roll < 50:
 		u.register()
+	case roll < 60:
+		ns := one(u, spaces)
+		u.do(func(ctx context.Context, to rpc.Caller, o msg.WriteOptions) error {
+			o.Namespace = ns
+			_, err := msg.JobDispatch.Call(ctx, to, &msg.JobDispatchRequest{WriteOptions: o, JobID: parent})
+			return err
+		})
 	case roll < 68:
 		id, ns, purge := one(u, jobs), one(u, spaces), u.Chance(0.5)
 		u.do(func(ctx context.Context, to rpc.Caller, o msg.WriteOptions) error {

@@ -77,7 +77,7 @@ func (c *Watch) recount(quota string) (memory, count int) {
 
 // asked is what a job asks for: no version has the work of another here.
 func asked(snap *state.Snapshot, j *model.Job) (memory, count int) {
-	if j.Stop || j.Type == model.JobTypeBatch && j.Status == model.JobStatusDead {
+	if j.Stop || j.Type == model.JobTypeBatch && j.Status == model.JobStatusDead || j.ParameterizedJob != nil && !j.Dispatched {
 		return 0, 0
 	}
 	for _, g := range j.TaskGroups {
