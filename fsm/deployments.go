@@ -149,6 +149,10 @@ func (x *tx) wayBack(d *model.Deployment, revertID string) *model.Job {
 		d.StatusDescription += ": the newest stable version asks for the same, so there is nothing to go back to"
 		return nil
 	}
+	if err := x.admit(stable, job); err != nil {
+		d.StatusDescription += ": the job does not go back to version " + number(stable.Version) + ": " + err.Error()
+		return nil
+	}
 	d.StatusDescription += ": the job goes back to version " + number(stable.Version)
 	return stable
 }

@@ -51,6 +51,9 @@ func (c *RevertJob) apply(x *tx) (result, error) {
 	if same {
 		return nil, model.Errorf(model.CodeInvalid, "version %d of job %q asks for the same as its present version %d: there is nothing to revert", c.Version, c.ID, now.Version)
 	}
+	if err := x.admit(to, now); err != nil {
+		return nil, err
+	}
 	return x.jobResult(x.goBack(now, to, c.DeploymentID), c.Eval)
 }
 
