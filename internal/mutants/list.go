@@ -90,6 +90,8 @@ var mutants = []mutant{
 	{"what is drained stops before it has a place", "sched/reconcile/job.go", "return n != nil && n.DrainStrategy != nil && !drain.Forced(n.DrainStrategy, r.in.Now)", "return n != nil && n.DrainStrategy != nil && !drain.Forced(n.DrainStrategy, r.in.Now) && false", tests("./agent/server/drain")},
 	{"a drain that is called off goes on", "fsm/drain.go", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() {", "if m := a.DesiredTransition.Migrate; m != nil && *m && !a.Terminal() && false {", tests("./agent/server/drain")},
 	// Tenancy.
+	{"a version that is gone back to is not asked of its tenancy", "fsm/versions.go", "if err := x.admit(to, now); err != nil {", "if err := x.admit(to, now); err != nil && false {", tests("./fsm")},
+	{"what goes back by itself is not asked of its tenancy", "fsm/deployments.go", "if err := x.admit(stable, job); err != nil {", "if err := x.admit(stable, job); err != nil && false {", tests("./fsm")},
 	{"a quota of a tenancy is not asked", "fsm/tenants.go", "if quota := x.Quota(ns.Quota); quota != nil {", "if quota := x.Quota(ns.Quota); quota != nil && false {", simulator},
 	{"the rules of a tenancy are not asked", "fsm/tenants.go", "if err := ns.Admits(next); err != nil {", "if err := ns.Admits(next); err != nil && false {", simulator},
 	{"a tenancy is deleted while jobs go on", "fsm/tenants.go", "if j.Status != model.JobStatusDead || x.busy(j) {", "if false {", simulator},

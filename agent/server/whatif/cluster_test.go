@@ -18,6 +18,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/agent/server/admit"
 	"github.com/steppe-project/steppe/agent/server/broker"
+	"github.com/steppe-project/steppe/agent/server/deployments"
 	"github.com/steppe-project/steppe/agent/server/drain"
 	"github.com/steppe-project/steppe/agent/server/fleet"
 	"github.com/steppe-project/steppe/agent/server/forecast"
@@ -31,6 +32,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/insight"
 	"github.com/steppe-project/steppe/sim/workload"
@@ -86,7 +88,7 @@ func start(t testing.TB, seed uint64, workers int) *cluster {
 	for _, run := range []func(context.Context) error{
 		view.Run, plans.Run, work.Run, c.renew, c.react,
 		func(ctx context.Context) error {
-			return runner.Run(ctx, broker.NewQueue(evals), desk, nodeevals.New(), drain.New())
+			return runner.Run(ctx, broker.NewQueue(evals), desk, nodeevals.New(), drain.New(), deployments.New())
 		},
 	} {
 		c.wg.Go(func() {
@@ -182,6 +184,40 @@ func (c *cluster) say(ctx context.Context, a *model.Allocation, after time.Durat
 		up.ClientStatus = model.ClientComplete
 	}
 	n := c.Store.Snapshot().Node(a.NodeID)
+	_, err := msg.NodeUpdateAllocs.Call(ctx, c.call, &msg.NodeUpdateAllocsRequest{NodeID: n.ID, SecretID: n.SecretID, Updates: []*model.AllocUpdate{up}})
+	if err != nil && ctx.Err() == nil {
+		c.t.Error(err)
+	}
+	if u := strategy(a); u != nil && !a.ServerTerminal() && n.Attributes[deploy.AttrHealth] != "" {
+		c.judge(ctx, a.ID, u.MinHealthyTime)
+	}
+}
+
+// strategy is how the deployment that an allocation is of goes; nil for none.
+func strategy(a *model.Allocation) *model.UpdateStrategy {
+	for _, g := range a.Job.TaskGroups {
+		if g.Name == a.TaskGroup && a.DeploymentID != "" {
+			return deploy.Strategy(a.Job, g)
+		}
+	}
+	return nil
+}
+
+// judge says after a while that an allocation is healthy.
+func (c *cluster) judge(ctx context.Context, id string, after time.Duration) {
+	select {
+	case <-time.After(after):
+	case <-ctx.Done():
+		return
+	}
+	a := c.Store.Snapshot().Alloc(id)
+	if a == nil || c.Dead(a.NodeID) || a.Terminal() {
+		return
+	}
+	yes, n := true, c.Store.Snapshot().Node(a.NodeID)
+	up := &model.AllocUpdate{ID: id, ClientStatus: a.ClientStatus, TaskStates: a.TaskStates, DeploymentStatus: &model.AllocDeploymentStatus{
+		Healthy: &yes, Timestamp: time.Now(), ModifyIndex: a.AllocModifyIndex,
+	}}
 	_, err := msg.NodeUpdateAllocs.Call(ctx, c.call, &msg.NodeUpdateAllocsRequest{NodeID: n.ID, SecretID: n.SecretID, Updates: []*model.AllocUpdate{up}})
 	if err != nil && ctx.Err() == nil {
 		c.t.Error(err)

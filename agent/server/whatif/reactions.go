@@ -2,11 +2,13 @@ package whatif
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -16,6 +18,7 @@ type reactions struct {
 	sub    *state.Subscription
 	starts []reaction // by time
 	stops  []reaction
+	health []reaction
 }
 
 // reaction is a report that comes at a time.
@@ -47,13 +50,39 @@ func (r *reactions) note(now time.Time, a *model.Allocation) {
 		r.stops = append(r.stops, reaction{now.Add(StopTime), a.ID})
 	case a.ClientStatus == model.ClientPending:
 		r.starts = append(r.starts, reaction{now.Add(StartTime), a.ID})
+	case a.ClientStatus == model.ClientRunning:
+		r.judge(now, a)
 	}
+}
+
+// judge notes when a running allocation of a deployment will be healthy, as its node
+// says; nothing fails here.
+func (r *reactions) judge(now time.Time, a *model.Allocation) {
+	if a.DeploymentID == "" || deploy.Healthy(a) || deploy.Unhealthy(a) {
+		return
+	}
+	g := reconcile.Find(a.Job, a.TaskGroup)
+	if g == nil {
+		return
+	}
+	u := deploy.Strategy(a.Job, g)
+	if u == nil || u.HealthCheck == deploy.Manual {
+		return
+	}
+	at := now.Add(u.MinHealthyTime)
+	i, _ := slices.BinarySearchFunc(r.health, at, func(x reaction, at time.Time) int {
+		if x.at.After(at) {
+			return 1
+		}
+		return -1
+	})
+	r.health = slices.Insert(r.health, i, reaction{at, a.ID})
 }
 
 // next is when the next report comes; zero for never.
 func (r *reactions) next() time.Time {
 	var at time.Time
-	for _, list := range [][]reaction{r.starts, r.stops} {
+	for _, list := range [][]reaction{r.starts, r.stops, r.health} {
 		if len(list) > 0 && (at.IsZero() || list[0].at.Before(at)) {
 			at = list[0].at
 		}
@@ -82,6 +111,10 @@ func (r *reactions) react(ctx context.Context, s *stage) (bool, error) {
 		s.report(req, snap, r.starts[0].id, false)
 		r.starts = r.starts[1:]
 	}
+	for len(r.health) > 0 && !r.health[0].at.After(now) {
+		s.healthy(req, snap, r.health[0].id)
+		r.health = r.health[1:]
+	}
 	if len(req.Nodes) == 0 {
 		return false, nil
 	}
@@ -90,6 +123,25 @@ func (r *reactions) react(ctx context.Context, s *stage) (bool, error) {
 		err = model.Errorf(model.CodeInternal, "a node's report is refused: %s", out.Refused[0].Message)
 	}
 	return true, err
+}
+
+// healthy adds a node's word that an allocation is healthy, unless it has said so or is
+// not there to. The servers speak for nodes that have no word.
+func (s *stage) healthy(req *msg.NodeReportRequest, snap *state.Snapshot, id string) {
+	a := snap.Alloc(id)
+	if a == nil || a.Terminal() || a.DeploymentID == "" || deploy.Healthy(a) || deploy.Unhealthy(a) {
+		return
+	}
+	n := snap.Node(a.NodeID)
+	if n == nil || s.dead[n.ID] || n.Status != model.NodeStatusReady || n.Attributes[deploy.AttrHealth] == "" {
+		return
+	}
+	yes := true
+	up := &model.AllocUpdate{
+		ID: id, ClientStatus: a.ClientStatus, TaskStates: a.TaskStates,
+		DeploymentStatus: &model.AllocDeploymentStatus{Healthy: &yes, Timestamp: s.w.Now(), ModifyIndex: a.AllocModifyIndex},
+	}
+	req.Nodes = append(req.Nodes, &msg.NodeUpdateAllocsRequest{NodeID: n.ID, SecretID: n.SecretID, Updates: []*model.AllocUpdate{up}})
 }
 
 // report adds what a node says of an allocation, if there is something to say and the
