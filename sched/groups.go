@@ -46,7 +46,7 @@ func (p *process) group(g *reconcile.Group) {
 func (p *process) placeAnywhere(g *reconcile.Group, a *ask, out *model.PlanGroup) {
 	s := p.board.Select(a.Ask)
 	out.Metrics = s.Metrics()
-	yield, failures := p.yield(s.Checker), 0
+	yield, failures := p.yield(a, s.Checker), 0
 	for i := range g.Places {
 		want := &g.Places[i]
 		if want.Frees {
@@ -70,7 +70,7 @@ func (p *process) placeAnywhere(g *reconcile.Group, a *ask, out *model.PlanGroup
 
 // placeOnNodes places the instances of a system job, each on its node.
 func (p *process) placeOnNodes(g *reconcile.Group, a *ask, out *model.PlanGroup) {
-	yield, failures := p.yield(a.check), 0
+	yield, failures := p.yield(a, a.check), 0
 	for i := range g.Places {
 		want := &g.Places[i]
 		if want.Frees {

@@ -35,22 +35,25 @@ func (p *process) mayPreempt() bool {
 	return c.PreemptionConfig.ServiceSchedulerEnabled
 }
 
-// yield looks for the victims of a group's instances; nil when none may be had.
-func (p *process) yield(k *place.Checker) *place.Yield {
+// yield looks for the victims of a group's instances; nil when none may be had. The
+// instances may be of an older version: what it asked for is what they matter.
+func (p *process) yield(a *ask, k *place.Checker) *place.Yield {
 	if !p.mayPreempt() {
 		return nil
 	}
-	return place.NewYield(k, p.victims)
+	priority := min(p.job.Priority, a.Job.Priority)
+	return place.NewYield(k, func(nodeID string) []place.Victim { return p.victims(nodeID, priority) })
 }
 
-// victims are the allocations of a node that may have to give way to the job.
-func (p *process) victims(nodeID string) []place.Victim {
+// victims are the allocations of a node that may have to give way to an instance of
+// the job with that priority.
+func (p *process) victims(nodeID string, of int) []place.Victim {
 	var out []place.Victim
 	for _, a := range p.state.AllocsByNode(nodeID) {
 		if a.Terminal() || p.evicted[a.ID] || a.Namespace == p.job.Namespace && a.JobID == p.job.ID {
 			continue
 		}
-		if priority := PriorityOf(p.state, a); priority+PreemptionDistance <= p.job.Priority {
+		if priority := PriorityOf(p.state, a); priority+PreemptionDistance <= of {
 			out = append(out, place.Victim{Alloc: a, Priority: priority, Limit: mayLeave(a)})
 		}
 	}

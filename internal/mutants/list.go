@@ -29,7 +29,8 @@ var mutants = []mutant{
 	{"a level beyond the binary is applied", "fsm/feature.go", "err != nil || level.Level <= f.understands {", "err != nil || level.Level > 0 {", tests("./fsm/...")},
 	{"the base level leaves a trace", "fsm/state/hash.go", "if t.Size() == 0 {\n\t\treturn nil", "if t.Size() < 0 {\n\t\treturn nil", tests("./fsm/...")},
 	// Preemption.
-	{"neighbours in priority displace one another", "sched/preempt.go", "priority+PreemptionDistance <= p.job.Priority", "priority <= p.job.Priority", tests("./sched/...")},
+	{"neighbours in priority displace one another", "sched/preempt.go", "priority+PreemptionDistance <= of", "priority <= of", tests("./sched/...")},
+	{"an instance of an older version matters as much as the newest", "sched/preempt.go", "min(p.job.Priority, a.Job.Priority)", "p.job.Priority", simulator},
 	{"one allocation gives way to two", "sched/place/yield.go", "return y.taken[v.Alloc.ID] })", "return y.taken[v.Alloc.ID] && false })", tests("./sched/...")},
 	{"nobody looks at a displaced job", "sched/preempt.go", "p.displaced[[2]string{a.Namespace, a.JobID}] = true", "p.displaced[[2]string{a.Namespace, \"\"}] = true", simulator},
 	{"what gave way to another gives way again", "fsm/plans.go", "victim == nil || victim.ServerTerminal()", "victim == nil", tests("./fsm/...")},

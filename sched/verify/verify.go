@@ -107,10 +107,11 @@ func (c *check) outOfDate() string {
 
 // sortStops keeps the stops that still have something to do.
 func (c *check) sortStops() {
+	ranks := c.ranks()
 	for _, s := range c.plan.Stops {
 		a := c.state.Alloc(s.ID)
 		if s.PreemptedBy != "" {
-			if why := c.spare(a); why != "" {
+			if why := c.spare(a, ranks[s.PreemptedBy]); why != "" {
 				c.spared[s.PreemptedBy] = why
 				continue
 			}
@@ -143,12 +144,31 @@ func (c *check) keepFor(s *model.PlanStop, placement string) {
 	}
 }
 
-// spare tells why an allocation cannot be made to give way, "" when it can.
-func (c *check) spare(a *model.Allocation) string {
+// ranks are the priorities of the placements that others give way to: of the version
+// that each is of.
+func (c *check) ranks() map[string]int {
+	out := make(map[string]int)
+	for _, g := range c.plan.Groups {
+		for _, p := range g.Placements {
+			if len(p.Preempts) == 0 || c.job == nil {
+				continue
+			}
+			out[p.ID] = c.job.Priority
+			if prev := c.state.Alloc(p.PreviousAllocation); g.OfPrevious && prev != nil && prev.Job != nil {
+				out[p.ID] = min(c.job.Priority, prev.Job.Priority)
+			}
+		}
+	}
+	return out
+}
+
+// spare tells why an allocation cannot be made to give way to what has a priority, ""
+// when it can.
+func (c *check) spare(a *model.Allocation, priority int) string {
 	switch {
 	case a == nil || a.Terminal():
 		return reasonYielded
-	case c.job == nil || sched.PriorityOf(c.state, a)+sched.PreemptionDistance > c.job.Priority:
+	case sched.PriorityOf(c.state, a)+sched.PreemptionDistance > priority:
 		return reasonPriority
 	}
 	return ""
