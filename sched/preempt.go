@@ -15,16 +15,13 @@ import (
 // never displace one another in turn.
 const PreemptionDistance = 10
 
-// mayPreempt tells whether jobs of this type may have others give way.
-func (p *process) mayPreempt() bool {
-	if !p.env.Preempt {
-		return false
-	}
-	c := p.env.Config
+// Preempts tells whether jobs of a type may have others give way; nil is the default
+// configuration.
+func Preempts(c *model.SchedulerConfiguration, jobType string) bool {
 	if c == nil {
-		return p.job.Type == model.JobTypeSystem
+		return jobType == model.JobTypeSystem
 	}
-	switch p.job.Type {
+	switch jobType {
 	case model.JobTypeSystem:
 		return c.PreemptionConfig.SystemSchedulerEnabled
 	case model.JobTypeSysbatch:
@@ -38,7 +35,7 @@ func (p *process) mayPreempt() bool {
 // yield looks for the victims of a group's instances; nil when none may be had. The
 // instances may be of an older version: what it asked for is what they matter.
 func (p *process) yield(a *ask, k *place.Checker) *place.Yield {
-	if !p.mayPreempt() {
+	if !p.env.Preempt || !Preempts(p.env.Config, p.job.Type) {
 		return nil
 	}
 	priority := min(p.job.Priority, a.Job.Priority)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched"
 )
 
 // blockedTable holds blocked evaluations and what could wake them. Nodes that no
@@ -21,6 +22,10 @@ type blockedTable struct {
 	// changed.
 	freed   map[string]struct{}
 	freeAll bool
+	// placedAt is the index of the newest placement in a class, by the priority of what
+	// was placed; preempts tells which types of jobs may have others give way.
+	placedAt map[string]map[int]uint64
+	preempts func(jobType string) bool
 }
 
 type nodeClass struct {
@@ -34,6 +39,9 @@ func newBlockedTable() blockedTable {
 		nodes:   make(map[string]nodeClass),
 		freedAt: make(map[string]uint64),
 		freed:   make(map[string]struct{}),
+
+		placedAt: make(map[string]map[int]uint64),
+		preempts: func(string) bool { return false },
 	}
 }
 
@@ -41,7 +49,7 @@ func newBlockedTable() blockedTable {
 // decided on was not seen by it, so it wakes at once.
 func (t *blockedTable) add(e *entry) {
 	t.entries[e] = struct{}{}
-	if t.allAt > e.eval.SnapshotIndex {
+	if t.allAt > e.eval.SnapshotIndex || t.displaces(e.eval) {
 		e.wake = true
 		return
 	}
@@ -51,6 +59,37 @@ func (t *blockedTable) add(e *entry) {
 			return
 		}
 	}
+}
+
+// displaces tells whether something was placed, since the snapshot that an evaluation
+// was decided on, that may have to give way to it: its room was held already then, and
+// nobody was there to give it up.
+func (t *blockedTable) displaces(eval *model.Evaluation) bool {
+	if !t.preempts(eval.Type) {
+		return false
+	}
+	for class, by := range t.placedAt {
+		for priority, index := range by {
+			if index > eval.SnapshotIndex && priority+sched.PreemptionDistance <= eval.Priority && couldHelp(eval, class) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// place notes a new allocation.
+func (t *blockedTable) place(a *model.Allocation, index uint64) {
+	n, ok := t.nodes[a.NodeID]
+	if !ok || a.Job == nil || a.Terminal() {
+		return
+	}
+	by := t.placedAt[n.class]
+	if by == nil {
+		by = make(map[int]uint64)
+		t.placedAt[n.class] = by
+	}
+	by[a.Job.Priority] = max(by[a.Job.Priority], index)
 }
 
 func (t *blockedTable) remove(e *entry) { delete(t.entries, e) }
@@ -76,7 +115,13 @@ func (t *blockedTable) observeAll(index uint64) {
 // observeAlloc notes resources that a change gave back, or may let others have: of
 // another version of its job an instance may have to give way that did not before.
 func (t *blockedTable) observeAlloc(before, after *model.Allocation, index uint64) {
-	if before == nil || before.Terminal() {
+	if before == nil {
+		if after != nil {
+			t.place(after, index)
+		}
+		return
+	}
+	if before.Terminal() {
 		return
 	}
 	if after != nil && !after.Terminal() && after.AllocatedResources == before.AllocatedResources && after.JobVersion == before.JobVersion {
@@ -92,10 +137,12 @@ func (t *blockedTable) free(class string, index uint64) {
 	t.freed[class] = struct{}{}
 }
 
-// readHistory fills freedAt from the allocations that have ended.
+// readHistory fills freedAt from the allocations that have ended, placedAt from those
+// that have not.
 func (t *blockedTable) readHistory(snap *state.Snapshot) {
 	for a := range snap.Allocs(state.Range{}) {
 		if !a.Terminal() {
+			t.place(a, a.CreateIndex)
 			continue
 		}
 		if n, ok := t.nodes[a.NodeID]; ok && n.ready && a.ModifyIndex > t.freedAt[n.class] {

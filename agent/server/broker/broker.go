@@ -6,6 +6,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/sched"
 )
 
 const (
@@ -47,6 +48,7 @@ type Broker struct {
 	idle       map[*entry]struct{} // blocked ones with a newer one beside them
 	blocked    blockedTable
 	paused     bool
+	level      feature.Level
 }
 
 // New makes a broker that knows nothing; Reset starts it.
@@ -83,7 +85,7 @@ func (b *Broker) Reset(snap *state.Snapshot) {
 	b.clear()
 	config := snap.SchedulerConfig()
 	b.observeConfig(config)
-	b.blocked.allAt = config.ModifyIndex
+	b.blocked.allAt, b.level = config.ModifyIndex, snap.FeatureLevel()
 	for n := range snap.Nodes(state.Range{}) {
 		b.blocked.observeNode(n.ID, n, n.ModifyIndex)
 	}
@@ -123,6 +125,7 @@ func (b *Broker) Observe(changes []state.Change) {
 				b.observeConfig(after)
 				b.blocked.observeAll(c.Index)
 			case *feature.Active: // others may have to give way from now on
+				b.level = after.Level
 				b.blocked.observeAll(c.Index)
 			}
 		}
@@ -131,6 +134,9 @@ func (b *Broker) Observe(changes []state.Change) {
 
 func (b *Broker) observeConfig(config *model.SchedulerConfiguration) {
 	b.paused = config != nil && config.PauseEvalBroker
+	b.blocked.preempts = func(jobType string) bool {
+		return b.level >= feature.Preemption && sched.Preempts(config, jobType)
+	}
 }
 
 func (b *Broker) observeEval(id string, after *model.Evaluation) {

@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // scene drives a broker as the runner would, over a store.
@@ -206,24 +207,31 @@ func (s *scene) node(d *datadriven.TestData) fsm.Command {
 
 // ended places an allocation on a node and ends it.
 func (s *scene) ended(d *datadriven.TestData) string {
+	id := s.placed(d)
+	s.apply(must(&fsm.UpdateAllocs{Updates: []*model.AllocUpdate{{ID: id, ClientStatus: model.ClientComplete}}}))
+	return fmt.Sprintf("index %d\n", s.index)
+}
+
+// placed places an allocation on a node.
+func (s *scene) placed(d *datadriven.TestData) (id string) {
 	var node, job string
 	arg(d, "node", &node)
 	arg(d, "job", &job)
 	j := model.NewJob(model.JobTypeService)
 	j.ID, j.Name = job, job
+	arg(d, "prio", &j.Priority)
 	g := model.NewTaskGroup(j)
 	g.Name = "g"
 	j.TaskGroups = append(j.TaskGroups, g)
 	s.apply(must(&fsm.RegisterJob{Job: j}))
 	version := s.store.Snapshot().Job(j.Namespace, j.ID).Version
-	id := fmt.Sprintf("alloc-%d", s.index)
+	id = fmt.Sprintf("alloc-%d", s.index)
 	s.apply(must(&fsm.ApplyPlan{Plan: &model.Plan{
 		EvalID: "none", Namespace: j.Namespace, JobID: j.ID, JobVersion: version,
 		Groups: []*model.PlanGroup{{TaskGroup: "g", Resources: &model.AllocatedResources{},
 			Placements: []*model.Placement{{ID: id, NodeID: node}}}},
 	}}))
-	s.apply(must(&fsm.UpdateAllocs{Updates: []*model.AllocUpdate{{ID: id, ClientStatus: model.ClientComplete}}}))
-	return fmt.Sprintf("index %d\n", s.index)
+	return id
 }
 
 func TestScenarios(t *testing.T) {
@@ -242,6 +250,13 @@ func TestScenarios(t *testing.T) {
 				arg(d, "id", &id)
 				s.apply(must(&fsm.NodeStatus{Updates: []fsm.NodeStatusUpdate{{NodeID: id, Status: model.NodeStatusDown}}}))
 				return fmt.Sprintf("index %d\n", s.index)
+			case "placed":
+				s.placed(d)
+				return fmt.Sprintf("index %d\n", s.index)
+			case "feature": // and everybody may preempt
+				s.apply(must(&fsm.FeatureLevel{Level: feature.Newest}))
+				s.apply(must(&fsm.SchedulerConfig{Config: &model.SchedulerConfiguration{PreemptionConfig: model.PreemptionConfig{ServiceSchedulerEnabled: true}}}))
+				return ""
 			case "ended":
 				return s.ended(d)
 			case "pause", "unpause":
