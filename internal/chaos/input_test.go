@@ -131,8 +131,11 @@ func TestStrangeServers(t *testing.T) {
 	twin.Start()
 	c.says(first, "two agents use the same id")
 	c.writes(2)
-	for range 2 { // whoever leads then, it is not the twin
-		if l := c.leader(); l != nil {
+	// Whoever leads then, it is not the twin. Only while the victim is up: when it has
+	// failed, its id at another address is a server that has moved.
+	for range 2 {
+		c.Site.Await("another than the victim leads", faults.Patience, func() error { return c.handFrom(victim) })
+		if l := c.leader(); l != nil && l != victim {
 			l.Signal(syscall.SIGKILL)
 			c.Site.Await("another server leads", faults.Patience, func() error {
 				if now := c.leader(); now == nil || now == l {
@@ -155,6 +158,20 @@ func TestStrangeServers(t *testing.T) {
 	c.writes(3)
 	c.Site.Await("the cluster is whole", 2*faults.Patience, func() error { return c.healthy(3) })
 	c.SameState()
+}
+
+// handFrom has a server not lead.
+func (c *Cluster) handFrom(a *faults.Agent) error {
+	l := c.leader()
+	if l == nil {
+		return errors.New("none leads")
+	}
+	if l != a {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	return errors.Join(errors.New("it leads"), a.API.Cluster().TransferLeadership(ctx, "", ""))
 }
 
 // TestDisagreement: servers that expect different numbers found no cluster and
