@@ -80,13 +80,7 @@ func (c *Cluster) launches() error {
 // starts it again.
 func (c *Cluster) killLeader() {
 	c.T.Helper()
-	var old *faults.Agent
-	c.Site.Await("a server leads", faults.Patience, func() error {
-		if old = c.leader(); old == nil {
-			return fmt.Errorf("none leads")
-		}
-		return nil
-	})
+	old := c.awaitLeader()
 	old.Signal(syscall.SIGKILL)
 	c.Site.Await("another server leads", faults.Patience, func() error {
 		if l := c.leader(); l == nil || l == old {

@@ -118,16 +118,22 @@ func BenchmarkFailover(b *testing.B) {
 	}
 }
 
-// failover does one round and returns its figure.
-func (c *Cluster) failover(ws *writers, gap bool, do func(a *faults.Agent) func()) time.Duration {
+// awaitLeader waits until a server leads.
+func (c *Cluster) awaitLeader() (l *faults.Agent) {
 	c.T.Helper()
-	var old *faults.Agent
 	c.Site.Await("a server leads", faults.Patience, func() error {
-		if old = c.leader(); old == nil {
+		if l = c.leader(); l == nil {
 			return fmt.Errorf("none leads")
 		}
 		return nil
 	})
+	return l
+}
+
+// failover does one round and returns its figure.
+func (c *Cluster) failover(ws *writers, gap bool, do func(a *faults.Agent) func()) time.Duration {
+	c.T.Helper()
+	old := c.awaitLeader()
 	h := ws.w.history
 	at := h.Now()
 	undo := do(old)

@@ -125,6 +125,15 @@ func (r *reactions) react(ctx context.Context, s *stage) (bool, error) {
 	return true, err
 }
 
+// speaker is the node of an allocation, nil when it is not there to say anything.
+func (s *stage) speaker(snap *state.Snapshot, a *model.Allocation) *model.Node {
+	n := snap.Node(a.NodeID)
+	if n == nil || s.dead[n.ID] || n.Status != model.NodeStatusReady {
+		return nil
+	}
+	return n
+}
+
 // healthy adds a node's word that an allocation is healthy, unless it has said so or is
 // not there to. The servers speak for nodes that have no word.
 func (s *stage) healthy(req *msg.NodeReportRequest, snap *state.Snapshot, id string) {
@@ -132,8 +141,8 @@ func (s *stage) healthy(req *msg.NodeReportRequest, snap *state.Snapshot, id str
 	if a == nil || a.Terminal() || a.DeploymentID == "" || deploy.Healthy(a) || deploy.Unhealthy(a) {
 		return
 	}
-	n := snap.Node(a.NodeID)
-	if n == nil || s.dead[n.ID] || n.Status != model.NodeStatusReady || n.Attributes[deploy.AttrHealth] == "" {
+	n := s.speaker(snap, a)
+	if n == nil || n.Attributes[deploy.AttrHealth] == "" {
 		return
 	}
 	yes := true
@@ -151,8 +160,8 @@ func (s *stage) report(req *msg.NodeReportRequest, snap *state.Snapshot, id stri
 	if a == nil || a.ClientTerminal() || a.ServerTerminal() != end || !end && a.ClientStatus != model.ClientPending {
 		return
 	}
-	n := snap.Node(a.NodeID)
-	if n == nil || s.dead[n.ID] || n.Status != model.NodeStatusReady {
+	n := s.speaker(snap, a)
+	if n == nil {
 		return
 	}
 	up := &model.AllocUpdate{ID: id, ClientStatus: model.ClientRunning, TaskStates: states(a, s.w.Now(), end)}
