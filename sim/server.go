@@ -25,6 +25,7 @@ type server struct {
 	life *engine.Life // nil while it is down
 
 	store       *state.Store
+	hasher      state.Hasher
 	machine     *fsm.FSM
 	applied     uint64
 	appliedTime int64

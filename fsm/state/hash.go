@@ -16,8 +16,24 @@ import (
 // the tables' indexes. It is equal on all servers that applied the same log,
 // whether they restored a snapshot in between or not. It reads everything: a
 // million allocations take seconds.
-func (s *Snapshot) Hash() [32]byte {
-	h := &hasher{sum: sha256.New(), shared: make(map[any][32]byte)}
+func (s *Snapshot) Hash() [32]byte { return s.hash(&hasher{shared: map[any][32]byte{}}) }
+
+// Hasher hashes one state again and again. It keeps the digests of the rows that
+// the last state had, so that only what has changed is digested: a row that
+// somebody changes in place, against the rule, passes unseen.
+type Hasher struct {
+	rows, shared map[any][32]byte
+}
+
+// Hash is the snapshot's hash.
+func (m *Hasher) Hash(s *Snapshot) [32]byte {
+	h := &hasher{last: *m, rows: make(map[any][32]byte, len(m.rows)), shared: make(map[any][32]byte, len(m.shared))}
+	defer func() { m.rows, m.shared = h.rows, h.shared }()
+	return s.hash(h)
+}
+
+func (s *Snapshot) hash(h *hasher) [32]byte {
+	h.sum = sha256.New()
 	for i, t := range Tables {
 		if s.untouched(t) {
 			continue
@@ -119,6 +135,8 @@ func visitAllocs(v visitor, t *tree.Tree[model.Allocation]) error {
 type hasher struct {
 	sum    hash.Hash
 	buf    []byte
+	last   Hasher           // what a Hasher remembers
+	rows   map[any][32]byte // digests of rows, for a Hasher
 	shared map[any][32]byte // digests of values that many rows share
 }
 
@@ -140,9 +158,20 @@ func (h *hasher) table(t Table, rows int) error {
 }
 
 func (h *hasher) row(row msgp.Marshaler) error {
-	d := h.digest(row)
-	h.sum.Write(d[:])
+	h.write(row, func() [32]byte { return h.digest(row) })
 	return nil
+}
+
+// write adds a row's digest, the remembered one if there is one.
+func (h *hasher) write(row any, digest func() [32]byte) {
+	d, ok := h.last.rows[row]
+	if !ok {
+		d = digest()
+	}
+	if h.rows != nil {
+		h.rows[row] = d
+	}
+	h.sum.Write(d[:])
 }
 
 // digest is the digest of a value's encoding. One that has none cannot have
@@ -156,15 +185,6 @@ func (h *hasher) digest(m msgp.Marshaler) [32]byte {
 	return message.Digest(b)
 }
 
-func (h *hasher) sharedDigest(key any, m msgp.Marshaler) []byte {
-	d, ok := h.shared[key]
-	if !ok {
-		d = h.digest(m)
-		h.shared[key] = d
-	}
-	return d[:]
-}
-
 func (h *hasher) alloc(a *model.Allocation) error {
 	r := baseRecord(a)
 	if a.Job != nil {
@@ -176,7 +196,19 @@ func (h *hasher) alloc(a *model.Allocation) error {
 	if a.Metrics != nil {
 		r.MetricsValue = h.sharedDigest(a.Metrics, a.Metrics)
 	}
-	return h.row(short{&r})
+	h.write(a, func() [32]byte { return h.digest(short{&r}) })
+	return nil
+}
+
+func (h *hasher) sharedDigest(key any, m msgp.Marshaler) []byte {
+	d, ok := h.shared[key]
+	if !ok {
+		if d, ok = h.last.shared[key]; !ok {
+			d = h.digest(m)
+		}
+		h.shared[key] = d
+	}
+	return d[:]
 }
 
 // Digest is the sha256 of a msgpack message whatever the order in which its

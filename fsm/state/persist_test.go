@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -272,5 +273,32 @@ func checkRestored(t *testing.T, s *Store, err error) {
 	}
 	if again.Snapshot().Hash() != s.Snapshot().Hash() {
 		t.Fatal("states differ")
+	}
+}
+
+// A Hasher that has seen other states hashes as one that has not.
+func TestHasherRemembers(t *testing.T) {
+	s, job := New(), &model.Job{ID: "job"}
+	var h Hasher
+	seen := map[[32]byte]bool{}
+	for i := range 6 {
+		a := alloc(fmt.Sprint("a", i%4), "job", "n1") // from the fourth on, rows are replaced
+		a.Job, a.DesiredStatus = job, fmt.Sprint(i)
+		if i == 3 {
+			job = &model.Job{ID: "job", Version: 1}
+		}
+		write(s, a, node(i%2))
+		got := h.Hash(s.Snapshot())
+		if got != s.Snapshot().Hash() || h.Hash(s.Snapshot()) != got {
+			t.Fatalf("step %d: what is remembered hashes otherwise", i)
+		}
+		if seen[got] {
+			t.Fatalf("step %d: hashes as a state before it", i)
+		}
+		seen[got] = true
+	}
+	var fresh Hasher
+	if fresh.Hash(s.Snapshot()); len(h.rows) != len(fresh.rows) || len(h.shared) != len(fresh.shared) {
+		t.Errorf("%d rows and %d values are remembered of %d and %d", len(h.rows), len(h.shared), len(fresh.rows), len(fresh.shared))
 	}
 }
