@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -38,6 +39,9 @@ type options struct {
 	steady time.Duration
 }
 
+// nodesMemory is what the simulated nodes take before their garbage is collected.
+const nodesMemory = 12 << 30
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -53,6 +57,7 @@ func run(ctx context.Context) (err error) {
 	flag.IntVar(&o.nodes, "nodes", 10_000, "how many nodes")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the leader is killed")
 	flag.DurationVar(&o.steady, "steady", time.Minute, "for how long the steady state is measured")
+	idle := flag.Bool("idle", false, "run no tasks on the nodes")
 	profile := flag.String("cpuprofile", "", "write the simulated nodes' processor profile to this `file`")
 	flag.Parse()
 	if *profile != "" {
@@ -66,6 +71,10 @@ func run(ctx context.Context) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	// All nodes are in this process: collecting their garbage at once stalls them all for
+	// seconds, as no machine of its own is stalled.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(nodesMemory)
 	restore, err := roomy()
 	if err != nil {
 		return err
@@ -88,6 +97,9 @@ func run(ctx context.Context) (err error) {
 		name string
 		run  func(context.Context) error
 	}{{"registration", m.register}, {"placement", m.place}, {"steady state", m.rest}, {"storm", m.storms}} {
+		if *idle && part.name == "placement" {
+			continue
+		}
 		if err := part.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w\n%s", part.name, err, c.tails())
 		}
