@@ -33,7 +33,7 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 			r.end(a, DescNotPromoted)
 		}
 	}
-	roll.mixed = slices.ContainsFunc(slots, func(s slot) bool { return s.outdated(r) })
+	roll.mixed = slices.ContainsFunc(slots, func(s slot) bool { return s.outdated(roll) })
 	for i := range canaries {
 		r.canary(out, roll, i, &canaries[i])
 	}
@@ -49,11 +49,18 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 	return out
 }
 
-// outdated tells whether an older version is what a name has, or had last.
-func (s *slot) outdated(r *run) bool {
-	for _, a := range []*model.Allocation{s.live, s.held, s.leaves, s.failed, s.gone} {
+// outdated tells whether an older version is what a name has, and keeps: what has ended
+// and is replaced by the present version does not count, or this decision would leave
+// names empty that the next one fills.
+func (s *slot) outdated(roll *roll) bool {
+	for _, a := range []*model.Allocation{s.live, s.held} {
 		if a != nil {
-			return r.outdated(a)
+			return roll.outdated(a)
+		}
+	}
+	for _, a := range []*model.Allocation{s.leaves, s.failed, s.gone} {
+		if a != nil {
+			return roll.past(a)
 		}
 	}
 	return false
