@@ -4,6 +4,8 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/course"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/grant"
 )
 
 // Why a placement of a plan was refused.
@@ -37,6 +39,7 @@ type planApply struct {
 	order    []string // keys of replaced as they came
 	tally    *tally
 	out      *model.PlanResult
+	yielded  map[string]bool // placements for which nothing gives way
 }
 
 func (c *ApplyPlan) apply(x *tx) (result, error) {
@@ -51,6 +54,7 @@ func (c *ApplyPlan) apply(x *tx) (result, error) {
 	p := &planApply{tx: x, plan: c.Plan, tally: &tally{tx: x}, out: &model.PlanResult{Index: x.index}}
 	p.job = x.JobVersion(c.Plan.Namespace, c.Plan.JobID, c.Plan.JobVersion)
 	p.putDeployment()
+	p.yielded = grant.Refused(p.plan, p.Alloc, p.FeatureLevel() >= feature.Yields)
 	for _, g := range c.Plan.Groups {
 		if g == nil {
 			return nil, model.Errorf(model.CodeInvalid, "plan of evaluation %s has an empty group", c.Plan.EvalID)
@@ -185,11 +189,9 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 	if p.Alloc(pl.ID) != nil {
 		return
 	}
-	for _, id := range pl.Preempts {
-		if victim := p.Alloc(id); victim == nil || victim.ServerTerminal() {
-			p.refuse(pl.NodeID, refusedYielded) // its room may be another's
-			return
-		}
+	if p.yielded[pl.ID] {
+		p.refuse(pl.NodeID, refusedYielded)
+		return
 	}
 	a := &model.Allocation{
 		ID: pl.ID, Namespace: job.Namespace, EvalID: p.plan.EvalID,
@@ -234,7 +236,7 @@ func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) error {
 	case up.Resources != nil:
 		next.AllocatedResources = up.Resources
 	case g.Resources != nil:
-		next.AllocatedResources = keepPorts(g.Resources, now.AllocatedResources)
+		next.AllocatedResources = grant.KeepPorts(g.Resources, now.AllocatedResources)
 	}
 	if id := p.joins(g); id != "" && now.DeploymentID != id {
 		// What its node says of it from now on is of this deployment; see deploy.Hear.
@@ -253,16 +255,6 @@ func (p *planApply) joins(g *model.PlanGroup) string {
 		return ""
 	}
 	return p.deploy
-}
-
-// keepPorts returns grant with the ports that the allocation holds already.
-func keepPorts(grant, held *model.AllocatedResources) *model.AllocatedResources {
-	if held == nil || len(held.Shared.Ports) == 0 || len(grant.Shared.Ports) > 0 {
-		return grant
-	}
-	own := *grant
-	own.Shared.Ports, own.Shared.Networks = held.Shared.Ports, held.Shared.Networks
-	return &own
 }
 
 // touch stamps a change by the servers that the node has to act on.

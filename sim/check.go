@@ -32,8 +32,7 @@ type checks struct {
 	w *world
 	*watch.Watch
 	index  uint64
-	hashes map[uint64][32]byte
-	hasher state.Hasher
+	hashes *watch.Hashes
 	// excused are allocations whose tasks were hurt: they may restart.
 	excused   map[string]bool
 	loseplans float64
@@ -45,16 +44,7 @@ func (c *checks) begin(w *world) {
 	c.Watch = watch.New(markKey, w.Fail)
 	c.OnNode = c.node
 	c.index = c.Snapshot().Index()
-	c.hashes, c.excused = map[uint64][32]byte{}, map[string]bool{}
-}
-
-// hashEvery is at how many indexes hashes are compared: they walk the whole state.
-// A tenth of all seeds compares them at every index.
-func (c *checks) hashEvery() uint64 {
-	if c.w.cfg.Seed%10 == 0 {
-		return 1
-	}
-	return 10
+	c.hashes, c.excused = watch.NewHashes(c.w.cfg.Seed), map[string]bool{}
 }
 
 // follow applies what is committed and not yet seen.
@@ -69,9 +59,7 @@ func (c *checks) follow() {
 			return
 		}
 		c.Apply(e)
-		if c.index%c.hashEvery() == 0 {
-			c.hashes[c.index] = c.hasher.Hash(c.Snapshot())
-		}
+		c.hashes.Note(c.Snapshot())
 	}
 }
 
@@ -83,7 +71,7 @@ func (c *checks) applied(s *server) {
 	if s.applied > c.index {
 		c.follow()
 	}
-	if want, ok := c.hashes[s.applied]; ok && s.hasher.Hash(s.store.Snapshot()) != want {
+	if c.hashes.Differ(s.applied, &s.hasher, s.store.Snapshot()) {
 		c.w.Fail("%s has another state than the log gives at %d", s.name, s.applied)
 	}
 }
@@ -236,12 +224,11 @@ func (w *world) unsettled() string {
 
 // unequal tells which server is behind.
 func (w *world) unequal() string {
-	want := w.checks.hasher.Hash(w.truth())
 	for _, s := range w.servers {
 		if s.life == nil || s.applied != w.ledger.last() {
 			return s.name + " is behind"
 		}
-		if s.hasher.Hash(s.store.Snapshot()) != want {
+		if !w.checks.hashes.Equal(w.truth(), &s.hasher, s.store.Snapshot()) {
 			w.Fail("%s has another state in the end", s.name)
 		}
 	}
@@ -267,9 +254,8 @@ func (w *world) differs(n *node, snap *state.Snapshot) string {
 
 // final checks what only the end can tell.
 func (w *world) final() {
-	want := w.truth().Hash()
-	for _, s := range w.servers {
-		if s.life != nil && s.applied == w.ledger.last() && s.store.Snapshot().Hash() != want {
+	for _, s := range w.servers { // nothing of these hashes is remembered
+		if s.life != nil && s.applied == w.ledger.last() && s.store.Snapshot().Hash() != w.truth().Hash() {
 			w.Fail("%s has a row that was changed in place", s.name)
 		}
 	}

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -252,45 +251,7 @@ func sortedFor[T any](rows []*T, ix *index[T], primary bool) []*T {
 		slices.SortFunc(held, ix.order)
 		return held
 	}
-	return groupRows(held, ix.group)
-}
-
-// groupRows sorts rows that are in the order of their key by group.
-func groupRows[T any](rows []*T, of func(*T) group) []*T {
-	numbers := make(map[group]int32)
-	var counts []int
-	member := make([]int32, len(rows))
-	for i, row := range rows {
-		g := of(row)
-		n, ok := numbers[g]
-		if !ok {
-			n = int32(len(counts))
-			numbers[g] = n
-			counts = append(counts, 0)
-		}
-		counts[n]++
-		member[i] = n
-	}
-	order := slices.SortedFunc(maps.Keys(numbers), func(g, h group) int {
-		if c := comparePair(g.a, g.b, h.a, h.b); c != 0 {
-			return c
-		}
-		return cmp.Compare(g.number, h.number)
-	})
-	next := make([]int, len(counts))
-	at := 0
-	for _, g := range order {
-		n := numbers[g]
-		next[n] = at
-		at += counts[n]
-	}
-	out := make([]*T, len(rows))
-	for i, row := range rows {
-		n := member[i]
-		out[next[n]] = row
-		next[n]++
-	}
-	return out
+	return tree.Sorted(held, ix.group)
 }
 
 // allocStage is the stage of the allocations, which are written as records.

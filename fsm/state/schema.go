@@ -26,14 +26,7 @@ type table[T any] struct {
 type index[T any] struct {
 	order tree.Order[T]
 	has   func(row *T) bool
-	group func(row *T) group
-}
-
-// group is what rows that are neighbours in an index have in common; groups are
-// ordered by its fields, first to last.
-type group struct {
-	a, b   string
-	number uint64
+	group func(row *T) tree.Group
 }
 
 // schema describes a table: its rows' key, its indexes (the first one orders
@@ -269,7 +262,7 @@ var allocSchema = schema[model.Allocation]{
 		{order: func(a, b *model.Allocation) int { return strings.Compare(a.ID, b.ID) }},
 		{
 			order: func(a, b *model.Allocation) int { return compareCreated(a.CreateIndex, a.ID, b.CreateIndex, b.ID) },
-			group: func(a *model.Allocation) group { return group{number: a.CreateIndex} },
+			group: func(a *model.Allocation) tree.Group { return tree.Group{Number: a.CreateIndex} },
 		},
 		{
 			order: func(a, b *model.Allocation) int {
@@ -278,20 +271,20 @@ var allocSchema = schema[model.Allocation]{
 				}
 				return strings.Compare(a.ID, b.ID)
 			},
-			group: func(a *model.Allocation) group { return group{a: a.Namespace, b: a.JobID} },
+			group: func(a *model.Allocation) tree.Group { return tree.Group{A: a.Namespace, B: a.JobID} },
 		},
 		{
 			order: func(a, b *model.Allocation) int { return comparePair(a.NodeID, a.ID, b.NodeID, b.ID) },
-			group: func(a *model.Allocation) group { return group{a: a.NodeID} },
+			group: func(a *model.Allocation) tree.Group { return tree.Group{A: a.NodeID} },
 		},
 		{
 			order: func(a, b *model.Allocation) int { return comparePair(a.EvalID, a.ID, b.EvalID, b.ID) },
-			group: func(a *model.Allocation) group { return group{a: a.EvalID} },
+			group: func(a *model.Allocation) tree.Group { return tree.Group{A: a.EvalID} },
 		},
 		{
 			order: func(a, b *model.Allocation) int { return comparePair(a.DeploymentID, a.ID, b.DeploymentID, b.ID) },
 			has:   func(a *model.Allocation) bool { return a.DeploymentID != "" },
-			group: func(a *model.Allocation) group { return group{a: a.DeploymentID} },
+			group: func(a *model.Allocation) tree.Group { return tree.Group{A: a.DeploymentID} },
 		},
 	},
 	after: (*Txn).tallyAlloc,

@@ -75,6 +75,7 @@ var mutants = []mutant{
 	{"what is liked outweighs what is spread", "sched/place/rank/rank.go", "const SpreadFactor = 8", "const SpreadFactor = 2", tests("./sched/...")},
 	// Explanations and forecasts.
 	{"names stay empty beside an older instance that is replaced", "sched/reconcile/group.go", "\t\t\treturn roll.past(a)\n", "\t\t\treturn roll.outdated(a)\n", tests("./sched")},
+	{"what counts on the room of a refused placement is made", "model/grant/grant.go", "if wide && len(nodes) > 0 {", "if false && wide {", tests("./model/grant")},
 	{"a remedy that does not help is named", "sched/advice/trial.go", "if plan.Eval.Status == model.EvalFailed || plan.Eval.FailedTGAllocs[group] != nil {", "if plan.Eval.Status == model.EvalFailed {", tests("./sched")},
 	{"a remedy is larger than it has to be", "sched/advice/search.go", "if mid := (lo + hi) / 2; ok(mid) {", "if mid := (lo + hi) / 2; ok(mid) && mid > hi {", tests("./sched")},
 	{"a remedy takes from the job's other groups", "sched/advice/trial.go", "if 1+m.CoalescedFailures > d.missing(name) {", "if 1+m.CoalescedFailures > d.missing(name)+1000 {", tests("./sched")},

@@ -52,10 +52,13 @@ const (
 	// Preemption lets instances of jobs of lower priority be told to give way: older
 	// servers would stop them without what is to take their place.
 	Preemption Level = 8
+	// Yields has a placement refused that counts on room which others of its plan do
+	// not get: older servers would keep it.
+	Yields Level = 9
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Preemption
+const Newest = Yields
 
 // Description says what a level brings.
 type Description struct {
@@ -75,6 +78,7 @@ func All() []Description {
 		{Deployments, "deployments", "Updates of services are deployments, gated by health, with canaries and the way back."},
 		{Tenancy, "tenancy", "Namespaces, node pools and quotas are changed, and bound what jobs may ask for."},
 		{Preemption, "preemption", "Instances of jobs of lower priority give way to others, where the scheduler configuration says so."},
+		{Yields, "yields", "Where something cannot give way any more, nothing else of the same plan is placed into its room."},
 	}
 }
 
