@@ -52,10 +52,13 @@ const (
 	// Preemption lets instances of jobs of lower priority be told to give way: older
 	// servers would stop them without what is to take their place.
 	Preemption Level = 8
+	// Dependencies lets groups depend on others: older servers would not know the block,
+	// and start all at once.
+	Dependencies Level = 9
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Preemption
+const Newest = Dependencies
 
 // Description says what a level brings.
 type Description struct {
@@ -75,6 +78,7 @@ func All() []Description {
 		{Deployments, "deployments", "Updates of services are deployments, gated by health, with canaries and the way back."},
 		{Tenancy, "tenancy", "Namespaces, node pools and quotas are changed, and bound what jobs may ask for."},
 		{Preemption, "preemption", "Instances of jobs of lower priority give way to others, where the scheduler configuration says so."},
+		{Dependencies, "dependencies", "Groups wait for what they depend on, of their job and of others."},
 	}
 }
 

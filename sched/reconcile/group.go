@@ -40,6 +40,7 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 	for i := range slots {
 		r.name(out, roll, i, &slots[i])
 	}
+	r.wait(out)
 	fresh := len(out.Places)
 	roll.replace(out)
 	out.Counts.Place += uint64(fresh) - out.Counts.Migrate - out.Counts.Canary

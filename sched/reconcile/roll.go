@@ -77,6 +77,9 @@ func (r *roll) replace(out *Group) {
 	limit := len(r.old)
 	u := r.update()
 	switch {
+	case r.in.Waits[r.group.Name] == ToUpdate:
+		out.Held += len(r.old)
+		limit = 0
 	case u == nil:
 	case r.paused || r.mode == held:
 		limit = 0
