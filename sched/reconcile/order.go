@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/precedence"
 )
 
