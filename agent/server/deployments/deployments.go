@@ -246,7 +246,7 @@ func (p *pass) waits(d *model.Deployment) map[string]*readiness.Wait {
 }
 
 // deadline is until when a group has to make progress. One that had to wait has its time
-// from the last change of what it waited for.
+// from the last change of what it waited for, or from its own first instance.
 func (p *pass) deadline(d *model.Deployment, name string, s *model.DeploymentState) time.Time {
 	job := p.snap.Job(d.Namespace, d.JobID)
 	g := reconcile.Find(job, name)
@@ -254,6 +254,15 @@ func (p *pass) deadline(d *model.Deployment, name string, s *model.DeploymentSta
 		return s.RequireProgressBy
 	}
 	since := readiness.Since(&fleet.Basis{Snapshot: p.snap}, job, g, s.PlacedAllocs > 0)
+	var first time.Time
+	for a := range p.snap.AllocsByDeployment(d.ID) {
+		if at := time.Unix(0, a.CreateTime).UTC(); a.TaskGroup == name && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	if first.After(since) {
+		since = first
+	}
 	if by := since.Add(s.ProgressDeadline); by.After(s.RequireProgressBy) {
 		return by
 	}
