@@ -260,3 +260,19 @@ func TestUpdates(t *testing.T) {
 		})
 	}
 }
+
+// TestClockBehind: what an instance's node says of the time is not believed where it was
+// not even placed yet.
+func TestClockBehind(t *testing.T) {
+	w := newWorld()
+	w.put(job("web", "service", 1, &depends.Dependency{Name: "pg", Job: "pg"}))
+	a := w.add(alloc(w.put(job("pg", "service", 1, nil)), 0, model.ClientRunning))
+	a.CreateTime = noon.UnixNano()
+	a.TaskStates["t"].StartedAt = noon.Add(-time.Hour)
+	if wait := w.wait("web", noon.Add(time.Second)); wait == nil {
+		t.Error("it is healthy at once")
+	}
+	if wait := w.wait("web", noon.Add(10*time.Second)); wait != nil {
+		t.Errorf("%v", wait["g"].For)
+	}
+}

@@ -74,6 +74,9 @@ func (r *run) name(out *Group, roll *roll, i int, s *slot) {
 	case s.done != nil:
 		out.Ignored++
 	case s.held != nil:
+		if r.current(s.held) {
+			roll.unhealthy++ // as much as one that has not started
+		}
 		r.await(out, s.held)
 	case s.leaves != nil:
 		roll.moves++

@@ -19,8 +19,8 @@ const pastStates = 512
 // that it was made on, and not any more.
 type dependencies struct {
 	past  []*state.Snapshot // the newest last; the state before the newest entry
-	Began int               // groups that began after what they depend on
-	Held  int               // stopped in order
+	// After is what was done in the order of dependencies: groups begun, updated, stopped.
+	After [3]int
 }
 
 // remember takes in the state before an entry.
@@ -75,7 +75,7 @@ func (c *Watch) begun(a *model.Allocation) {
 		if !began {
 			c.fail("%s (%s) is placed before what it depends on is ready%s", a.Name, a.ID, EvalsOf(snap, a.Job))
 		}
-		c.Began++
+		c.After[0]++
 	}
 }
 
@@ -173,7 +173,7 @@ func (c *Watch) updated(a, prev *model.Allocation, seen uint64) {
 		if !c.since(seen, func(s *state.Snapshot) bool { return c.there(s, a.Job, g, condition, true) }) {
 			c.fail("%s (%s) is updated before group %s%s", a.Name, a.ID, g.Name, EvalsOf(c.store.Snapshot(), a.Job))
 		}
-		c.Began++
+		c.After[1]++
 	}
 }
 
@@ -199,7 +199,7 @@ func (c *Watch) stopped(before, after *model.Allocation) {
 		if precedence.Before(job, g.Name)[after.TaskGroup] == "" {
 			continue
 		}
-		c.Held++
+		c.After[2]++
 		if !c.since(seen, func(s *state.Snapshot) bool { return c.over(s, job, g.Name) }) {
 			c.fail("%s (%s) is stopped before %s, which depends on it%s", after.Name, after.ID, g.Name, EvalsOf(c.store.Snapshot(), job))
 		}
