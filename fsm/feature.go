@@ -6,7 +6,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
-	"github.com/steppe-project/steppe/model/launch"
+	"github.com/steppe-project/steppe/model/level"
 )
 
 // levels says with which feature level a kind of command came. Those that are not
@@ -39,19 +39,8 @@ func (c *AutopilotConfig) needs() feature.Level {
 	return feature.Base
 }
 
-// needs is Launches for a job that is there to be launched, and Deployments for one
-// whose update block asks for what only they bring.
-func (c *RegisterJob) needs() feature.Level {
-	switch {
-	case c.Job == nil:
-		return feature.Base
-	case deploy.Needed(c.Job):
-		return feature.Deployments
-	case launch.IsTemplate(c.Job):
-		return feature.Launches
-	}
-	return feature.Base
-}
+// needs is what came with what the job asks for.
+func (c *RegisterJob) needs() feature.Level { return level.Of(c.Job) }
 
 // needs is Deployments for a plan that brings one, or old versions beside the new one,
 // and Preemption for one that has others give way.

@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/usage"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/precedence"
 	"github.com/steppe-project/steppe/model/tenancy"
 )
 
@@ -181,14 +182,17 @@ func (c *DeleteQuota) apply(x *tx) (result, error) {
 }
 
 // admit tells why a job may not be what it is to become, in the place of now (nil: there
-// is none): the rules of its namespace, and its quota. It is asked within the entry that
-// makes it so, so that of two that do not fit together one is refused.
+// is none): its namespace's rules, a cycle of dependencies, its quota. It is asked within
+// the entry that makes it so, so that of two that do not fit together one is refused.
 func (x *tx) admit(next, now *model.Job) error {
 	ns := x.Txn.Namespace(next.Namespace)
 	if ns == nil {
 		return model.Errorf(model.CodeNotFound, "job %q is in nonexistent namespace %q", next.ID, next.Namespace)
 	}
 	if err := ns.Admits(next); err != nil {
+		return err
+	}
+	if err := precedence.Check(next, x.Job); err != nil {
 		return err
 	}
 	return x.afford(next, now)

@@ -249,6 +249,7 @@ type AllocationMetric struct {
 	ScoreMetaData      []*NodeScoreMeta
 	// Remedies say, in order of size, what would let the placement succeed.
 	Remedies []string `json:",omitempty"`
+	Waits    []string `msg:",omitempty" json:",omitempty"` // what the group depends on and is not ready
 }
 
 // NodeScoreMeta is one node's score by component.

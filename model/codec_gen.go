@@ -3,6 +3,7 @@
 package model
 
 import (
+	"github.com/steppe-project/steppe/model/depends"
 	"github.com/tinylib/msgp/msgp"
 )
 
@@ -2463,110 +2464,131 @@ func (z *Allocation) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *AllocationMetric) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 17
-	// string "NodesEvaluated"
-	o = append(o, 0xde, 0x0, 0x11, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x45, 0x76, 0x61, 0x6c, 0x75, 0x61, 0x74, 0x65, 0x64)
-	o = msgp.AppendInt(o, z.NodesEvaluated)
-	// string "NodesFiltered"
-	o = append(o, 0xad, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
-	o = msgp.AppendInt(o, z.NodesFiltered)
-	// string "NodesInPool"
-	o = append(o, 0xab, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x49, 0x6e, 0x50, 0x6f, 0x6f, 0x6c)
-	o = msgp.AppendInt(o, z.NodesInPool)
-	// string "NodePool"
-	o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x50, 0x6f, 0x6f, 0x6c)
-	o = msgp.AppendString(o, z.NodePool)
-	// string "NodesAvailable"
-	o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x41, 0x76, 0x61, 0x69, 0x6c, 0x61, 0x62, 0x6c, 0x65)
-	o = msgp.AppendMapHeader(o, uint32(len(z.NodesAvailable)))
-	for za0001, za0002 := range z.NodesAvailable {
-		o = msgp.AppendString(o, za0001)
-		o = msgp.AppendInt(o, za0002)
+	// check for omitted fields
+	zb0001Len := uint32(18)
+	var zb0001Mask uint32 /* 18 bits */
+	_ = zb0001Mask
+	if z.Waits == nil {
+		zb0001Len--
+		zb0001Mask |= 0x20000
 	}
-	// string "ClassFiltered"
-	o = append(o, 0xad, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ClassFiltered)))
-	for za0003, za0004 := range z.ClassFiltered {
-		o = msgp.AppendString(o, za0003)
-		o = msgp.AppendInt(o, za0004)
-	}
-	// string "ConstraintFiltered"
-	o = append(o, 0xb2, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ConstraintFiltered)))
-	for za0005, za0006 := range z.ConstraintFiltered {
-		o = msgp.AppendString(o, za0005)
-		o = msgp.AppendInt(o, za0006)
-	}
-	// string "NodesExhausted"
-	o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendInt(o, z.NodesExhausted)
-	// string "ClassExhausted"
-	o = append(o, 0xae, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ClassExhausted)))
-	for za0007, za0008 := range z.ClassExhausted {
-		o = msgp.AppendString(o, za0007)
-		o = msgp.AppendInt(o, za0008)
-	}
-	// string "DimensionExhausted"
-	o = append(o, 0xb2, 0x44, 0x69, 0x6d, 0x65, 0x6e, 0x73, 0x69, 0x6f, 0x6e, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.DimensionExhausted)))
-	for za0009, za0010 := range z.DimensionExhausted {
-		o = msgp.AppendString(o, za0009)
-		o = msgp.AppendInt(o, za0010)
-	}
-	// string "QuotaExhausted"
-	o = append(o, 0xae, 0x51, 0x75, 0x6f, 0x74, 0x61, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.QuotaExhausted)))
-	for za0011 := range z.QuotaExhausted {
-		o = msgp.AppendString(o, z.QuotaExhausted[za0011])
-	}
-	// string "ResourcesExhausted"
-	o = append(o, 0xb2, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ResourcesExhausted)))
-	for za0012, za0013 := range z.ResourcesExhausted {
-		o = msgp.AppendString(o, za0012)
-		if za0013 == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = za0013.MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "ResourcesExhausted", za0012)
-				return
+	// variable map header, size zb0001Len
+	o = msgp.AppendMapHeader(o, zb0001Len)
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "NodesEvaluated"
+		o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x45, 0x76, 0x61, 0x6c, 0x75, 0x61, 0x74, 0x65, 0x64)
+		o = msgp.AppendInt(o, z.NodesEvaluated)
+		// string "NodesFiltered"
+		o = append(o, 0xad, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
+		o = msgp.AppendInt(o, z.NodesFiltered)
+		// string "NodesInPool"
+		o = append(o, 0xab, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x49, 0x6e, 0x50, 0x6f, 0x6f, 0x6c)
+		o = msgp.AppendInt(o, z.NodesInPool)
+		// string "NodePool"
+		o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x50, 0x6f, 0x6f, 0x6c)
+		o = msgp.AppendString(o, z.NodePool)
+		// string "NodesAvailable"
+		o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x41, 0x76, 0x61, 0x69, 0x6c, 0x61, 0x62, 0x6c, 0x65)
+		o = msgp.AppendMapHeader(o, uint32(len(z.NodesAvailable)))
+		for za0001, za0002 := range z.NodesAvailable {
+			o = msgp.AppendString(o, za0001)
+			o = msgp.AppendInt(o, za0002)
+		}
+		// string "ClassFiltered"
+		o = append(o, 0xad, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ClassFiltered)))
+		for za0003, za0004 := range z.ClassFiltered {
+			o = msgp.AppendString(o, za0003)
+			o = msgp.AppendInt(o, za0004)
+		}
+		// string "ConstraintFiltered"
+		o = append(o, 0xb2, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ConstraintFiltered)))
+		for za0005, za0006 := range z.ConstraintFiltered {
+			o = msgp.AppendString(o, za0005)
+			o = msgp.AppendInt(o, za0006)
+		}
+		// string "NodesExhausted"
+		o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendInt(o, z.NodesExhausted)
+		// string "ClassExhausted"
+		o = append(o, 0xae, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ClassExhausted)))
+		for za0007, za0008 := range z.ClassExhausted {
+			o = msgp.AppendString(o, za0007)
+			o = msgp.AppendInt(o, za0008)
+		}
+		// string "DimensionExhausted"
+		o = append(o, 0xb2, 0x44, 0x69, 0x6d, 0x65, 0x6e, 0x73, 0x69, 0x6f, 0x6e, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.DimensionExhausted)))
+		for za0009, za0010 := range z.DimensionExhausted {
+			o = msgp.AppendString(o, za0009)
+			o = msgp.AppendInt(o, za0010)
+		}
+		// string "QuotaExhausted"
+		o = append(o, 0xae, 0x51, 0x75, 0x6f, 0x74, 0x61, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.QuotaExhausted)))
+		for za0011 := range z.QuotaExhausted {
+			o = msgp.AppendString(o, z.QuotaExhausted[za0011])
+		}
+		// string "ResourcesExhausted"
+		o = append(o, 0xb2, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ResourcesExhausted)))
+		for za0012, za0013 := range z.ResourcesExhausted {
+			o = msgp.AppendString(o, za0012)
+			if za0013 == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = za0013.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "ResourcesExhausted", za0012)
+					return
+				}
 			}
 		}
-	}
-	// string "Scores"
-	o = append(o, 0xa6, 0x53, 0x63, 0x6f, 0x72, 0x65, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Scores)))
-	for za0014, za0015 := range z.Scores {
-		o = msgp.AppendString(o, za0014)
-		o = msgp.AppendFloat64(o, za0015)
-	}
-	// string "AllocationTime"
-	o = append(o, 0xae, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x54, 0x69, 0x6d, 0x65)
-	o = msgp.AppendDuration(o, z.AllocationTime)
-	// string "CoalescedFailures"
-	o = append(o, 0xb1, 0x43, 0x6f, 0x61, 0x6c, 0x65, 0x73, 0x63, 0x65, 0x64, 0x46, 0x61, 0x69, 0x6c, 0x75, 0x72, 0x65, 0x73)
-	o = msgp.AppendInt(o, z.CoalescedFailures)
-	// string "ScoreMetaData"
-	o = append(o, 0xad, 0x53, 0x63, 0x6f, 0x72, 0x65, 0x4d, 0x65, 0x74, 0x61, 0x44, 0x61, 0x74, 0x61)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.ScoreMetaData)))
-	for za0016 := range z.ScoreMetaData {
-		if z.ScoreMetaData[za0016] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.ScoreMetaData[za0016].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "ScoreMetaData", za0016)
-				return
+		// string "Scores"
+		o = append(o, 0xa6, 0x53, 0x63, 0x6f, 0x72, 0x65, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Scores)))
+		for za0014, za0015 := range z.Scores {
+			o = msgp.AppendString(o, za0014)
+			o = msgp.AppendFloat64(o, za0015)
+		}
+		// string "AllocationTime"
+		o = append(o, 0xae, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x54, 0x69, 0x6d, 0x65)
+		o = msgp.AppendDuration(o, z.AllocationTime)
+		// string "CoalescedFailures"
+		o = append(o, 0xb1, 0x43, 0x6f, 0x61, 0x6c, 0x65, 0x73, 0x63, 0x65, 0x64, 0x46, 0x61, 0x69, 0x6c, 0x75, 0x72, 0x65, 0x73)
+		o = msgp.AppendInt(o, z.CoalescedFailures)
+		// string "ScoreMetaData"
+		o = append(o, 0xad, 0x53, 0x63, 0x6f, 0x72, 0x65, 0x4d, 0x65, 0x74, 0x61, 0x44, 0x61, 0x74, 0x61)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.ScoreMetaData)))
+		for za0016 := range z.ScoreMetaData {
+			if z.ScoreMetaData[za0016] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.ScoreMetaData[za0016].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "ScoreMetaData", za0016)
+					return
+				}
 			}
 		}
-	}
-	// string "Remedies"
-	o = append(o, 0xa8, 0x52, 0x65, 0x6d, 0x65, 0x64, 0x69, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Remedies)))
-	for za0017 := range z.Remedies {
-		o = msgp.AppendString(o, z.Remedies[za0017])
+		// string "Remedies"
+		o = append(o, 0xa8, 0x52, 0x65, 0x6d, 0x65, 0x64, 0x69, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Remedies)))
+		for za0017 := range z.Remedies {
+			o = msgp.AppendString(o, z.Remedies[za0017])
+		}
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+			// string "Waits"
+			o = append(o, 0xa5, 0x57, 0x61, 0x69, 0x74, 0x73)
+			o = msgp.AppendArrayHeader(o, uint32(len(z.Waits)))
+			for za0018 := range z.Waits {
+				o = msgp.AppendString(o, z.Waits[za0018])
+			}
+		}
 	}
 	return
 }
@@ -2906,6 +2928,25 @@ func (z *AllocationMetric) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "Waits":
+			var zb0012 uint32
+			zb0012, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Waits")
+				return
+			}
+			if cap(z.Waits) >= int(zb0012) {
+				z.Waits = (z.Waits)[:zb0012]
+			} else {
+				z.Waits = make([]string, zb0012)
+			}
+			for za0018 := range z.Waits {
+				z.Waits[za0018], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Waits", za0018)
+					return
+				}
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -2989,6 +3030,10 @@ func (z *AllocationMetric) Msgsize() (s int) {
 	s += 9 + msgp.ArrayHeaderSize
 	for za0017 := range z.Remedies {
 		s += msgp.StringPrefixSize + len(z.Remedies[za0017])
+	}
+	s += 6 + msgp.ArrayHeaderSize
+	for za0018 := range z.Waits {
+		s += msgp.StringPrefixSize + len(z.Waits[za0018])
 	}
 	return
 }
@@ -6572,260 +6617,289 @@ func (z *InPlaceUpdate) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Job) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 38
-	// string "Region"
-	o = append(o, 0xde, 0x0, 0x26, 0xa6, 0x52, 0x65, 0x67, 0x69, 0x6f, 0x6e)
-	o = msgp.AppendString(o, z.Region)
-	// string "Namespace"
-	o = append(o, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
-	o = msgp.AppendString(o, z.Namespace)
-	// string "ID"
-	o = append(o, 0xa2, 0x49, 0x44)
-	o = msgp.AppendString(o, z.ID)
-	// string "Name"
-	o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
-	o = msgp.AppendString(o, z.Name)
-	// string "Type"
-	o = append(o, 0xa4, 0x54, 0x79, 0x70, 0x65)
-	o = msgp.AppendString(o, z.Type)
-	// string "Priority"
-	o = append(o, 0xa8, 0x50, 0x72, 0x69, 0x6f, 0x72, 0x69, 0x74, 0x79)
-	o = msgp.AppendInt(o, z.Priority)
-	// string "AllAtOnce"
-	o = append(o, 0xa9, 0x41, 0x6c, 0x6c, 0x41, 0x74, 0x4f, 0x6e, 0x63, 0x65)
-	o = msgp.AppendBool(o, z.AllAtOnce)
-	// string "Datacenters"
-	o = append(o, 0xab, 0x44, 0x61, 0x74, 0x61, 0x63, 0x65, 0x6e, 0x74, 0x65, 0x72, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Datacenters)))
-	for za0001 := range z.Datacenters {
-		o = msgp.AppendString(o, z.Datacenters[za0001])
+	// check for omitted fields
+	zb0001Len := uint32(39)
+	var zb0001Mask uint64 /* 39 bits */
+	_ = zb0001Mask
+	if z.DependsOn == nil {
+		zb0001Len--
+		zb0001Mask |= 0x200000
 	}
-	// string "NodePool"
-	o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x50, 0x6f, 0x6f, 0x6c)
-	o = msgp.AppendString(o, z.NodePool)
-	// string "Constraints"
-	o = append(o, 0xab, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Constraints)))
-	for za0002 := range z.Constraints {
-		if z.Constraints[za0002] == nil {
+	// variable map header, size zb0001Len
+	o = msgp.AppendMapHeader(o, zb0001Len)
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "Region"
+		o = append(o, 0xa6, 0x52, 0x65, 0x67, 0x69, 0x6f, 0x6e)
+		o = msgp.AppendString(o, z.Region)
+		// string "Namespace"
+		o = append(o, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+		o = msgp.AppendString(o, z.Namespace)
+		// string "ID"
+		o = append(o, 0xa2, 0x49, 0x44)
+		o = msgp.AppendString(o, z.ID)
+		// string "Name"
+		o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+		o = msgp.AppendString(o, z.Name)
+		// string "Type"
+		o = append(o, 0xa4, 0x54, 0x79, 0x70, 0x65)
+		o = msgp.AppendString(o, z.Type)
+		// string "Priority"
+		o = append(o, 0xa8, 0x50, 0x72, 0x69, 0x6f, 0x72, 0x69, 0x74, 0x79)
+		o = msgp.AppendInt(o, z.Priority)
+		// string "AllAtOnce"
+		o = append(o, 0xa9, 0x41, 0x6c, 0x6c, 0x41, 0x74, 0x4f, 0x6e, 0x63, 0x65)
+		o = msgp.AppendBool(o, z.AllAtOnce)
+		// string "Datacenters"
+		o = append(o, 0xab, 0x44, 0x61, 0x74, 0x61, 0x63, 0x65, 0x6e, 0x74, 0x65, 0x72, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Datacenters)))
+		for za0001 := range z.Datacenters {
+			o = msgp.AppendString(o, z.Datacenters[za0001])
+		}
+		// string "NodePool"
+		o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x50, 0x6f, 0x6f, 0x6c)
+		o = msgp.AppendString(o, z.NodePool)
+		// string "Constraints"
+		o = append(o, 0xab, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Constraints)))
+		for za0002 := range z.Constraints {
+			if z.Constraints[za0002] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 3
+				// string "LTarget"
+				o = append(o, 0x83, 0xa7, 0x4c, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
+				o = msgp.AppendString(o, z.Constraints[za0002].LTarget)
+				// string "RTarget"
+				o = append(o, 0xa7, 0x52, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
+				o = msgp.AppendString(o, z.Constraints[za0002].RTarget)
+				// string "Operand"
+				o = append(o, 0xa7, 0x4f, 0x70, 0x65, 0x72, 0x61, 0x6e, 0x64)
+				o = msgp.AppendString(o, z.Constraints[za0002].Operand)
+			}
+		}
+		// string "Affinities"
+		o = append(o, 0xaa, 0x41, 0x66, 0x66, 0x69, 0x6e, 0x69, 0x74, 0x69, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Affinities)))
+		for za0003 := range z.Affinities {
+			if z.Affinities[za0003] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Affinities[za0003].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Affinities", za0003)
+					return
+				}
+			}
+		}
+		// string "TaskGroups"
+		o = append(o, 0xaa, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.TaskGroups)))
+		for za0004 := range z.TaskGroups {
+			if z.TaskGroups[za0004] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.TaskGroups[za0004].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "TaskGroups", za0004)
+					return
+				}
+			}
+		}
+		// string "Update"
+		o = append(o, 0xa6, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65)
+		if z.Update == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Update.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Update")
+				return
+			}
+		}
+		// string "Multiregion"
+		o = append(o, 0xab, 0x4d, 0x75, 0x6c, 0x74, 0x69, 0x72, 0x65, 0x67, 0x69, 0x6f, 0x6e)
+		if z.Multiregion == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Multiregion.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Multiregion")
+				return
+			}
+		}
+		// string "Spreads"
+		o = append(o, 0xa7, 0x53, 0x70, 0x72, 0x65, 0x61, 0x64, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Spreads)))
+		for za0005 := range z.Spreads {
+			if z.Spreads[za0005] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Spreads[za0005].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Spreads", za0005)
+					return
+				}
+			}
+		}
+		// string "Periodic"
+		o = append(o, 0xa8, 0x50, 0x65, 0x72, 0x69, 0x6f, 0x64, 0x69, 0x63)
+		if z.Periodic == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Periodic.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Periodic")
+				return
+			}
+		}
+		// string "ParameterizedJob"
+		o = append(o, 0xb0, 0x50, 0x61, 0x72, 0x61, 0x6d, 0x65, 0x74, 0x65, 0x72, 0x69, 0x7a, 0x65, 0x64, 0x4a, 0x6f, 0x62)
+		if z.ParameterizedJob == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.ParameterizedJob.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "ParameterizedJob")
+				return
+			}
+		}
+		// string "Reschedule"
+		o = append(o, 0xaa, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65)
+		if z.Reschedule == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Reschedule.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Reschedule")
+				return
+			}
+		}
+		// string "Migrate"
+		o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
+		if z.Migrate == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Migrate.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Migrate")
+				return
+			}
+		}
+		// string "Meta"
+		o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
+		for za0006, za0007 := range z.Meta {
+			o = msgp.AppendString(o, za0006)
+			o = msgp.AppendString(o, za0007)
+		}
+		// string "UI"
+		o = append(o, 0xa2, 0x55, 0x49)
+		if z.UI == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			// map header, size 2
+			// string "Description"
+			o = append(o, 0x82, 0xab, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
+			o = msgp.AppendString(o, z.UI.Description)
+			// string "Links"
+			o = append(o, 0xa5, 0x4c, 0x69, 0x6e, 0x6b, 0x73)
+			o = msgp.AppendArrayHeader(o, uint32(len(z.UI.Links)))
+			for za0008 := range z.UI.Links {
+				if z.UI.Links[za0008] == nil {
+					o = msgp.AppendNil(o)
+				} else {
+					// map header, size 2
+					// string "Label"
+					o = append(o, 0x82, 0xa5, 0x4c, 0x61, 0x62, 0x65, 0x6c)
+					o = msgp.AppendString(o, z.UI.Links[za0008].Label)
+					// string "URL"
+					o = append(o, 0xa3, 0x55, 0x52, 0x4c)
+					o = msgp.AppendString(o, z.UI.Links[za0008].URL)
+				}
+			}
+		}
+		if (zb0001Mask & 0x200000) == 0 { // if not omitted
+			// string "DependsOn"
+			o = append(o, 0xa9, 0x44, 0x65, 0x70, 0x65, 0x6e, 0x64, 0x73, 0x4f, 0x6e)
+			o = msgp.AppendArrayHeader(o, uint32(len(z.DependsOn)))
+			for za0009 := range z.DependsOn {
+				if z.DependsOn[za0009] == nil {
+					o = msgp.AppendNil(o)
+				} else {
+					o, err = z.DependsOn[za0009].MarshalMsg(o)
+					if err != nil {
+						err = msgp.WrapError(err, "DependsOn", za0009)
+						return
+					}
+				}
+			}
+		}
+		// string "Stop"
+		o = append(o, 0xa4, 0x53, 0x74, 0x6f, 0x70)
+		o = msgp.AppendBool(o, z.Stop)
+		// string "ParentID"
+		o = append(o, 0xa8, 0x50, 0x61, 0x72, 0x65, 0x6e, 0x74, 0x49, 0x44)
+		o = msgp.AppendString(o, z.ParentID)
+		// string "Dispatched"
+		o = append(o, 0xaa, 0x44, 0x69, 0x73, 0x70, 0x61, 0x74, 0x63, 0x68, 0x65, 0x64)
+		o = msgp.AppendBool(o, z.Dispatched)
+		// string "DispatchIdempotencyToken"
+		o = append(o, 0xb8, 0x44, 0x69, 0x73, 0x70, 0x61, 0x74, 0x63, 0x68, 0x49, 0x64, 0x65, 0x6d, 0x70, 0x6f, 0x74, 0x65, 0x6e, 0x63, 0x79, 0x54, 0x6f, 0x6b, 0x65, 0x6e)
+		o = msgp.AppendString(o, z.DispatchIdempotencyToken)
+		// string "Payload"
+		o = append(o, 0xa7, 0x50, 0x61, 0x79, 0x6c, 0x6f, 0x61, 0x64)
+		o = msgp.AppendBytes(o, z.Payload)
+		// string "ConsulNamespace"
+		o = append(o, 0xaf, 0x43, 0x6f, 0x6e, 0x73, 0x75, 0x6c, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+		o = msgp.AppendString(o, z.ConsulNamespace)
+		// string "VaultNamespace"
+		o = append(o, 0xae, 0x56, 0x61, 0x75, 0x6c, 0x74, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+		o = msgp.AppendString(o, z.VaultNamespace)
+		// string "NomadTokenID"
+		o = append(o, 0xac, 0x4e, 0x6f, 0x6d, 0x61, 0x64, 0x54, 0x6f, 0x6b, 0x65, 0x6e, 0x49, 0x44)
+		o = msgp.AppendString(o, z.NomadTokenID)
+		// string "Status"
+		o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
+		o = msgp.AppendString(o, z.Status)
+		// string "StatusDescription"
+		o = append(o, 0xb1, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
+		o = msgp.AppendString(o, z.StatusDescription)
+		// string "Stable"
+		o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x62, 0x6c, 0x65)
+		o = msgp.AppendBool(o, z.Stable)
+		// string "Version"
+		o = append(o, 0xa7, 0x56, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e)
+		o = msgp.AppendUint64(o, z.Version)
+		// string "SubmitTime"
+		o = append(o, 0xaa, 0x53, 0x75, 0x62, 0x6d, 0x69, 0x74, 0x54, 0x69, 0x6d, 0x65)
+		o = msgp.AppendInt64(o, z.SubmitTime)
+		// string "CreateIndex"
+		o = append(o, 0xab, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.CreateIndex)
+		// string "ModifyIndex"
+		o = append(o, 0xab, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.ModifyIndex)
+		// string "JobModifyIndex"
+		o = append(o, 0xae, 0x4a, 0x6f, 0x62, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.JobModifyIndex)
+		// string "VersionTag"
+		o = append(o, 0xaa, 0x56, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e, 0x54, 0x61, 0x67)
+		if z.VersionTag == nil {
 			o = msgp.AppendNil(o)
 		} else {
 			// map header, size 3
-			// string "LTarget"
-			o = append(o, 0x83, 0xa7, 0x4c, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
-			o = msgp.AppendString(o, z.Constraints[za0002].LTarget)
-			// string "RTarget"
-			o = append(o, 0xa7, 0x52, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
-			o = msgp.AppendString(o, z.Constraints[za0002].RTarget)
-			// string "Operand"
-			o = append(o, 0xa7, 0x4f, 0x70, 0x65, 0x72, 0x61, 0x6e, 0x64)
-			o = msgp.AppendString(o, z.Constraints[za0002].Operand)
+			// string "Name"
+			o = append(o, 0x83, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+			o = msgp.AppendString(o, z.VersionTag.Name)
+			// string "Description"
+			o = append(o, 0xab, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
+			o = msgp.AppendString(o, z.VersionTag.Description)
+			// string "TaggedTime"
+			o = append(o, 0xaa, 0x54, 0x61, 0x67, 0x67, 0x65, 0x64, 0x54, 0x69, 0x6d, 0x65)
+			o = msgp.AppendInt64(o, z.VersionTag.TaggedTime)
 		}
-	}
-	// string "Affinities"
-	o = append(o, 0xaa, 0x41, 0x66, 0x66, 0x69, 0x6e, 0x69, 0x74, 0x69, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Affinities)))
-	for za0003 := range z.Affinities {
-		if z.Affinities[za0003] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Affinities[za0003].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Affinities", za0003)
-				return
-			}
-		}
-	}
-	// string "TaskGroups"
-	o = append(o, 0xaa, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.TaskGroups)))
-	for za0004 := range z.TaskGroups {
-		if z.TaskGroups[za0004] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.TaskGroups[za0004].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "TaskGroups", za0004)
-				return
-			}
-		}
-	}
-	// string "Update"
-	o = append(o, 0xa6, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65)
-	if z.Update == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Update.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Update")
-			return
-		}
-	}
-	// string "Multiregion"
-	o = append(o, 0xab, 0x4d, 0x75, 0x6c, 0x74, 0x69, 0x72, 0x65, 0x67, 0x69, 0x6f, 0x6e)
-	if z.Multiregion == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Multiregion.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Multiregion")
-			return
-		}
-	}
-	// string "Spreads"
-	o = append(o, 0xa7, 0x53, 0x70, 0x72, 0x65, 0x61, 0x64, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Spreads)))
-	for za0005 := range z.Spreads {
-		if z.Spreads[za0005] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Spreads[za0005].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Spreads", za0005)
-				return
-			}
-		}
-	}
-	// string "Periodic"
-	o = append(o, 0xa8, 0x50, 0x65, 0x72, 0x69, 0x6f, 0x64, 0x69, 0x63)
-	if z.Periodic == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Periodic.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Periodic")
-			return
-		}
-	}
-	// string "ParameterizedJob"
-	o = append(o, 0xb0, 0x50, 0x61, 0x72, 0x61, 0x6d, 0x65, 0x74, 0x65, 0x72, 0x69, 0x7a, 0x65, 0x64, 0x4a, 0x6f, 0x62)
-	if z.ParameterizedJob == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.ParameterizedJob.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "ParameterizedJob")
-			return
-		}
-	}
-	// string "Reschedule"
-	o = append(o, 0xaa, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65)
-	if z.Reschedule == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Reschedule.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Reschedule")
-			return
-		}
-	}
-	// string "Migrate"
-	o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
-	if z.Migrate == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Migrate.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Migrate")
-			return
-		}
-	}
-	// string "Meta"
-	o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
-	for za0006, za0007 := range z.Meta {
-		o = msgp.AppendString(o, za0006)
-		o = msgp.AppendString(o, za0007)
-	}
-	// string "UI"
-	o = append(o, 0xa2, 0x55, 0x49)
-	if z.UI == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 2
-		// string "Description"
-		o = append(o, 0x82, 0xab, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
-		o = msgp.AppendString(o, z.UI.Description)
-		// string "Links"
-		o = append(o, 0xa5, 0x4c, 0x69, 0x6e, 0x6b, 0x73)
-		o = msgp.AppendArrayHeader(o, uint32(len(z.UI.Links)))
-		for za0008 := range z.UI.Links {
-			if z.UI.Links[za0008] == nil {
-				o = msgp.AppendNil(o)
-			} else {
-				// map header, size 2
-				// string "Label"
-				o = append(o, 0x82, 0xa5, 0x4c, 0x61, 0x62, 0x65, 0x6c)
-				o = msgp.AppendString(o, z.UI.Links[za0008].Label)
-				// string "URL"
-				o = append(o, 0xa3, 0x55, 0x52, 0x4c)
-				o = msgp.AppendString(o, z.UI.Links[za0008].URL)
-			}
-		}
-	}
-	// string "Stop"
-	o = append(o, 0xa4, 0x53, 0x74, 0x6f, 0x70)
-	o = msgp.AppendBool(o, z.Stop)
-	// string "ParentID"
-	o = append(o, 0xa8, 0x50, 0x61, 0x72, 0x65, 0x6e, 0x74, 0x49, 0x44)
-	o = msgp.AppendString(o, z.ParentID)
-	// string "Dispatched"
-	o = append(o, 0xaa, 0x44, 0x69, 0x73, 0x70, 0x61, 0x74, 0x63, 0x68, 0x65, 0x64)
-	o = msgp.AppendBool(o, z.Dispatched)
-	// string "DispatchIdempotencyToken"
-	o = append(o, 0xb8, 0x44, 0x69, 0x73, 0x70, 0x61, 0x74, 0x63, 0x68, 0x49, 0x64, 0x65, 0x6d, 0x70, 0x6f, 0x74, 0x65, 0x6e, 0x63, 0x79, 0x54, 0x6f, 0x6b, 0x65, 0x6e)
-	o = msgp.AppendString(o, z.DispatchIdempotencyToken)
-	// string "Payload"
-	o = append(o, 0xa7, 0x50, 0x61, 0x79, 0x6c, 0x6f, 0x61, 0x64)
-	o = msgp.AppendBytes(o, z.Payload)
-	// string "ConsulNamespace"
-	o = append(o, 0xaf, 0x43, 0x6f, 0x6e, 0x73, 0x75, 0x6c, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
-	o = msgp.AppendString(o, z.ConsulNamespace)
-	// string "VaultNamespace"
-	o = append(o, 0xae, 0x56, 0x61, 0x75, 0x6c, 0x74, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
-	o = msgp.AppendString(o, z.VaultNamespace)
-	// string "NomadTokenID"
-	o = append(o, 0xac, 0x4e, 0x6f, 0x6d, 0x61, 0x64, 0x54, 0x6f, 0x6b, 0x65, 0x6e, 0x49, 0x44)
-	o = msgp.AppendString(o, z.NomadTokenID)
-	// string "Status"
-	o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
-	o = msgp.AppendString(o, z.Status)
-	// string "StatusDescription"
-	o = append(o, 0xb1, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
-	o = msgp.AppendString(o, z.StatusDescription)
-	// string "Stable"
-	o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x62, 0x6c, 0x65)
-	o = msgp.AppendBool(o, z.Stable)
-	// string "Version"
-	o = append(o, 0xa7, 0x56, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e)
-	o = msgp.AppendUint64(o, z.Version)
-	// string "SubmitTime"
-	o = append(o, 0xaa, 0x53, 0x75, 0x62, 0x6d, 0x69, 0x74, 0x54, 0x69, 0x6d, 0x65)
-	o = msgp.AppendInt64(o, z.SubmitTime)
-	// string "CreateIndex"
-	o = append(o, 0xab, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.CreateIndex)
-	// string "ModifyIndex"
-	o = append(o, 0xab, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.ModifyIndex)
-	// string "JobModifyIndex"
-	o = append(o, 0xae, 0x4a, 0x6f, 0x62, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.JobModifyIndex)
-	// string "VersionTag"
-	o = append(o, 0xaa, 0x56, 0x65, 0x72, 0x73, 0x69, 0x6f, 0x6e, 0x54, 0x61, 0x67)
-	if z.VersionTag == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 3
-		// string "Name"
-		o = append(o, 0x83, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
-		o = msgp.AppendString(o, z.VersionTag.Name)
-		// string "Description"
-		o = append(o, 0xab, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
-		o = msgp.AppendString(o, z.VersionTag.Description)
-		// string "TaggedTime"
-		o = append(o, 0xaa, 0x54, 0x61, 0x67, 0x67, 0x65, 0x64, 0x54, 0x69, 0x6d, 0x65)
-		o = msgp.AppendInt64(o, z.VersionTag.TaggedTime)
 	}
 	return
 }
@@ -7299,6 +7373,36 @@ func (z *Job) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					}
 				}
 			}
+		case "DependsOn":
+			var zb0012 uint32
+			zb0012, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "DependsOn")
+				return
+			}
+			if cap(z.DependsOn) >= int(zb0012) {
+				z.DependsOn = (z.DependsOn)[:zb0012]
+			} else {
+				z.DependsOn = make([]*depends.Dependency, zb0012)
+			}
+			for za0009 := range z.DependsOn {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.DependsOn[za0009] = nil
+				} else {
+					if z.DependsOn[za0009] == nil {
+						z.DependsOn[za0009] = new(depends.Dependency)
+					}
+					bts, err = z.DependsOn[za0009].UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "DependsOn", za0009)
+						return
+					}
+				}
+			}
 		case "Stop":
 			z.Stop, bts, err = msgp.ReadBoolBytes(bts)
 			if err != nil {
@@ -7406,14 +7510,14 @@ func (z *Job) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				if z.VersionTag == nil {
 					z.VersionTag = new(JobVersionTag)
 				}
-				var zb0012 uint32
-				zb0012, bts, err = msgp.ReadMapHeaderBytes(bts)
+				var zb0013 uint32
+				zb0013, bts, err = msgp.ReadMapHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "VersionTag")
 					return
 				}
-				for zb0012 > 0 {
-					zb0012--
+				for zb0013 > 0 {
+					zb0013--
 					field, bts, err = msgp.ReadMapKeyZC(bts)
 					if err != nil {
 						err = msgp.WrapError(err, "VersionTag")
@@ -7551,6 +7655,14 @@ func (z *Job) Msgsize() (s int) {
 			} else {
 				s += 1 + 6 + msgp.StringPrefixSize + len(z.UI.Links[za0008].Label) + 4 + msgp.StringPrefixSize + len(z.UI.Links[za0008].URL)
 			}
+		}
+	}
+	s += 10 + msgp.ArrayHeaderSize
+	for za0009 := range z.DependsOn {
+		if z.DependsOn[za0009] == nil {
+			s += msgp.NilSize
+		} else {
+			s += z.DependsOn[za0009].Msgsize()
 		}
 	}
 	s += 5 + msgp.BoolSize + 9 + msgp.StringPrefixSize + len(z.ParentID) + 11 + msgp.BoolSize + 25 + msgp.StringPrefixSize + len(z.DispatchIdempotencyToken) + 8 + msgp.BytesPrefixSize + len(z.Payload) + 16 + msgp.StringPrefixSize + len(z.ConsulNamespace) + 15 + msgp.StringPrefixSize + len(z.VaultNamespace) + 13 + msgp.StringPrefixSize + len(z.NomadTokenID) + 7 + msgp.StringPrefixSize + len(z.Status) + 18 + msgp.StringPrefixSize + len(z.StatusDescription) + 7 + msgp.BoolSize + 8 + msgp.Uint64Size + 11 + msgp.Int64Size + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 15 + msgp.Uint64Size + 11
@@ -19334,237 +19446,266 @@ func (z *TaskEvent) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *TaskGroup) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 23
-	// string "Name"
-	o = append(o, 0xde, 0x0, 0x17, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
-	o = msgp.AppendString(o, z.Name)
-	// string "Count"
-	o = append(o, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
-	o = msgp.AppendInt(o, z.Count)
-	// string "Constraints"
-	o = append(o, 0xab, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Constraints)))
-	for za0001 := range z.Constraints {
-		if z.Constraints[za0001] == nil {
+	// check for omitted fields
+	zb0001Len := uint32(24)
+	var zb0001Mask uint32 /* 24 bits */
+	_ = zb0001Mask
+	if z.DependsOn == nil {
+		zb0001Len--
+		zb0001Mask |= 0x800000
+	}
+	// variable map header, size zb0001Len
+	o = msgp.AppendMapHeader(o, zb0001Len)
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "Name"
+		o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+		o = msgp.AppendString(o, z.Name)
+		// string "Count"
+		o = append(o, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
+		o = msgp.AppendInt(o, z.Count)
+		// string "Constraints"
+		o = append(o, 0xab, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Constraints)))
+		for za0001 := range z.Constraints {
+			if z.Constraints[za0001] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 3
+				// string "LTarget"
+				o = append(o, 0x83, 0xa7, 0x4c, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
+				o = msgp.AppendString(o, z.Constraints[za0001].LTarget)
+				// string "RTarget"
+				o = append(o, 0xa7, 0x52, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
+				o = msgp.AppendString(o, z.Constraints[za0001].RTarget)
+				// string "Operand"
+				o = append(o, 0xa7, 0x4f, 0x70, 0x65, 0x72, 0x61, 0x6e, 0x64)
+				o = msgp.AppendString(o, z.Constraints[za0001].Operand)
+			}
+		}
+		// string "Affinities"
+		o = append(o, 0xaa, 0x41, 0x66, 0x66, 0x69, 0x6e, 0x69, 0x74, 0x69, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Affinities)))
+		for za0002 := range z.Affinities {
+			if z.Affinities[za0002] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Affinities[za0002].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Affinities", za0002)
+					return
+				}
+			}
+		}
+		// string "Tasks"
+		o = append(o, 0xa5, 0x54, 0x61, 0x73, 0x6b, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Tasks)))
+		for za0003 := range z.Tasks {
+			if z.Tasks[za0003] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Tasks[za0003].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Tasks", za0003)
+					return
+				}
+			}
+		}
+		// string "Spreads"
+		o = append(o, 0xa7, 0x53, 0x70, 0x72, 0x65, 0x61, 0x64, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Spreads)))
+		for za0004 := range z.Spreads {
+			if z.Spreads[za0004] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Spreads[za0004].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Spreads", za0004)
+					return
+				}
+			}
+		}
+		// string "Volumes"
+		o = append(o, 0xa7, 0x56, 0x6f, 0x6c, 0x75, 0x6d, 0x65, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Volumes)))
+		for za0005, za0006 := range z.Volumes {
+			o = msgp.AppendString(o, za0005)
+			if za0006 == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = za0006.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Volumes", za0005)
+					return
+				}
+			}
+		}
+		// string "RestartPolicy"
+		o = append(o, 0xad, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
+		if z.RestartPolicy == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.RestartPolicy.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "RestartPolicy")
+				return
+			}
+		}
+		// string "Disconnect"
+		o = append(o, 0xaa, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
+		if z.Disconnect == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Disconnect.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Disconnect")
+				return
+			}
+		}
+		// string "ReschedulePolicy"
+		o = append(o, 0xb0, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
+		if z.ReschedulePolicy == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.ReschedulePolicy.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "ReschedulePolicy")
+				return
+			}
+		}
+		// string "EphemeralDisk"
+		o = append(o, 0xad, 0x45, 0x70, 0x68, 0x65, 0x6d, 0x65, 0x72, 0x61, 0x6c, 0x44, 0x69, 0x73, 0x6b)
+		if z.EphemeralDisk == nil {
 			o = msgp.AppendNil(o)
 		} else {
 			// map header, size 3
-			// string "LTarget"
-			o = append(o, 0x83, 0xa7, 0x4c, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
-			o = msgp.AppendString(o, z.Constraints[za0001].LTarget)
-			// string "RTarget"
-			o = append(o, 0xa7, 0x52, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
-			o = msgp.AppendString(o, z.Constraints[za0001].RTarget)
-			// string "Operand"
-			o = append(o, 0xa7, 0x4f, 0x70, 0x65, 0x72, 0x61, 0x6e, 0x64)
-			o = msgp.AppendString(o, z.Constraints[za0001].Operand)
+			// string "Sticky"
+			o = append(o, 0x83, 0xa6, 0x53, 0x74, 0x69, 0x63, 0x6b, 0x79)
+			o = msgp.AppendBool(o, z.EphemeralDisk.Sticky)
+			// string "Migrate"
+			o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
+			o = msgp.AppendBool(o, z.EphemeralDisk.Migrate)
+			// string "SizeMB"
+			o = append(o, 0xa6, 0x53, 0x69, 0x7a, 0x65, 0x4d, 0x42)
+			o = msgp.AppendInt(o, z.EphemeralDisk.SizeMB)
 		}
-	}
-	// string "Affinities"
-	o = append(o, 0xaa, 0x41, 0x66, 0x66, 0x69, 0x6e, 0x69, 0x74, 0x69, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Affinities)))
-	for za0002 := range z.Affinities {
-		if z.Affinities[za0002] == nil {
+		// string "Update"
+		o = append(o, 0xa6, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65)
+		if z.Update == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Affinities[za0002].MarshalMsg(o)
+			o, err = z.Update.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Affinities", za0002)
+				err = msgp.WrapError(err, "Update")
 				return
 			}
 		}
-	}
-	// string "Tasks"
-	o = append(o, 0xa5, 0x54, 0x61, 0x73, 0x6b, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Tasks)))
-	for za0003 := range z.Tasks {
-		if z.Tasks[za0003] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Tasks[za0003].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Tasks", za0003)
-				return
-			}
-		}
-	}
-	// string "Spreads"
-	o = append(o, 0xa7, 0x53, 0x70, 0x72, 0x65, 0x61, 0x64, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Spreads)))
-	for za0004 := range z.Spreads {
-		if z.Spreads[za0004] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Spreads[za0004].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Spreads", za0004)
-				return
-			}
-		}
-	}
-	// string "Volumes"
-	o = append(o, 0xa7, 0x56, 0x6f, 0x6c, 0x75, 0x6d, 0x65, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Volumes)))
-	for za0005, za0006 := range z.Volumes {
-		o = msgp.AppendString(o, za0005)
-		if za0006 == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = za0006.MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Volumes", za0005)
-				return
-			}
-		}
-	}
-	// string "RestartPolicy"
-	o = append(o, 0xad, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
-	if z.RestartPolicy == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.RestartPolicy.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "RestartPolicy")
-			return
-		}
-	}
-	// string "Disconnect"
-	o = append(o, 0xaa, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
-	if z.Disconnect == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Disconnect.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Disconnect")
-			return
-		}
-	}
-	// string "ReschedulePolicy"
-	o = append(o, 0xb0, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
-	if z.ReschedulePolicy == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.ReschedulePolicy.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "ReschedulePolicy")
-			return
-		}
-	}
-	// string "EphemeralDisk"
-	o = append(o, 0xad, 0x45, 0x70, 0x68, 0x65, 0x6d, 0x65, 0x72, 0x61, 0x6c, 0x44, 0x69, 0x73, 0x6b)
-	if z.EphemeralDisk == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 3
-		// string "Sticky"
-		o = append(o, 0x83, 0xa6, 0x53, 0x74, 0x69, 0x63, 0x6b, 0x79)
-		o = msgp.AppendBool(o, z.EphemeralDisk.Sticky)
 		// string "Migrate"
 		o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
-		o = msgp.AppendBool(o, z.EphemeralDisk.Migrate)
-		// string "SizeMB"
-		o = append(o, 0xa6, 0x53, 0x69, 0x7a, 0x65, 0x4d, 0x42)
-		o = msgp.AppendInt(o, z.EphemeralDisk.SizeMB)
-	}
-	// string "Update"
-	o = append(o, 0xa6, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65)
-	if z.Update == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Update.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Update")
-			return
-		}
-	}
-	// string "Migrate"
-	o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
-	if z.Migrate == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Migrate.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Migrate")
-			return
-		}
-	}
-	// string "Networks"
-	o = append(o, 0xa8, 0x4e, 0x65, 0x74, 0x77, 0x6f, 0x72, 0x6b, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Networks)))
-	for za0007 := range z.Networks {
-		if z.Networks[za0007] == nil {
+		if z.Migrate == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Networks[za0007].MarshalMsg(o)
+			o, err = z.Migrate.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Networks", za0007)
+				err = msgp.WrapError(err, "Migrate")
 				return
 			}
 		}
-	}
-	// string "Meta"
-	o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
-	for za0008, za0009 := range z.Meta {
-		o = msgp.AppendString(o, za0008)
-		o = msgp.AppendString(o, za0009)
-	}
-	// string "Services"
-	o = append(o, 0xa8, 0x53, 0x65, 0x72, 0x76, 0x69, 0x63, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Services)))
-	for za0010 := range z.Services {
-		if z.Services[za0010] == nil {
+		// string "Networks"
+		o = append(o, 0xa8, 0x4e, 0x65, 0x74, 0x77, 0x6f, 0x72, 0x6b, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Networks)))
+		for za0007 := range z.Networks {
+			if z.Networks[za0007] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Networks[za0007].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Networks", za0007)
+					return
+				}
+			}
+		}
+		// string "Meta"
+		o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
+		for za0008, za0009 := range z.Meta {
+			o = msgp.AppendString(o, za0008)
+			o = msgp.AppendString(o, za0009)
+		}
+		// string "Services"
+		o = append(o, 0xa8, 0x53, 0x65, 0x72, 0x76, 0x69, 0x63, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Services)))
+		for za0010 := range z.Services {
+			if z.Services[za0010] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Services[za0010].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Services", za0010)
+					return
+				}
+			}
+		}
+		// string "ShutdownDelay"
+		o = append(o, 0xad, 0x53, 0x68, 0x75, 0x74, 0x64, 0x6f, 0x77, 0x6e, 0x44, 0x65, 0x6c, 0x61, 0x79)
+		o = msgp.AppendDuration(o, z.ShutdownDelay)
+		// string "MaxRunDuration"
+		o = append(o, 0xae, 0x4d, 0x61, 0x78, 0x52, 0x75, 0x6e, 0x44, 0x75, 0x72, 0x61, 0x74, 0x69, 0x6f, 0x6e)
+		o = msgp.AppendDuration(o, z.MaxRunDuration)
+		// string "StopAfterClientDisconnect"
+		o = append(o, 0xb9, 0x53, 0x74, 0x6f, 0x70, 0x41, 0x66, 0x74, 0x65, 0x72, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
+		o = msgp.AppendDuration(o, z.StopAfterClientDisconnect)
+		// string "MaxClientDisconnect"
+		o = append(o, 0xb3, 0x4d, 0x61, 0x78, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
+		o = msgp.AppendDuration(o, z.MaxClientDisconnect)
+		// string "Scaling"
+		o = append(o, 0xa7, 0x53, 0x63, 0x61, 0x6c, 0x69, 0x6e, 0x67)
+		if z.Scaling == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Services[za0010].MarshalMsg(o)
+			o, err = z.Scaling.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Services", za0010)
+				err = msgp.WrapError(err, "Scaling")
 				return
 			}
 		}
-	}
-	// string "ShutdownDelay"
-	o = append(o, 0xad, 0x53, 0x68, 0x75, 0x74, 0x64, 0x6f, 0x77, 0x6e, 0x44, 0x65, 0x6c, 0x61, 0x79)
-	o = msgp.AppendDuration(o, z.ShutdownDelay)
-	// string "MaxRunDuration"
-	o = append(o, 0xae, 0x4d, 0x61, 0x78, 0x52, 0x75, 0x6e, 0x44, 0x75, 0x72, 0x61, 0x74, 0x69, 0x6f, 0x6e)
-	o = msgp.AppendDuration(o, z.MaxRunDuration)
-	// string "StopAfterClientDisconnect"
-	o = append(o, 0xb9, 0x53, 0x74, 0x6f, 0x70, 0x41, 0x66, 0x74, 0x65, 0x72, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
-	o = msgp.AppendDuration(o, z.StopAfterClientDisconnect)
-	// string "MaxClientDisconnect"
-	o = append(o, 0xb3, 0x4d, 0x61, 0x78, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
-	o = msgp.AppendDuration(o, z.MaxClientDisconnect)
-	// string "Scaling"
-	o = append(o, 0xa7, 0x53, 0x63, 0x61, 0x6c, 0x69, 0x6e, 0x67)
-	if z.Scaling == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Scaling.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Scaling")
-			return
+		// string "Consul"
+		o = append(o, 0xa6, 0x43, 0x6f, 0x6e, 0x73, 0x75, 0x6c)
+		if z.Consul == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			// map header, size 3
+			// string "Namespace"
+			o = append(o, 0x83, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+			o = msgp.AppendString(o, z.Consul.Namespace)
+			// string "Cluster"
+			o = append(o, 0xa7, 0x43, 0x6c, 0x75, 0x73, 0x74, 0x65, 0x72)
+			o = msgp.AppendString(o, z.Consul.Cluster)
+			// string "Partition"
+			o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
+			o = msgp.AppendString(o, z.Consul.Partition)
+		}
+		// string "PreventRescheduleOnLost"
+		o = append(o, 0xb7, 0x50, 0x72, 0x65, 0x76, 0x65, 0x6e, 0x74, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x4f, 0x6e, 0x4c, 0x6f, 0x73, 0x74)
+		o = msgp.AppendBool(o, z.PreventRescheduleOnLost)
+		if (zb0001Mask & 0x800000) == 0 { // if not omitted
+			// string "DependsOn"
+			o = append(o, 0xa9, 0x44, 0x65, 0x70, 0x65, 0x6e, 0x64, 0x73, 0x4f, 0x6e)
+			o = msgp.AppendArrayHeader(o, uint32(len(z.DependsOn)))
+			for za0011 := range z.DependsOn {
+				if z.DependsOn[za0011] == nil {
+					o = msgp.AppendNil(o)
+				} else {
+					o, err = z.DependsOn[za0011].MarshalMsg(o)
+					if err != nil {
+						err = msgp.WrapError(err, "DependsOn", za0011)
+						return
+					}
+				}
+			}
 		}
 	}
-	// string "Consul"
-	o = append(o, 0xa6, 0x43, 0x6f, 0x6e, 0x73, 0x75, 0x6c)
-	if z.Consul == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 3
-		// string "Namespace"
-		o = append(o, 0x83, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
-		o = msgp.AppendString(o, z.Consul.Namespace)
-		// string "Cluster"
-		o = append(o, 0xa7, 0x43, 0x6c, 0x75, 0x73, 0x74, 0x65, 0x72)
-		o = msgp.AppendString(o, z.Consul.Cluster)
-		// string "Partition"
-		o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
-		o = msgp.AppendString(o, z.Consul.Partition)
-	}
-	// string "PreventRescheduleOnLost"
-	o = append(o, 0xb7, 0x50, 0x72, 0x65, 0x76, 0x65, 0x6e, 0x74, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x4f, 0x6e, 0x4c, 0x6f, 0x73, 0x74)
-	o = msgp.AppendBool(o, z.PreventRescheduleOnLost)
 	return
 }
 
@@ -20116,6 +20257,36 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "PreventRescheduleOnLost")
 				return
 			}
+		case "DependsOn":
+			var zb0013 uint32
+			zb0013, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "DependsOn")
+				return
+			}
+			if cap(z.DependsOn) >= int(zb0013) {
+				z.DependsOn = (z.DependsOn)[:zb0013]
+			} else {
+				z.DependsOn = make([]*depends.Dependency, zb0013)
+			}
+			for za0011 := range z.DependsOn {
+				if msgp.IsNil(bts) {
+					bts, err = msgp.ReadNilBytes(bts)
+					if err != nil {
+						return
+					}
+					z.DependsOn[za0011] = nil
+				} else {
+					if z.DependsOn[za0011] == nil {
+						z.DependsOn[za0011] = new(depends.Dependency)
+					}
+					bts, err = z.DependsOn[za0011].UnmarshalMsg(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "DependsOn", za0011)
+						return
+					}
+				}
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -20245,7 +20416,14 @@ func (z *TaskGroup) Msgsize() (s int) {
 	} else {
 		s += 1 + 10 + msgp.StringPrefixSize + len(z.Consul.Namespace) + 8 + msgp.StringPrefixSize + len(z.Consul.Cluster) + 10 + msgp.StringPrefixSize + len(z.Consul.Partition)
 	}
-	s += 24 + msgp.BoolSize
+	s += 24 + msgp.BoolSize + 10 + msgp.ArrayHeaderSize
+	for za0011 := range z.DependsOn {
+		if z.DependsOn[za0011] == nil {
+			s += msgp.NilSize
+		} else {
+			s += z.DependsOn[za0011].Msgsize()
+		}
+	}
 	return
 }
 

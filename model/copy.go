@@ -35,6 +35,7 @@ func (j *Job) Copy() *Job {
 	}
 	c.Payload = copySlice(j.Payload)
 	c.VersionTag = copyPtr(j.VersionTag)
+	c.DependsOn = copyPtrs(j.DependsOn)
 	return &c
 }
 
@@ -59,6 +60,7 @@ func (g *TaskGroup) Copy() *TaskGroup {
 	c.Meta = copyMap(g.Meta)
 	c.Services = copyEach(g.Services, copyService)
 	c.Scaling = copyScaling(g.Scaling)
+	c.DependsOn = copyPtrs(g.DependsOn)
 	c.Consul = copyPtr(g.Consul)
 	return &c
 }

@@ -1,6 +1,10 @@
 package model
 
-import "time"
+import (
+	"time"
+
+	"github.com/steppe-project/steppe/model/depends"
+)
 
 // Job types.
 const (
@@ -49,6 +53,7 @@ type Job struct {
 	Migrate          *MigrateStrategy
 	Meta             map[string]string
 	UI               *JobUIConfig
+	DependsOn        []*depends.Dependency `msg:",omitempty" json:",omitempty"` // holds for all groups
 
 	Stop                     bool
 	ParentID                 string
@@ -113,6 +118,7 @@ type TaskGroup struct {
 	Scaling                   *ScalingPolicy
 	Consul                    *Consul
 	PreventRescheduleOnLost   bool
+	DependsOn                 []*depends.Dependency `msg:",omitempty" json:",omitempty"`
 }
 
 // Constraint filters nodes. Operators: = == is, != not, >, >=, <, <=, regexp,

@@ -17,30 +17,22 @@ var attributeNames = map[string]map[string]string{
 		"TaskGroups": "group", "ParameterizedJob": "parameterized",
 		"Stop": "", "ParentID": "", "Dispatched": "", "DispatchIdempotencyToken": "", "Payload": "",
 		"ConsulNamespace": "", "VaultNamespace": "", "NomadTokenID": "", "Status": "", "StatusDescription": "",
-		"Stable": "", "Version": "", "SubmitTime": "", "CreateIndex": "", "ModifyIndex": "", "JobModifyIndex": "",
-		"VersionTag": "",
+		"Stable": "", "Version": "", "SubmitTime": "", "CreateIndex": "", "ModifyIndex": "", "JobModifyIndex": "", "VersionTag": "",
 	},
-	"TaskGroup":      {"RestartPolicy": "restart", "ReschedulePolicy": "reschedule"},
-	"Constraint":     {"LTarget": "attribute", "RTarget": "value", "Operand": "operator"},
-	"Affinity":       {"LTarget": "attribute", "RTarget": "value", "Operand": "operator"},
-	"Spread":         {"SpreadTarget": "target"},
-	"EphemeralDisk":  {"SizeMB": "size"},
-	"PeriodicConfig": {"Spec": "cron", "Specs": "crons", "SpecType": ""},
-	"ScalingPolicy":  {"ID": "", "Namespace": "", "Target": "", "CreateIndex": "", "ModifyIndex": ""},
-	"Resources":      {"MemoryMB": "memory", "MemoryMaxMB": "memory_max", "DiskMB": "disk", "SecretsMB": "secrets"},
-	"NetworkResource": {
-		"ReservedPorts": "reserved_ports", "DynamicPorts": "port", "MBits": "mbits",
-	},
-	"Port": {"Value": "static"},
-	"Task": {
-		"RestartPolicy": "restart", "LogConfig": "logs", "CSIPluginConfig": "csi_plugin", "ScalingPolicies": "scaling",
-		"Identity": "",
-	},
-	"LogConfig": {"MaxFileSizeMB": "max_file_size"},
-	"TaskArtifact": {
-		"GetterSource": "source", "GetterOptions": "options", "GetterHeaders": "headers", "GetterMode": "mode",
-		"GetterInsecure": "insecure", "RelativeDest": "destination",
-	},
+	"TaskGroup":       {"RestartPolicy": "restart", "ReschedulePolicy": "reschedule"},
+	"Constraint":      {"LTarget": "attribute", "RTarget": "value", "Operand": "operator"},
+	"Affinity":        {"LTarget": "attribute", "RTarget": "value", "Operand": "operator"},
+	"Spread":          {"SpreadTarget": "target"},
+	"EphemeralDisk":   {"SizeMB": "size"},
+	"PeriodicConfig":  {"Spec": "cron", "Specs": "crons", "SpecType": ""},
+	"ScalingPolicy":   {"ID": "", "Namespace": "", "Target": "", "CreateIndex": "", "ModifyIndex": ""},
+	"Resources":       {"MemoryMB": "memory", "MemoryMaxMB": "memory_max", "DiskMB": "disk", "SecretsMB": "secrets"},
+	"NetworkResource": {"ReservedPorts": "reserved_ports", "DynamicPorts": "port", "MBits": "mbits"},
+	"Port":            {"Value": "static"},
+	"Task":            {"RestartPolicy": "restart", "LogConfig": "logs", "CSIPluginConfig": "csi_plugin", "ScalingPolicies": "scaling", "Identity": ""},
+	"LogConfig":       {"MaxFileSizeMB": "max_file_size"},
+	"TaskArtifact": {"GetterSource": "source", "GetterOptions": "options", "GetterHeaders": "headers", "GetterMode": "mode",
+		"GetterInsecure": "insecure", "RelativeDest": "destination"},
 	"Template": {
 		"SourcePath": "source", "DestPath": "destination", "EmbeddedTmpl": "data", "Envvars": "env",
 		"LeftDelim": "left_delimiter", "RightDelim": "right_delimiter", "ErrMissingKey": "error_on_missing_key",
@@ -54,7 +46,7 @@ var attributeNames = map[string]map[string]string{
 // blockLabels names the field that a block's label sets, by type.
 var blockLabels = map[string]string{
 	"TaskGroup": "Name", "Task": "Name", "Port": "Label", "RequestedDevice": "Name", "VolumeRequest": "Name",
-	"Secret": "Name", "Action": "Name", "MultiregionRegion": "Name", "SpreadTarget": "Value",
+	"Secret": "Name", "Action": "Name", "Dependency": "Name", "MultiregionRegion": "Name", "SpreadTarget": "Value",
 }
 
 // AttributeName is the job language's name of a field of a model struct, or ""

@@ -14,7 +14,7 @@ import (
 // because they describe (meta, ui), belong to the server (status, indexes), or
 // wait for the catalogue (services and their checks).
 var supported = map[string]string{
-	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints Affinities Spreads TaskGroups Update Periodic ParameterizedJob Reschedule Migrate Meta UI
+	"Job": `Region Namespace ID Name Type Priority Datacenters NodePool Constraints Affinities Spreads TaskGroups Update Periodic ParameterizedJob Reschedule Migrate Meta UI DependsOn
 		Stop ParentID Dispatched DispatchIdempotencyToken Payload NomadTokenID Status StatusDescription Stable
 		Version SubmitTime CreateIndex ModifyIndex JobModifyIndex VersionTag`,
 	"JobUIConfig":            "Description Links",
@@ -24,7 +24,8 @@ var supported = map[string]string{
 	"ParameterizedJobConfig": "Payload MetaRequired MetaOptional",
 	"DispatchPayloadConfig":  "File",
 	"TaskGroup": `Name Count Constraints Affinities Spreads Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Networks Meta Services
-		ShutdownDelay StopAfterClientDisconnect`,
+		ShutdownDelay StopAfterClientDisconnect DependsOn`,
+	"Dependency":       "Name Job Namespace Group Condition",
 	"Constraint":       "LTarget RTarget Operand",
 	"Affinity":         "LTarget RTarget Operand Weight",
 	"Spread":           "Attribute Weight SpreadTarget",

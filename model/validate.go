@@ -31,11 +31,9 @@ const (
 	// minDelay of a reschedule keeps a broken job from spinning over the cluster.
 	minDelay = 5 * time.Second
 	// minCheck is the least interval and timeout of a check.
-	minCheck = time.Second
+	minCheck     = time.Second
+	maxPlainName = 128 // of the names of pools, namespaces and services
 )
-
-// maxPlainName bounds the names of pools, namespaces and services.
-const maxPlainName = 128
 
 var interpolation = regexp.MustCompile(`\$\{[^}]*\}`)
 

@@ -11,13 +11,16 @@ import (
 
 // group turns what one group needs into placements and updates.
 func (p *process) group(g *reconcile.Group) {
+	p.hold(g)
 	if slices.ContainsFunc(g.Places, func(want reconcile.Place) bool { return want.Past }) {
 		if g = p.past(g); len(g.InPlace) == 0 && len(g.Places) == 0 {
 			return
 		}
 	}
 	if len(g.InPlace) == 0 && len(g.Places) == 0 {
-		p.nowhere(g)
+		if g.Held == 0 {
+			p.nowhere(g)
+		}
 		return
 	}
 	a := p.ask(g.Group)
@@ -123,12 +126,35 @@ func (p *process) unplaced(group string, a *ask, k *place.Checker, failures int,
 	if !p.env.Terse {
 		m.Remedies = remedies(p.board, a.Ask)
 	}
+	p.fails(group, m)
+	p.eval.QueuedAllocations[group] += failures
+	p.failed = append(p.failed, k)
+}
+
+// fails notes why instances of a group are missing, beside what was noted before.
+func (p *process) fails(group string, m *model.AllocationMetric) {
 	if p.eval.FailedTGAllocs == nil {
 		p.eval.FailedTGAllocs = make(map[string]*model.AllocationMetric)
 	}
+	if before := p.eval.FailedTGAllocs[group]; before != nil {
+		both := *m
+		both.Waits, both.CoalescedFailures = before.Waits, m.CoalescedFailures+1+before.CoalescedFailures
+		m = &both
+	}
 	p.eval.FailedTGAllocs[group] = m
-	p.eval.QueuedAllocations[group] += failures
-	p.failed = append(p.failed, k)
+}
+
+// hold records what a group does not begin because of what it depends on.
+func (p *process) hold(g *reconcile.Group) {
+	w := p.waits[g.Group.Name]
+	if g.Held == 0 || w == nil {
+		return
+	}
+	p.held = true
+	p.fails(g.Group.Name, &model.AllocationMetric{CoalescedFailures: g.Held - 1, Waits: w.For})
+	if w.Kind == reconcile.ToStart {
+		p.eval.QueuedAllocations[g.Group.Name] += g.Held
+	}
 }
 
 // nowhere reports a group of a system job that no node at all may run: there is

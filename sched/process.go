@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched/place"
+	"github.com/steppe-project/steppe/sched/readiness"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -63,6 +64,9 @@ type process struct {
 	displaced map[[2]string]bool
 	// deployment is the one that placements of the job's version are of; nil for none.
 	deployment *model.Deployment
+	// waits are the groups that wait for what they depend on.
+	waits map[string]*readiness.Wait
+	held  bool // something is not placed for that
 }
 
 // askKey names a group of a version of the job.
@@ -88,9 +92,10 @@ func (p *process) decide() {
 			p.eval.QueuedAllocations[g.Name] = 0
 		}
 	}
+	p.waits = readiness.Of(p.state, p.job, p.env.Now)
 	out := reconcile.Job(reconcile.Input{
 		Job: p.job, Allocs: p.allocs, Node: p.state.Node, Now: p.env.Now, Steady: p.env.Steady, Eval: p.eval,
-		InPlace: p.suits, Targets: p.targets,
+		InPlace: p.suits, Targets: p.targets, Waits: readiness.Kinds(p.waits),
 		Deploys: p.env.Deploys, Deployment: p.env.Deployment, NewID: p.ids.next,
 	})
 	p.deploys(out)

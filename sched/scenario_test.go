@@ -12,7 +12,9 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/depends"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
 // TestScenarios replays the text files of testdata/scenarios. Each command line changes
@@ -301,6 +303,9 @@ func failure(group string, m *model.AllocationMetric) []string {
 	for _, r := range m.Remedies {
 		out = append(out, "  remedy: "+r)
 	}
+	for _, w := range m.Waits {
+		out = append(out, "  "+w)
+	}
 	return out
 }
 
@@ -516,7 +521,9 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 // addBlock adds what a line of a job says: a constraint "<left> <operator> <right>",
 // or its operator alone, or "affinity <left> <operator> <right> <weight>", or
 // "spread <attribute> <weight> <value>=<percent> ..."; after "group" it is the
-// group's.
+// group's. "also <name> <count> [<command>]" is another group like the first one, and
+// "<group> after <group> <condition>" has one depend on another; <job>.<group> and
+// <job>. are those of another job.
 func addBlock(j *model.Job, f []string) {
 	switch {
 	case len(f) == 0:
@@ -525,6 +532,23 @@ func addBlock(j *model.Job, f []string) {
 		addBlock(inner, f[1:])
 		g := j.TaskGroups[0]
 		g.Constraints, g.Affinities, g.Spreads = append(g.Constraints, inner.Constraints...), append(g.Affinities, inner.Affinities...), append(g.Spreads, inner.Spreads...)
+	case f[0] == "also":
+		other := *j.TaskGroups[0]
+		task := *other.Tasks[0]
+		other.Name, other.Count, other.Tasks, other.DependsOn = f[1], atoi(f[2]), []*model.Task{&task}, nil
+		task.Config = map[string]any{"command": strings.Join(f[3:], " ")}
+		j.TaskGroups = append(j.TaskGroups, &other)
+	case len(f) > 1 && f[1] == "after":
+		d := &depends.Dependency{Name: f[2], Condition: f[3]}
+		if job, group, other := strings.Cut(f[2], "."); other {
+			d.Job, d.Group = job, group
+		}
+		if f[0] == j.ID {
+			j.DependsOn = append(j.DependsOn, d)
+		} else {
+			g := reconcile.Find(j, f[0])
+			g.DependsOn = append(g.DependsOn, d)
+		}
 	case f[0] == "spread":
 		b := &model.Spread{Attribute: f[1], Weight: int8(atoi(f[2]))}
 		for _, target := range f[3:] {

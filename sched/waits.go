@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -101,12 +102,12 @@ func (p *process) newEval(trigger string, at time.Time) *model.Evaluation {
 // block leaves one blocked evaluation behind when something could not be placed:
 // the job's existing one, else this one if it was blocked before, else a new one.
 func (p *process) block() {
-	if len(p.failed) == 0 {
+	if len(p.failed) == 0 && !p.held {
 		return
 	}
 	blocked := p.blocked()
 	blocked.Status = model.EvalBlocked
-	blocked.StatusDescription = "waits for nodes or resources that let the rest be placed"
+	blocked.StatusDescription = p.blockedFor()
 	blocked.WaitUntil = time.Time{}
 	// It answers why it waits; the evaluation it came from may be collected first.
 	blocked.FailedTGAllocs, blocked.QueuedAllocations = p.eval.FailedTGAllocs, p.eval.QueuedAllocations
@@ -122,6 +123,26 @@ func (p *process) block() {
 		blocked.EscapedComputedClass = blocked.EscapedComputedClass || escaped
 	}
 }
+
+// blockedFor is what a blocked evaluation says of itself.
+func (p *process) blockedFor() string {
+	var list []string
+	if len(p.failed) > 0 {
+		list = append(list, "waits for nodes or resources that let the rest be placed")
+	}
+	for _, g := range p.job.TaskGroups {
+		if m := p.eval.FailedTGAllocs[g.Name]; m != nil && len(m.Waits) > 0 {
+			list = append(list, "group "+g.Name+" "+m.Waits[0])
+		}
+	}
+	if n := len(list) - maxReasons; n > 0 {
+		list = append(list[:maxReasons], fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(list, "; ")
+}
+
+// maxReasons bounds what a blocked evaluation says of itself.
+const maxReasons = 4
 
 func (p *process) blocked() *model.Evaluation {
 	for _, e := range p.state.EvalsByJob(p.eval.Namespace, p.eval.JobID) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/steppe-project/steppe/agent/loop"
 	"github.com/steppe-project/steppe/agent/server/broker"
+	"github.com/steppe-project/steppe/agent/server/dependents"
 	"github.com/steppe-project/steppe/agent/server/deployments"
 	"github.com/steppe-project/steppe/agent/server/drain"
 	"github.com/steppe-project/steppe/agent/server/fleet"
@@ -52,13 +53,11 @@ func newLead(s *server) *lead {
 	}
 	l.view = fleet.New(s.store)
 	l.plans = planner.New(planner.Config{View: l.view, Proposer: proposer{s}, Logger: quiet})
-	l.workers = worker.New(worker.Config{
-		Count: 1, Evals: l.evals, View: l.view, Planner: l, Proposer: proposer{s}, Now: s.clock, Steady: s.time.Steady, Logger: quiet,
-	})
+	l.workers = worker.New(worker.Config{Count: 1, Evals: l.evals, View: l.view, Planner: l, Proposer: proposer{s}, Now: s.clock, Steady: s.time.Steady, Logger: quiet})
 	material := keys.Material{ClusterID: w.ID(), KeyID: w.ID(), Public: []byte("public"), Private: []byte("private")}
 	cfg := gc.Defaults()
 	cfg.Interval, cfg.Eval, cfg.BatchEval, cfg.Job, cfg.Node = time.Minute, 2*time.Minute, 3*time.Minute, 2*time.Minute, 4*time.Minute
-	for _, c := range []loop.Component{workload.Levels{Preempt: w.cfg.Seed%2 == 0}, broker.NewQueue(l.evals), s.desk, nodeevals.New(), drain.New(), deployments.New(), gc.New(cfg), keys.New(material), periodic.New()} {
+	for _, c := range []loop.Component{workload.Levels{Preempt: w.cfg.Seed%2 == 0}, broker.NewQueue(l.evals), s.desk, nodeevals.New(), drain.New(), dependents.New(), deployments.New(), gc.New(cfg), keys.New(material), periodic.New()} {
 		l.loops = append(l.loops, newLooper(l, c))
 	}
 	return l

@@ -18,7 +18,7 @@ func Run(cfg Config) (Report, error) {
 	w.checks.begin(w)
 	w.build()
 	err := w.Loop()
-	w.report.Events, w.report.Launches, w.report.Preempted = w.Events, w.checks.Launches(), w.checks.Preempted
+	w.report.Events, w.report.Launches, w.report.Preempted, w.report.After = w.Events, w.checks.Launches(), w.checks.Preempted, w.checks.After
 	w.report.Admitted, w.report.Refused = w.checks.Admitted(), w.tenants.Refused()
 	w.report.Deployments = w.checks.Deployments()
 	w.report.Virtual = w.Now.Sub(engine.Epoch)

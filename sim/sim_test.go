@@ -101,7 +101,10 @@ func TestSeeds(t *testing.T) {
 	if n >= 60 && failures == 0 && (total.Held == 0 || total.Fenced == 0) {
 		t.Errorf("%d nodes were held by the brake, %d tasks stopped for want of a lease: the check is idle", total.Held, total.Fenced)
 	}
-	t.Logf("deployments: %v", total.Deployments)
+	t.Logf("deployments: %v; begun, updated, stopped in the order of dependencies: %v", total.Deployments, total.After)
+	if n >= 60 && failures == 0 && min(total.After[0], total.After[1], total.After[2]) < n/10 {
+		t.Errorf("%v were begun, updated, stopped in the order of dependencies: the check is idle", total.After)
+	}
 	for _, what := range []string{model.DeploymentSuccessful, model.DeploymentFailed, model.DeploymentCancelled, "promoted", "reverted"} {
 		if n >= 60 && failures == 0 && total.Deployments[what] < n/10 {
 			t.Errorf("only %d deployments were %s: the check is idle", total.Deployments[what], what)
@@ -136,6 +139,9 @@ func (r *Report) add(o Report) {
 	r.Placements += o.Placements
 	r.Launches += o.Launches
 	r.Preempted += o.Preempted
+	for i, n := range o.After {
+		r.After[i] += n
+	}
 	r.Admitted += o.Admitted
 	r.Refused += o.Refused
 	r.Downs += o.Downs

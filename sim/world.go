@@ -31,6 +31,7 @@ type Config struct {
 // Report is what a run did, for people.
 type Report struct {
 	Events, Entries, Writes, Placements, Launches, Preempted int
+	After                                                    [3]int // begun, updated and stopped in the order of dependencies
 	Admitted, Refused                                        int // into namespaces with a quota
 	Downs, Held, Fenced                                      int // nodes taken down, held by the brake, tasks stopped for want of a lease
 	Faults                                                   map[string]int

@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-project/steppe/agent/consensus"
 	"github.com/steppe-project/steppe/agent/loop"
 	"github.com/steppe-project/steppe/agent/server/broker"
+	"github.com/steppe-project/steppe/agent/server/dependents"
 	"github.com/steppe-project/steppe/agent/server/deployments"
 	"github.com/steppe-project/steppe/agent/server/drain"
 	"github.com/steppe-project/steppe/agent/server/fleet"
@@ -83,7 +84,7 @@ func (s *Server) pipeline(ctx context.Context, g *errgroup.Group) error {
 	g.Go(func() error { return plans.Run(ctx) })
 	g.Go(func() error { return workers.Run(ctx) })
 	g.Go(func() error {
-		return runner.Run(ctx, queue, s.lease, nodeevals.New(), drain.New(), deployments.New(), periodic.New(), gc.New(s.cfg.GC), keys.New(material), initial.New(s.cfg.Initial))
+		return runner.Run(ctx, queue, s.lease, nodeevals.New(), drain.New(), dependents.New(), deployments.New(), periodic.New(), gc.New(s.cfg.GC), keys.New(material), initial.New(s.cfg.Initial))
 	})
 	return nil
 }

@@ -142,7 +142,9 @@ func counts(e *insight.Explanation, g *insight.Group) string {
 	if g.Waiting > 0 {
 		text += fmt.Sprintf(", %d about to be placed", g.Waiting)
 	}
-	if g.Missing > 0 {
+	if g.Missing > 0 && len(g.Waits) > 0 {
+		text += fmt.Sprintf(", %d not begun", g.Missing)
+	} else if g.Missing > 0 {
 		text += fmt.Sprintf(", %d cannot be placed", g.Missing)
 	}
 	return text
@@ -150,6 +152,9 @@ func counts(e *insight.Explanation, g *insight.Group) string {
 
 func (c *command) group(o *base.IO, e *insight.Explanation, g *insight.Group) {
 	o.Title(fmt.Sprintf("Group %q: %s", g.Name, counts(e, g)))
+	for _, w := range g.Waits {
+		o.Print("* It %s", base.Clean(w))
+	}
 	c.chosen(o, g)
 	if len(g.Excluded) > 0 || g.Fits > 0 {
 		o.Print("Nodes for one more: %s", nodes(g.Fits))

@@ -92,7 +92,11 @@ func success(job *model.Job, p *progress) string {
 func (f *follower) unplaced(p *progress) {
 	for _, g := range base.Keys(p.missing) {
 		m := p.missing[g]
-		f.o.Say("\nGroup %q: %d could not be placed.", base.Clean(g), 1+m.CoalescedFailures)
+		what := "could not be placed"
+		if len(m.Waits) > 0 {
+			what = "not begun yet"
+		}
+		f.o.Say("\nGroup %q: %d %s.", base.Clean(g), 1+m.CoalescedFailures, what)
 		for _, l := range Explain(m) {
 			f.o.Say("  %s", base.Clean(l))
 		}
@@ -119,6 +123,12 @@ func Explain(m *model.AllocationMetric) []string {
 
 func reasons(m *model.AllocationMetric) []string {
 	var out []string
+	for _, w := range m.Waits {
+		out = append(out, "It "+w+".")
+	}
+	if len(out) > 0 && m.NodesEvaluated == 0 && len(m.Remedies) == 0 {
+		return out // no node was looked at
+	}
 	if m.NodesEvaluated == 0 && m.NodesInPool == 0 {
 		out = append(out, fmt.Sprintf("No node is in pool %q.", base.Dash(m.NodePool)))
 	}
@@ -127,7 +137,7 @@ func reasons(m *model.AllocationMetric) []string {
 			out = append(out, fmt.Sprintf("No node is available in datacenter %q.", dc))
 		}
 	}
-	if m.NodesEvaluated == 0 && len(out) == 0 && len(m.ConstraintFiltered) == 0 {
+	if m.NodesEvaluated == 0 && len(out) == len(m.Waits) && len(m.ConstraintFiltered) == 0 {
 		out = append(out, "No node was eligible.")
 	}
 	for _, c := range base.Keys(m.ClassFiltered) {

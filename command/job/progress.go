@@ -9,7 +9,9 @@ import (
 
 	"github.com/steppe-project/steppe/command/base"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/depends"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/model/precedence"
 )
 
 // Bounds of patience: what goes on for ever is not waited for.
@@ -164,6 +166,8 @@ func (p *progress) judge(v *view) outcome {
 		return waiting
 	case n[failed]+n[late] > 0:
 		return failing
+	case len(p.missing) > 0 && inTurn(v.job, p.missing):
+		return waiting
 	case len(p.missing) > 0:
 		return unplaced
 	case n[stopping] > 0:
@@ -185,6 +189,21 @@ func (p *progress) judge(v *view) outcome {
 		return reached // nodes that take no new work keep what they run
 	}
 	return stalled
+}
+
+// inTurn tells whether all that is missing only waits for other groups of its job.
+func inTurn(job *model.Job, missing map[string]*model.AllocationMetric) bool {
+	for _, g := range job.TaskGroups {
+		m := missing[g.Name]
+		if m == nil {
+			continue
+		}
+		other := func(d *depends.Dependency) bool { return !precedence.Own(job, d) }
+		if len(m.Waits) == 0 || len(m.Remedies) > 0 || slices.ContainsFunc(precedence.Of(job, g), other) {
+			return false
+		}
+	}
+	return true
 }
 
 // scheduled tells whether the scheduler will look at the job again.

@@ -42,6 +42,9 @@ func (s *stop) Run(ctx context.Context, o *base.IO, args []string) error {
 	if err != nil {
 		return err
 	}
+	if out.Warnings != "" {
+		o.Say("%s", base.Clean(out.Warnings))
+	}
 	if launch.IsTemplate(job) {
 		o.Say("Job %q launches nothing any more. Its children go on; stop them one by one: steppe job status %s", base.Clean(job.ID), base.Clean(job.ID))
 		return nil

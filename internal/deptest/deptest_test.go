@@ -23,10 +23,16 @@ type rule struct {
 }
 
 var rules = []rule{
-	{pkgs: "model", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model/relation"},
+	{pkgs: "model", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model/relation", "model/depends"},
 		why: "the words of the domain are pure: no clock, no dice, no input or output"},
 	{pkgs: "model/relation", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"-"},
 		why: "the language of constraints is part of the model, and knows nothing of jobs"},
+	{pkgs: "model/depends", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"-"},
+		why: "a block of the job language, and knows nothing of jobs"},
+	{pkgs: "model/precedence", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"model"},
+		why: "cycles are refused in apply, on every server the same"},
+	{pkgs: "model/level", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"model"},
+		why: "the gate goes by it, on every server the same"},
 	{pkgs: "model/lease", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "both ends of the fence go by it, and the scheduler: times are arguments"},
 	{pkgs: "model/feature", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs", "time"}, only: []string{"-"},

@@ -121,6 +121,15 @@ var mutants = []mutant{
 	{"a report from before the deployment counts", "model/deploy/count.go", "(was.Healthy != nil || report.ModifyIndex < was.ModifyIndex)", "was.Healthy != nil", tests("./fsm")},
 	{"a newer version lets the older one's deployment go on", "fsm/jobs.go", "	x.supersede(next)\n", "", tests("./fsm")},
 	{"an instance that restarts is healthy", "agent/client/alloc/health.go", "case t.status.Phase != task.Running:", "case !t.status.Started:", tests("./agent/client/alloc")},
+	// Dependencies.
+	{"a dependency is met when it is not", "sched/readiness/readiness.go", "if c.have >= c.want {", "if c.have < c.want {", simulator},
+	{"a dependency that has only begun is healthy", "sched/readiness/instance.go", "if !ok || at.After(r.now) {", "if !ok && at.After(r.now) {", tests("./sched/...")},
+	{"what waits for a dependency is not woken", "agent/server/dependents/dependents.go", "if m != nil && len(m.Waits) > 0 && waits[group] == nil {", "if false {", simulator},
+	{"a new leader forgets who waits for a dependency", "agent/server/dependents/dependents.go", "			w.note(e.ID, e)\n", "			_ = e\n", tests("./agent/server/dependents")},
+	{"a cycle of dependencies over jobs is admitted", "fsm/tenants.go", "if err := precedence.Check(next, x.Job); err != nil {", "if err := precedence.Check(next, x.Job); err != nil && false {", tests("./fsm")},
+	{"a cycle of dependencies is not seen", "model/precedence/precedence.go", "if s.state[k] == open {", "if s.state[k] == open && false {", tests("./model/precedence")},
+	{"updates do not go in the order of dependencies", "sched/reconcile/roll.go", "case r.in.Waits[r.group.Name] == ToUpdate:", "case false:", simulator},
+	{"a stopped job ends in no order of dependencies", "sched/reconcile/order.go", "case later && !a.Terminal() && !moving(a) && r.lost(a) == \"\":", "case later && false && at.IsZero():", simulator},
 	// The node.
 	{"a flipped bit in the client's state is believed", "agent/client/db/records.go", "if len(value) < 5 || value[0] != sealed ||", "if len(value) < 5 || value[0] != sealed || false &&", tests("./agent/client/db")},
 	{"changed wishes are not heard", "agent/client/alloc/judge.go", "if was := have.Alloc; a.AllocModifyIndex == was.AllocModifyIndex && a.DesiredStatus == was.DesiredStatus {", "if was := have.Alloc; was != nil {", simulator},

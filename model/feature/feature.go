@@ -55,10 +55,13 @@ const (
 	// Yields has a placement refused that counts on room which others of its plan do
 	// not get: older servers would keep it.
 	Yields Level = 9
+	// Dependencies lets groups depend on others: older servers would not know the block,
+	// and start all at once.
+	Dependencies Level = 10
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Yields
+const Newest = Dependencies
 
 // Description says what a level brings.
 type Description struct {
@@ -79,6 +82,7 @@ func All() []Description {
 		{Tenancy, "tenancy", "Namespaces, node pools and quotas are changed, and bound what jobs may ask for."},
 		{Preemption, "preemption", "Instances of jobs of lower priority give way to others, where the scheduler configuration says so."},
 		{Yields, "yields", "Where something cannot give way any more, nothing else of the same plan is placed into its room."},
+		{Dependencies, "dependencies", "Groups wait for what they depend on, of their job and of others."},
 	}
 }
 

@@ -1930,93 +1930,114 @@ func (z *Fullness) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Group) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 12
-	// string "Name"
-	o = append(o, 0x8c, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
-	o = msgp.AppendString(o, z.Name)
-	// string "Count"
-	o = append(o, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
-	o = msgp.AppendInt(o, z.Count)
-	// string "Live"
-	o = append(o, 0xa4, 0x4c, 0x69, 0x76, 0x65)
-	o = msgp.AppendInt(o, z.Live)
-	// string "Running"
-	o = append(o, 0xa7, 0x52, 0x75, 0x6e, 0x6e, 0x69, 0x6e, 0x67)
-	o = msgp.AppendInt(o, z.Running)
-	// string "Waiting"
-	o = append(o, 0xa7, 0x57, 0x61, 0x69, 0x74, 0x69, 0x6e, 0x67)
-	o = msgp.AppendInt(o, z.Waiting)
-	// string "Missing"
-	o = append(o, 0xa7, 0x4d, 0x69, 0x73, 0x73, 0x69, 0x6e, 0x67)
-	o = msgp.AppendInt(o, z.Missing)
-	// string "Fits"
-	o = append(o, 0xa4, 0x46, 0x69, 0x74, 0x73)
-	o = msgp.AppendInt(o, z.Fits)
-	// string "Chosen"
-	o = append(o, 0xa6, 0x43, 0x68, 0x6f, 0x73, 0x65, 0x6e)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Chosen)))
-	for za0001 := range z.Chosen {
-		if z.Chosen[za0001] == nil {
+	// check for omitted fields
+	zb0001Len := uint32(13)
+	var zb0001Mask uint16 /* 13 bits */
+	_ = zb0001Mask
+	if z.Waits == nil {
+		zb0001Len--
+		zb0001Mask |= 0x1000
+	}
+	// variable map header, size zb0001Len
+	o = append(o, 0x80|uint8(zb0001Len))
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "Name"
+		o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+		o = msgp.AppendString(o, z.Name)
+		// string "Count"
+		o = append(o, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
+		o = msgp.AppendInt(o, z.Count)
+		// string "Live"
+		o = append(o, 0xa4, 0x4c, 0x69, 0x76, 0x65)
+		o = msgp.AppendInt(o, z.Live)
+		// string "Running"
+		o = append(o, 0xa7, 0x52, 0x75, 0x6e, 0x6e, 0x69, 0x6e, 0x67)
+		o = msgp.AppendInt(o, z.Running)
+		// string "Waiting"
+		o = append(o, 0xa7, 0x57, 0x61, 0x69, 0x74, 0x69, 0x6e, 0x67)
+		o = msgp.AppendInt(o, z.Waiting)
+		// string "Missing"
+		o = append(o, 0xa7, 0x4d, 0x69, 0x73, 0x73, 0x69, 0x6e, 0x67)
+		o = msgp.AppendInt(o, z.Missing)
+		// string "Fits"
+		o = append(o, 0xa4, 0x46, 0x69, 0x74, 0x73)
+		o = msgp.AppendInt(o, z.Fits)
+		// string "Chosen"
+		o = append(o, 0xa6, 0x43, 0x68, 0x6f, 0x73, 0x65, 0x6e)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Chosen)))
+		for za0001 := range z.Chosen {
+			if z.Chosen[za0001] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Chosen[za0001].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Chosen", za0001)
+					return
+				}
+			}
+		}
+		// string "Excluded"
+		o = append(o, 0xa8, 0x45, 0x78, 0x63, 0x6c, 0x75, 0x64, 0x65, 0x64)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Excluded)))
+		for za0002 := range z.Excluded {
+			if z.Excluded[za0002] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Excluded[za0002].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Excluded", za0002)
+					return
+				}
+			}
+		}
+		// string "Binds"
+		o = append(o, 0xa5, 0x42, 0x69, 0x6e, 0x64, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Binds)))
+		for za0003 := range z.Binds {
+			if z.Binds[za0003] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Binds[za0003].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Binds", za0003)
+					return
+				}
+			}
+		}
+		// string "Remedies"
+		o = append(o, 0xa8, 0x52, 0x65, 0x6d, 0x65, 0x64, 0x69, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Remedies)))
+		for za0004 := range z.Remedies {
+			if z.Remedies[za0004] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Remedies[za0004].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Remedies", za0004)
+					return
+				}
+			}
+		}
+		// string "Then"
+		o = append(o, 0xa4, 0x54, 0x68, 0x65, 0x6e)
+		if z.Then == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Chosen[za0001].MarshalMsg(o)
+			o, err = z.Then.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Chosen", za0001)
+				err = msgp.WrapError(err, "Then")
 				return
 			}
 		}
-	}
-	// string "Excluded"
-	o = append(o, 0xa8, 0x45, 0x78, 0x63, 0x6c, 0x75, 0x64, 0x65, 0x64)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Excluded)))
-	for za0002 := range z.Excluded {
-		if z.Excluded[za0002] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Excluded[za0002].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Excluded", za0002)
-				return
+		if (zb0001Mask & 0x1000) == 0 { // if not omitted
+			// string "Waits"
+			o = append(o, 0xa5, 0x57, 0x61, 0x69, 0x74, 0x73)
+			o = msgp.AppendArrayHeader(o, uint32(len(z.Waits)))
+			for za0005 := range z.Waits {
+				o = msgp.AppendString(o, z.Waits[za0005])
 			}
-		}
-	}
-	// string "Binds"
-	o = append(o, 0xa5, 0x42, 0x69, 0x6e, 0x64, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Binds)))
-	for za0003 := range z.Binds {
-		if z.Binds[za0003] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Binds[za0003].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Binds", za0003)
-				return
-			}
-		}
-	}
-	// string "Remedies"
-	o = append(o, 0xa8, 0x52, 0x65, 0x6d, 0x65, 0x64, 0x69, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Remedies)))
-	for za0004 := range z.Remedies {
-		if z.Remedies[za0004] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Remedies[za0004].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Remedies", za0004)
-				return
-			}
-		}
-	}
-	// string "Then"
-	o = append(o, 0xa4, 0x54, 0x68, 0x65, 0x6e)
-	if z.Then == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Then.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Then")
-			return
 		}
 	}
 	return
@@ -2219,6 +2240,25 @@ func (z *Group) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "Waits":
+			var zb0006 uint32
+			zb0006, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Waits")
+				return
+			}
+			if cap(z.Waits) >= int(zb0006) {
+				z.Waits = (z.Waits)[:zb0006]
+			} else {
+				z.Waits = make([]string, zb0006)
+			}
+			for za0005 := range z.Waits {
+				z.Waits[za0005], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Waits", za0005)
+					return
+				}
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -2270,6 +2310,10 @@ func (z *Group) Msgsize() (s int) {
 		s += msgp.NilSize
 	} else {
 		s += z.Then.Msgsize()
+	}
+	s += 6 + msgp.ArrayHeaderSize
+	for za0005 := range z.Waits {
+		s += msgp.StringPrefixSize + len(z.Waits[za0005])
 	}
 	return
 }

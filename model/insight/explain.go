@@ -53,6 +53,8 @@ type Group struct {
 	Remedies []*Remedy
 	// Then is what the evaluation that was asked about noted when it was decided.
 	Then *model.AllocationMetric `json:",omitempty"`
+	// Waits is what the group depends on and is not ready: until then no room helps.
+	Waits []string `msg:",omitempty" json:",omitempty"`
 }
 
 // Choice is an instance and why it is on its node.

@@ -18,6 +18,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/cron"
 	"github.com/steppe-project/steppe/model/launch"
+	"github.com/steppe-project/steppe/model/precedence"
 )
 
 // Problems finds what is wrong with a canonical job, or asks for what this version
@@ -32,7 +33,7 @@ func Problems(j *model.Job) []model.Problem {
 	}
 	c.payloads()
 	c.updates()
-	return slices.Concat(model.Validate(j), c.problems, model.Unsupported(j))
+	return slices.Concat(model.Validate(j), c.problems, precedence.Problems(j), model.Unsupported(j))
 }
 
 type checker struct {

@@ -32,6 +32,7 @@ import (
 	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/place"
+	"github.com/steppe-project/steppe/sched/readiness"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -113,6 +114,8 @@ func (d *decision) notes() []string {
 			out = append(out, fmt.Sprintf("evaluation %s (%s) waits until %s", short(e.ID), e.TriggeredBy, e.WaitUntil.UTC().Format(time.RFC3339)))
 		case e.Status == model.EvalPending:
 			out = append(out, fmt.Sprintf("evaluation %s (%s) is due", short(e.ID), e.TriggeredBy))
+		case e.Status == model.EvalBlocked && readiness.Only(e):
+			out = append(out, fmt.Sprintf("evaluation %s waits for what the job depends on, and goes on as soon as that is ready", short(e.ID)))
 		case e.Status == model.EvalBlocked:
 			out = append(out, fmt.Sprintf("evaluation %s waits for nodes or resources, and places what is missing as soon as that is possible", short(e.ID)))
 		}
@@ -141,7 +144,10 @@ func (d *decision) group(g *model.TaskGroup) *insight.Group {
 	ask := place.NewAsk(d.job, g)
 	d.survey(out, ask)
 	d.choices(out, ask)
-	if out.Missing > 0 {
+	if m := d.plan.Eval.FailedTGAllocs[g.Name]; m != nil {
+		out.Waits = m.Waits
+	}
+	if out.Missing > 0 && len(out.Waits) == 0 {
 		out.Remedies = d.Remedies(g.Name)
 	}
 	return out

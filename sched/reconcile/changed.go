@@ -10,7 +10,7 @@ import (
 // Changed tells whether instances of a group have to be replaced to take a new
 // version of their job: their tasks would see the difference. Count, priority,
 // constraints, services, policies (restart, reschedule, update, migrate),
-// shutdown delays, kill timeouts, actions and scaling change under a running
+// shutdown delays, kill timeouts, actions, scaling and dependencies change under a running
 // instance; everything else does not. Nor does a policy for disconnection that
 // makes the servers count on a node to stop an instance sooner than it knows: one
 // that is cut off just then would never hear of it.
@@ -65,7 +65,7 @@ func essence(g *model.TaskGroup) model.TaskGroup {
 	e.Constraints, e.Affinities, e.Spreads = nil, nil, nil
 	e.RestartPolicy, e.ReschedulePolicy, e.Update, e.Migrate = nil, nil, nil, nil
 	e.Disconnect, e.MaxClientDisconnect, e.StopAfterClientDisconnect, e.PreventRescheduleOnLost = nil, 0, 0, false
-	e.Services, e.Scaling = nil, nil
+	e.Services, e.Scaling, e.DependsOn = nil, nil, nil
 	e.ShutdownDelay, e.MaxRunDuration = 0, 0
 	return e
 }

@@ -36,8 +36,13 @@ func (r *run) deploy(byGroup map[string][]*model.Allocation) {
 	}
 }
 
-// begins tells whether there is something to deploy.
+// begins tells whether there is something to deploy, and not all of it waits.
 func (r *run) begins(byGroup map[string][]*model.Allocation) bool {
+	if !slices.ContainsFunc(r.in.Job.TaskGroups, func(g *model.TaskGroup) bool {
+		return deploy.Strategy(r.in.Job, g) != nil && g.Count > 0 && r.in.Waits[g.Name] != ToStart
+	}) {
+		return false
+	}
 	current, other := false, false
 	for _, allocs := range byGroup {
 		for _, a := range allocs {

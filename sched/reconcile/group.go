@@ -40,6 +40,7 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 	for i := range slots {
 		r.name(out, roll, i, &slots[i])
 	}
+	r.wait(out)
 	fresh := len(out.Places)
 	roll.replace(out)
 	out.Counts.Place += uint64(fresh) - out.Counts.Migrate - out.Counts.Canary
@@ -80,6 +81,9 @@ func (r *run) name(out *Group, roll *roll, i int, s *slot) {
 	case s.done != nil:
 		out.Ignored++
 	case s.held != nil:
+		if r.current(s.held) {
+			roll.unhealthy++ // as much as one that has not started
+		}
 		r.await(out, s.held)
 	case s.leaves != nil:
 		roll.moves++

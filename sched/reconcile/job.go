@@ -64,18 +64,6 @@ func Job(in Input) *Output {
 	return r.out
 }
 
-// stopAll ends whatever a stopped or purged job has. Ended instances are marked
-// too: should the job run again, they count for nothing.
-func (r *run) stopAll() {
-	for _, a := range r.in.Allocs {
-		if a.ClientTerminal() && !a.ServerTerminal() {
-			r.stop(Stop{Alloc: a, Description: DescStopped})
-			continue
-		}
-		r.end(a, DescStopped)
-	}
-}
-
 // end stops an allocation, as lost when its node is gone.
 func (r *run) end(a *model.Allocation, description string) {
 	if a.ClientTerminal() {

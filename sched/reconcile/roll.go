@@ -77,6 +77,9 @@ func (r *roll) replace(out *Group) {
 	limit := len(r.old)
 	u := r.update()
 	switch {
+	case r.in.Waits[r.group.Name] == ToUpdate:
+		out.Held += len(r.old)
+		limit = 0
 	case u == nil:
 	case r.paused || r.mode == held:
 		limit = 0
@@ -149,7 +152,11 @@ func StartedAt(a *model.Allocation, g *model.TaskGroup) (time.Time, bool) {
 		}
 		since = later(s.StartedAt, since)
 	}
-	// The node's clock may be hours ahead; it was not after its report came.
+	// The node's clock may be hours behind: nothing starts before it is placed. Or it may be
+	// hours ahead; it was not after its report came.
+	if placed := time.Unix(0, a.CreateTime).UTC(); !since.IsZero() && since.Before(placed) {
+		since = placed
+	}
 	if told := time.Unix(0, a.ModifyTime).UTC(); since.IsZero() || since.After(told) {
 		since = told
 	}

@@ -51,6 +51,7 @@ func (r *run) system(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 			out.Places = append(out.Places, Place{NodeID: id, Previous: n.prev})
 		}
 	}
+	r.wait(out)
 	fresh := len(out.Places)
 	roll.replace(out)
 	out.Counts.Place += uint64(fresh)

@@ -39,7 +39,18 @@ type Input struct {
 	Deploys    bool
 	Deployment *model.Deployment
 	NewID      func() string
+	// Waits are the groups that wait for what they depend on.
+	Waits map[string]Wait
 }
+
+// Wait is what a group waits with; zero for nothing.
+type Wait uint8
+
+// Kinds of Wait.
+const (
+	ToStart  Wait = iota + 1 // nothing of it is begun; what fails or is lost is replaced
+	ToUpdate                 // what runs is left as it is
+)
 
 // Output is what to do.
 type Output struct {
@@ -59,6 +70,8 @@ type Group struct {
 	InPlace []*model.Allocation
 	Places  []Place // most urgent first
 	Ignored int
+	// Held are the instances that are not placed, or not replaced, because the group waits.
+	Held int
 	// Roll is when to look again because the next instances of an older version
 	// may then be replaced; zero for never. RollOn is the same if at least one
 	// place that has a Stop could be filled now.
@@ -96,6 +109,7 @@ type Stop struct {
 const (
 	DescDelayed = "created for delayed rescheduling"
 	DescHeld    = "waits until the lost node has stopped its tasks, as stop_on_client_after asks"
+	DescNeeded  = "runs on until what depends on it has stopped"
 )
 
 // Later is an allocation whose replacement is due at a time: a failed one, or

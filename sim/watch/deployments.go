@@ -6,10 +6,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/steppe-project/steppe/agent/server/fleet"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/sched/readiness"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -205,10 +207,12 @@ func (c *Watch) Kept(marks map[string][]string, stopped map[string]bool) {
 	}
 }
 
-// Undeployed tells of a deployment that has not ended; "" for none.
+// Undeployed tells of a deployment that has not ended, and of which no group waits for
+// another job; "" for none.
 func Undeployed(snap *state.Snapshot) string {
 	for d := range snap.Deployments(state.Range{}) {
-		if deploy.Active(d) {
+		waits := readiness.Of(&fleet.Basis{Snapshot: snap}, snap.Job(d.Namespace, d.JobID), time.Unix(1<<40, 0))
+		if deploy.Active(d) && len(waits) == 0 {
 			out := "the deployment " + d.ID + " of " + d.JobID + " has not ended: " + d.Status + ", " + d.StatusDescription
 			for _, g := range deploy.Groups(d) {
 				s := d.TaskGroups[g]

@@ -12,6 +12,8 @@
 //   - an update takes no more of a group than max_parallel, promotes only healthy
 //     canaries, of which there are no more than wanted, ends once, successful only when
 //     it is complete, and goes back only to what differs; it counts what there is
+//   - what a group depends on is ready before it is begun, is updated before it if both
+//     change, and is stopped after it
 //   - in the end the scheduler has nothing to do (Undecided), and every deployment has
 //     ended (Undeployed)
 //
@@ -54,6 +56,7 @@ type Watch struct {
 	launches
 	tenants tenants
 	deployments
+	dependencies
 	suspects []overlooked
 }
 
@@ -74,6 +77,7 @@ func (c *Watch) Apply(e fsm.Entry) {
 	c.expect(e)
 	c.tenants.prior, c.tenants.single = c.store.Snapshot(), len(e.Commands) == 1
 	c.expectRevert(e)
+	c.remember()
 	c.machine.Apply(e)
 	c.changes()
 	c.overdue()
@@ -96,12 +100,14 @@ func (c *Watch) changes() {
 			before, _ := changes[i].Before.(*model.Allocation)
 			c.forward(before, after)
 			c.budget(before, after)
+			c.stopped(before, after)
 			touched[after.NodeID] = true
 			if before == nil {
 				c.alone(after)
 				c.placed(after)
 				c.preempts(after)
 				c.pooled(after)
+				c.begun(after)
 			}
 		case *model.Node:
 			before, _ := changes[i].Before.(*model.Node)

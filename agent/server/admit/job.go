@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/precedence"
 	"github.com/steppe-project/steppe/model/rules"
 )
 
@@ -74,6 +75,9 @@ func (d *Desk) checkJob(snap *state.Snapshot, job *model.Job) error {
 		return err
 	}
 	if err := fsm.Gate(fsm.Needs(&fsm.RegisterJob{Job: job}), snap.FeatureLevel()); err != nil {
+		return err
+	}
+	if err := precedence.Misfits(job, snap.Job); err != nil {
 		return err
 	}
 	return checkPlace(snap, job)
@@ -171,7 +175,21 @@ func (d *Desk) jobDeregister(ctx context.Context, r *msg.JobDeregisterRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return registered(out), nil
+	resp := registered(out)
+	resp.Warnings = warningsText(dependentsOf(snap, job))
+	return resp, nil
+}
+
+// maxDependents bounds the groups that a warning names.
+const maxDependents = 10
+
+// dependentsOf warns of groups of other jobs that depend on one that is stopped.
+func dependentsOf(snap *state.Snapshot, job *model.Job) []string {
+	list := precedence.Dependents(job, snap.Jobs(state.Range{}), maxDependents)
+	if len(list) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("other jobs depend on %q, and go on without it; what of them is started anew waits for it: %s", job.ID, strings.Join(list, ", "))}
 }
 
 // jobEvaluate has a job looked at again; with ForceReschedule its failed

@@ -6,6 +6,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched"
+	"github.com/steppe-project/steppe/sched/readiness"
 )
 
 // blockedTable holds blocked evaluations and what could wake them. Nodes that no
@@ -194,8 +195,12 @@ func (t *blockedTable) woken(limit int, idle map[*entry]struct{}) []*entry {
 	return list[:min(limit, len(list))]
 }
 
-// couldHelp tells whether room in a class may let the evaluation place more.
+// couldHelp tells whether room in a class may let the evaluation place more: not where
+// all waits for what it depends on.
 func couldHelp(eval *model.Evaluation, class string) bool {
+	if readiness.Only(eval) {
+		return false
+	}
 	if eval.EscapedComputedClass {
 		return true
 	}

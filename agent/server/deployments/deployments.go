@@ -31,12 +31,15 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/steppe-project/steppe/agent/server/fleet"
 	"github.com/steppe-project/steppe/agent/server/ident"
 	"github.com/steppe-project/steppe/agent/server/proposal"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/model/precedence"
+	"github.com/steppe-project/steppe/sched/readiness"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -214,20 +217,56 @@ func (p *pass) running(d *model.Deployment) {
 
 // failure is why a deployment has failed, "" if it has not.
 func (p *pass) failure(d *model.Deployment) string {
+	waits := p.waits(d)
 	for _, name := range deploy.Groups(d) {
-		switch s := d.TaskGroups[name]; {
+		s := d.TaskGroups[name]
+		switch by := p.deadline(d, name, s); {
 		case s.ProgressDeadline <= 0:
 			if s.UnhealthyAllocs > 0 {
 				return deploy.DescUnhealthy
 			}
 		case deploy.Done(s) || deploy.Waits(s) && p.ripe(s):
-		case !p.now.Before(s.RequireProgressBy):
+		case waits[name] != nil: // its turn comes after what it depends on
+		case !p.now.Before(by):
 			return deploy.DescDeadline
 		default:
-			p.wakeAt(s.RequireProgressBy)
+			p.wakeAt(by)
 		}
 	}
 	return ""
+}
+
+// waits are the groups of a deployment that wait for what they depend on.
+func (p *pass) waits(d *model.Deployment) map[string]*readiness.Wait {
+	job := p.snap.Job(d.Namespace, d.JobID)
+	if !precedence.Uses(job) {
+		return nil
+	}
+	return readiness.Of(&fleet.Basis{Snapshot: p.snap}, job, p.now)
+}
+
+// deadline is until when a group has to make progress. One that had to wait has its time
+// from the last change of what it waited for, or from its own first instance.
+func (p *pass) deadline(d *model.Deployment, name string, s *model.DeploymentState) time.Time {
+	job := p.snap.Job(d.Namespace, d.JobID)
+	g := reconcile.Find(job, name)
+	if g == nil || !precedence.Uses(job) {
+		return s.RequireProgressBy
+	}
+	since := readiness.Since(&fleet.Basis{Snapshot: p.snap}, job, g, s.PlacedAllocs > 0)
+	var first time.Time
+	for a := range p.snap.AllocsByDeployment(d.ID) {
+		if at := time.Unix(0, a.CreateTime).UTC(); a.TaskGroup == name && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	if first.After(since) {
+		since = first
+	}
+	if by := since.Add(s.ProgressDeadline); by.After(s.RequireProgressBy) {
+		return by
+	}
+	return s.RequireProgressBy
 }
 
 // wakeAt has the next step come no later than at.

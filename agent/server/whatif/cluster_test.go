@@ -18,6 +18,7 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/agent/server/admit"
 	"github.com/steppe-project/steppe/agent/server/broker"
+	"github.com/steppe-project/steppe/agent/server/dependents"
 	"github.com/steppe-project/steppe/agent/server/deployments"
 	"github.com/steppe-project/steppe/agent/server/drain"
 	"github.com/steppe-project/steppe/agent/server/fleet"
@@ -88,7 +89,7 @@ func start(t testing.TB, seed uint64, workers int) *cluster {
 	for _, run := range []func(context.Context) error{
 		view.Run, plans.Run, work.Run, c.renew, c.react,
 		func(ctx context.Context) error {
-			return runner.Run(ctx, broker.NewQueue(evals), desk, nodeevals.New(), drain.New(), deployments.New())
+			return runner.Run(ctx, broker.NewQueue(evals), desk, nodeevals.New(), drain.New(), dependents.New(), deployments.New())
 		},
 	} {
 		c.wg.Go(func() {

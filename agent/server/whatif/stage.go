@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-project/steppe/agent/loop"
 	"github.com/steppe-project/steppe/agent/server/broker"
+	"github.com/steppe-project/steppe/agent/server/dependents"
 	"github.com/steppe-project/steppe/agent/server/deployments"
 	"github.com/steppe-project/steppe/agent/server/drain"
 	"github.com/steppe-project/steppe/agent/server/fleet"
@@ -96,7 +97,7 @@ func (c *watched) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time
 // open starts the components.
 func (s *stage) open() {
 	s.queue = broker.New()
-	list := []loop.Component{s.queue, nodeevals.New(), drain.New(), deployments.New()}
+	list := []loop.Component{s.queue, nodeevals.New(), drain.New(), dependents.New(), deployments.New()}
 	if len(s.dead) > 0 {
 		list = append(list, &watched{Liveness: liveness.New(s.LeaseTTL, lost(s.dead)), dead: s.dead})
 	}
