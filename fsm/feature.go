@@ -7,6 +7,7 @@ import (
 	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/launch"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 // levels says with which feature level a kind of command came. Those that are not
@@ -39,12 +40,14 @@ func (c *AutopilotConfig) needs() feature.Level {
 	return feature.Base
 }
 
-// needs is Launches for a job that is there to be launched, and Deployments for one
-// whose update block asks for what only they bring.
+// needs is Launches for a job that is there to be launched, Deployments for one whose
+// update block asks for what only they bring, and Stateful for one with such a group.
 func (c *RegisterJob) needs() feature.Level {
 	switch {
 	case c.Job == nil:
 		return feature.Base
+	case stateful.Any(c.Job):
+		return feature.Stateful
 	case deploy.Needed(c.Job):
 		return feature.Deployments
 	case launch.IsTemplate(c.Job):

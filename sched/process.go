@@ -32,7 +32,7 @@ func Process(state State, eval *model.Evaluation, env Env) Result {
 		return Result{Plan: p.plan}
 	}
 	p.decide()
-	return Result{Plan: p.plan}
+	return Result{Plan: p.plan, Waits: p.waits}
 }
 
 func known(jobType string) bool {
@@ -63,6 +63,7 @@ type process struct {
 	displaced map[[2]string]bool
 	// deployment is the one that placements of the job's version are of; nil for none.
 	deployment *model.Deployment
+	waits      []string // what ordinals of stateful groups wait for
 }
 
 // askKey names a group of a version of the job.
@@ -105,6 +106,7 @@ func (p *process) decide() {
 	p.carries(out)
 	p.follow(out)
 	p.block()
+	p.tell(out)
 	p.annotate(out)
 	p.warn()
 }

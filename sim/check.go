@@ -44,6 +44,7 @@ func (c *checks) begin(w *world) {
 	c.w = w
 	c.Watch = watch.New(markKey, w.Fail)
 	c.OnNode = c.node
+	c.Stepped = func() bool { return w.stepped }
 	c.index = c.Snapshot().Index()
 	c.hashes, c.excused = map[uint64][32]byte{}, map[string]bool{}
 }

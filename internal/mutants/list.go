@@ -101,6 +101,18 @@ var mutants = []mutant{
 	{"a limit of a tenancy is set below what is in use", "model/tenancy/check.go", "before != nil && was[i] != 0 && limit >= was[i] {", "before != nil && was[i] >= 0 {", tests("./fsm")},
 	{"what has completed counts against a tenancy", "fsm/usage/usage.go", "if !f.exact {", "if true || !f.exact {", tests("./fsm")},
 	{"a batch that is looked at again is free in a tenancy", "fsm/tenants.go", "e == nil || e.TriggeredBy != model.TriggerJobRegister {", "true || e.TriggeredBy != model.TriggerJobRegister {", tests("./fsm")},
+	// Stateful groups.
+	{"two stateful instances start at once", "sched/reconcile/stateful.go", "b.live == nil || !b.well {\n\t\t\t\ts.wait(i, \"until", "b.live == nil && b.well {\n\t\t\t\ts.wait(i, \"until", simulator},
+	{"two stateful instances are updated at once", "sched/reconcile/stateful.go", "if busy >= most && (s.ordered || !o.leaves) {", "if busy >= most+1 && (s.ordered || !o.leaves) {", tests("./sched")},
+	{"the order of stateful updates is inverted", "sched/reconcile/stateful.go", "			if k == 1 {\n\t\t\t\ti = n - 1 - j", "			if k == 2 {\n\t\t\t\ti = n - 1 - j", tests("./sched")},
+	{"it is every stateful instance's turn", "sched/reconcile/stateful.go", "if s.older(above, o.live) || !o.well {", "if s.older(above, o.live) && !o.well {", simulator},
+	{"the order of stateful stops is inverted", "sched/reconcile/stateful.go", "for i := top; i >= 0; i-- {", "for j := top; j >= 0; j-- {\n\t\ti := top - j", simulator},
+	{"the partition of stateful groups is ignored", "sched/reconcile/stateful.go", "return i >= s.from && !s.current(a)", "return !s.current(a)", simulator},
+	{"what is lost below the partition of a stateful group is updated", "sched/reconcile/stateful.go", "	case i < s.from:\n\t\treturn true", "	case i < s.from:\n\t\treturn false", tests("./sched")},
+	{"a stateful instance is replaced while its node may run it", "sched/reconcile/stateful.go", "case s.unsure(a) || a.ClientTerminal():", "case a.ClientTerminal():", simulator},
+	{"a stateful instance is replaced before it has ended", "sched/reconcile/stateful.go", "	case a.ServerTerminal():\n\t\to.ending = append(o.ending, a)", "	case a.ServerTerminal():\n\t\to.last = a", tests("./sched")},
+	{"a stateful name is placed twice by a plan that comes late", "model/stateful/stateful.go", "a.Name == name && !a.ClientTerminal() && !givenUp(a, stops)", "a.Name == name && false && !givenUp(a, stops)", tests("./fsm")},
+	{"nobody looks when a stateful instance has ended", "agent/server/ordinals/ordinals.go", "before != nil && news(before, after) {", "before != nil && news(before, after) && false {", tests("./agent/server/ordinals")},
 	// Deployments.
 	{"an update takes more than max_parallel", "sched/reconcile/deploy.go", "left := max(0, most-r.unhealthy-r.moves)", "left := most", tests("./agent/server/deployments")},
 	{"an update takes more than max_parallel when versions come fast", "sched/reconcile/deploy.go", "min(left-count[0]-count[1], count[2])", "min(left, count[2])", simulator},

@@ -52,10 +52,13 @@ const (
 	// Preemption lets instances of jobs of lower priority be told to give way: older
 	// servers would stop them without what is to take their place.
 	Preemption Level = 8
+	// Stateful lets groups be stateful: older servers would start an instance beside the
+	// one that it replaces.
+	Stateful Level = 9
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Preemption
+const Newest = Stateful
 
 // Description says what a level brings.
 type Description struct {
@@ -75,6 +78,7 @@ func All() []Description {
 		{Deployments, "deployments", "Updates of services are deployments, gated by health, with canaries and the way back."},
 		{Tenancy, "tenancy", "Namespaces, node pools and quotas are changed, and bound what jobs may ask for."},
 		{Preemption, "preemption", "Instances of jobs of lower priority give way to others, where the scheduler configuration says so."},
+		{Stateful, "stateful", "Groups are stateful: each ordinal is there once at most, started, stopped and updated in order."},
 	}
 }
 

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/model/drain"
 	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/lease"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 // run is one reconciliation.
@@ -43,11 +45,7 @@ func Job(in Input) *Output {
 	for _, a := range in.Allocs {
 		byGroup[a.TaskGroup] = append(byGroup[a.TaskGroup], a)
 	}
-	for _, a := range in.Allocs {
-		if Find(in.Job, a.TaskGroup) == nil {
-			r.end(a, DescNotNeeded)
-		}
-	}
+	r.endGroups(byGroup, DescNotNeeded, func(group string) bool { return Find(in.Job, group) == nil })
 	r.deploy(byGroup)
 	system := in.Job.Type == model.JobTypeSystem || in.Job.Type == model.JobTypeSysbatch
 	for _, g := range in.Job.TaskGroups {
@@ -55,9 +53,12 @@ func Job(in Input) *Output {
 		slices.SortFunc(allocs, func(a, b *model.Allocation) int {
 			return cmp.Or(cmp.Compare(a.CreateIndex, b.CreateIndex), cmp.Compare(a.Index(), b.Index()), strings.Compare(a.ID, b.ID))
 		})
-		if system {
+		switch {
+		case system:
 			r.out.Groups = append(r.out.Groups, r.system(g, allocs))
-		} else {
+		case g.Stateful != nil:
+			r.out.Groups = append(r.out.Groups, r.stateful(g, allocs))
+		default:
 			r.out.Groups = append(r.out.Groups, r.group(g, allocs))
 		}
 	}
@@ -67,12 +68,28 @@ func Job(in Input) *Output {
 // stopAll ends whatever a stopped or purged job has. Ended instances are marked
 // too: should the job run again, they count for nothing.
 func (r *run) stopAll() {
+	byGroup := make(map[string][]*model.Allocation)
 	for _, a := range r.in.Allocs {
+		byGroup[a.TaskGroup] = append(byGroup[a.TaskGroup], a)
 		if a.ClientTerminal() && !a.ServerTerminal() {
 			r.stop(Stop{Alloc: a, Description: DescStopped})
-			continue
 		}
-		r.end(a, DescStopped)
+	}
+	r.endGroups(byGroup, DescStopped, func(string) bool { return true })
+}
+
+// endGroups ends what there is of groups that are not wanted any more.
+func (r *run) endGroups(byGroup map[string][]*model.Allocation, description string, unwanted func(group string) bool) {
+	for _, group := range slices.Sorted(maps.Keys(byGroup)) {
+		switch allocs := byGroup[group]; {
+		case !unwanted(group):
+		case r.ordered(group, allocs):
+			r.stopOrdered(allocs, description)
+		default:
+			for _, a := range allocs {
+				r.end(a, description)
+			}
+		}
 	}
 }
 
@@ -81,7 +98,10 @@ func (r *run) end(a *model.Allocation, description string) {
 	if a.ClientTerminal() {
 		return
 	}
-	if lost := r.lost(a); lost != "" {
+	lost := r.lost(a)
+	if lost != "" && r.spared(a) {
+		r.again(r.goneAt(a))
+	} else if lost != "" {
 		r.stop(Stop{Alloc: a, Description: lost, ClientStatus: model.ClientLost})
 		return
 	}
@@ -89,6 +109,10 @@ func (r *run) end(a *model.Allocation, description string) {
 		r.stop(Stop{Alloc: a, Description: description})
 	}
 }
+
+// spared tells whether an allocation is not given up yet though its node is lost: a
+// stateful one is when it has surely ended, and not before.
+func (r *run) spared(a *model.Allocation) bool { return stateful.Is(a) && r.unsure(a) }
 
 func (r *run) stop(s Stop) { r.out.Stops = append(r.out.Stops, s) }
 

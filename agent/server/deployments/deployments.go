@@ -37,6 +37,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/model/stateful"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -136,7 +137,7 @@ func (p *pass) deployment(d *model.Deployment) {
 	case d.Status == model.DeploymentPaused:
 	default:
 		if !p.speak(d, job) {
-			p.running(d)
+			p.running(d, job)
 		}
 	}
 }
@@ -190,7 +191,7 @@ func (p *pass) speak(d *model.Deployment, job *model.Job) bool {
 }
 
 // running looks at a deployment that goes on.
-func (p *pass) running(d *model.Deployment) {
+func (p *pass) running(d *model.Deployment, job *model.Job) {
 	if why := p.failure(d); why != "" {
 		p.end(d, model.DeploymentFailed, why)
 		return
@@ -203,7 +204,7 @@ func (p *pass) running(d *model.Deployment) {
 	for _, s := range d.TaskGroups {
 		done, rolled = done && deploy.Done(s), rolled && deploy.RolledOut(s)
 	}
-	if done && !p.older(d) {
+	if done && !p.older(d, job) && stateful.Complete(d, job, p.snap.AllocsByJob(d.Namespace, d.JobID)) {
 		p.end(d, model.DeploymentSuccessful, deploy.DescSuccessful)
 		return
 	}
@@ -258,10 +259,11 @@ func (p *pass) promotable(d *model.Deployment) []string {
 	return groups
 }
 
-// older tells whether an instance of another version is still to run.
-func (p *pass) older(d *model.Deployment) bool {
+// older tells whether an instance of another version is still to run that the deployment
+// is to replace.
+func (p *pass) older(d *model.Deployment, job *model.Job) bool {
 	for a := range p.snap.AllocsByJob(d.Namespace, d.JobID) {
-		if d.TaskGroups[a.TaskGroup] != nil && !a.Terminal() && a.DeploymentID != d.ID {
+		if d.TaskGroups[a.TaskGroup] != nil && !a.Terminal() && a.DeploymentID != d.ID && !stateful.Spares(job, a) {
 			return true
 		}
 	}
