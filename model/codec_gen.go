@@ -17602,6 +17602,67 @@ func (z SpreadTarget) Msgsize() (s int) {
 }
 
 // MarshalMsg implements msgp.Marshaler
+func (z StatefulConfig) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 2
+	// string "Ordered"
+	o = append(o, 0x82, 0xa7, 0x4f, 0x72, 0x64, 0x65, 0x72, 0x65, 0x64)
+	o = msgp.AppendBool(o, z.Ordered)
+	// string "Partition"
+	o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendInt(o, z.Partition)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *StatefulConfig) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Ordered":
+			z.Ordered, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Ordered")
+				return
+			}
+		case "Partition":
+			z.Partition, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Partition")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z StatefulConfig) Msgsize() (s int) {
+	s = 1 + 8 + msgp.BoolSize + 10 + msgp.IntSize
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
 func (z *Task) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// map header, size 31
@@ -19334,237 +19395,265 @@ func (z *TaskEvent) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *TaskGroup) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 23
-	// string "Name"
-	o = append(o, 0xde, 0x0, 0x17, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
-	o = msgp.AppendString(o, z.Name)
-	// string "Count"
-	o = append(o, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
-	o = msgp.AppendInt(o, z.Count)
-	// string "Constraints"
-	o = append(o, 0xab, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Constraints)))
-	for za0001 := range z.Constraints {
-		if z.Constraints[za0001] == nil {
+	// check for omitted fields
+	zb0001Len := uint32(24)
+	var zb0001Mask uint32 /* 24 bits */
+	_ = zb0001Mask
+	if z.Stateful == nil {
+		zb0001Len--
+		zb0001Mask |= 0x2000
+	}
+	// variable map header, size zb0001Len
+	o = msgp.AppendMapHeader(o, zb0001Len)
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "Name"
+		o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+		o = msgp.AppendString(o, z.Name)
+		// string "Count"
+		o = append(o, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
+		o = msgp.AppendInt(o, z.Count)
+		// string "Constraints"
+		o = append(o, 0xab, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Constraints)))
+		for za0001 := range z.Constraints {
+			if z.Constraints[za0001] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 3
+				// string "LTarget"
+				o = append(o, 0x83, 0xa7, 0x4c, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
+				o = msgp.AppendString(o, z.Constraints[za0001].LTarget)
+				// string "RTarget"
+				o = append(o, 0xa7, 0x52, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
+				o = msgp.AppendString(o, z.Constraints[za0001].RTarget)
+				// string "Operand"
+				o = append(o, 0xa7, 0x4f, 0x70, 0x65, 0x72, 0x61, 0x6e, 0x64)
+				o = msgp.AppendString(o, z.Constraints[za0001].Operand)
+			}
+		}
+		// string "Affinities"
+		o = append(o, 0xaa, 0x41, 0x66, 0x66, 0x69, 0x6e, 0x69, 0x74, 0x69, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Affinities)))
+		for za0002 := range z.Affinities {
+			if z.Affinities[za0002] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Affinities[za0002].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Affinities", za0002)
+					return
+				}
+			}
+		}
+		// string "Tasks"
+		o = append(o, 0xa5, 0x54, 0x61, 0x73, 0x6b, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Tasks)))
+		for za0003 := range z.Tasks {
+			if z.Tasks[za0003] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Tasks[za0003].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Tasks", za0003)
+					return
+				}
+			}
+		}
+		// string "Spreads"
+		o = append(o, 0xa7, 0x53, 0x70, 0x72, 0x65, 0x61, 0x64, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Spreads)))
+		for za0004 := range z.Spreads {
+			if z.Spreads[za0004] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Spreads[za0004].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Spreads", za0004)
+					return
+				}
+			}
+		}
+		// string "Volumes"
+		o = append(o, 0xa7, 0x56, 0x6f, 0x6c, 0x75, 0x6d, 0x65, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Volumes)))
+		for za0005, za0006 := range z.Volumes {
+			o = msgp.AppendString(o, za0005)
+			if za0006 == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = za0006.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Volumes", za0005)
+					return
+				}
+			}
+		}
+		// string "RestartPolicy"
+		o = append(o, 0xad, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
+		if z.RestartPolicy == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.RestartPolicy.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "RestartPolicy")
+				return
+			}
+		}
+		// string "Disconnect"
+		o = append(o, 0xaa, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
+		if z.Disconnect == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Disconnect.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Disconnect")
+				return
+			}
+		}
+		// string "ReschedulePolicy"
+		o = append(o, 0xb0, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
+		if z.ReschedulePolicy == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.ReschedulePolicy.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "ReschedulePolicy")
+				return
+			}
+		}
+		// string "EphemeralDisk"
+		o = append(o, 0xad, 0x45, 0x70, 0x68, 0x65, 0x6d, 0x65, 0x72, 0x61, 0x6c, 0x44, 0x69, 0x73, 0x6b)
+		if z.EphemeralDisk == nil {
 			o = msgp.AppendNil(o)
 		} else {
 			// map header, size 3
-			// string "LTarget"
-			o = append(o, 0x83, 0xa7, 0x4c, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
-			o = msgp.AppendString(o, z.Constraints[za0001].LTarget)
-			// string "RTarget"
-			o = append(o, 0xa7, 0x52, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
-			o = msgp.AppendString(o, z.Constraints[za0001].RTarget)
-			// string "Operand"
-			o = append(o, 0xa7, 0x4f, 0x70, 0x65, 0x72, 0x61, 0x6e, 0x64)
-			o = msgp.AppendString(o, z.Constraints[za0001].Operand)
+			// string "Sticky"
+			o = append(o, 0x83, 0xa6, 0x53, 0x74, 0x69, 0x63, 0x6b, 0x79)
+			o = msgp.AppendBool(o, z.EphemeralDisk.Sticky)
+			// string "Migrate"
+			o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
+			o = msgp.AppendBool(o, z.EphemeralDisk.Migrate)
+			// string "SizeMB"
+			o = append(o, 0xa6, 0x53, 0x69, 0x7a, 0x65, 0x4d, 0x42)
+			o = msgp.AppendInt(o, z.EphemeralDisk.SizeMB)
 		}
-	}
-	// string "Affinities"
-	o = append(o, 0xaa, 0x41, 0x66, 0x66, 0x69, 0x6e, 0x69, 0x74, 0x69, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Affinities)))
-	for za0002 := range z.Affinities {
-		if z.Affinities[za0002] == nil {
+		// string "Update"
+		o = append(o, 0xa6, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65)
+		if z.Update == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Affinities[za0002].MarshalMsg(o)
+			o, err = z.Update.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Affinities", za0002)
+				err = msgp.WrapError(err, "Update")
 				return
 			}
 		}
-	}
-	// string "Tasks"
-	o = append(o, 0xa5, 0x54, 0x61, 0x73, 0x6b, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Tasks)))
-	for za0003 := range z.Tasks {
-		if z.Tasks[za0003] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Tasks[za0003].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Tasks", za0003)
-				return
-			}
-		}
-	}
-	// string "Spreads"
-	o = append(o, 0xa7, 0x53, 0x70, 0x72, 0x65, 0x61, 0x64, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Spreads)))
-	for za0004 := range z.Spreads {
-		if z.Spreads[za0004] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Spreads[za0004].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Spreads", za0004)
-				return
-			}
-		}
-	}
-	// string "Volumes"
-	o = append(o, 0xa7, 0x56, 0x6f, 0x6c, 0x75, 0x6d, 0x65, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Volumes)))
-	for za0005, za0006 := range z.Volumes {
-		o = msgp.AppendString(o, za0005)
-		if za0006 == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = za0006.MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Volumes", za0005)
-				return
-			}
-		}
-	}
-	// string "RestartPolicy"
-	o = append(o, 0xad, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
-	if z.RestartPolicy == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.RestartPolicy.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "RestartPolicy")
-			return
-		}
-	}
-	// string "Disconnect"
-	o = append(o, 0xaa, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
-	if z.Disconnect == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Disconnect.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Disconnect")
-			return
-		}
-	}
-	// string "ReschedulePolicy"
-	o = append(o, 0xb0, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
-	if z.ReschedulePolicy == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.ReschedulePolicy.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "ReschedulePolicy")
-			return
-		}
-	}
-	// string "EphemeralDisk"
-	o = append(o, 0xad, 0x45, 0x70, 0x68, 0x65, 0x6d, 0x65, 0x72, 0x61, 0x6c, 0x44, 0x69, 0x73, 0x6b)
-	if z.EphemeralDisk == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 3
-		// string "Sticky"
-		o = append(o, 0x83, 0xa6, 0x53, 0x74, 0x69, 0x63, 0x6b, 0x79)
-		o = msgp.AppendBool(o, z.EphemeralDisk.Sticky)
 		// string "Migrate"
 		o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
-		o = msgp.AppendBool(o, z.EphemeralDisk.Migrate)
-		// string "SizeMB"
-		o = append(o, 0xa6, 0x53, 0x69, 0x7a, 0x65, 0x4d, 0x42)
-		o = msgp.AppendInt(o, z.EphemeralDisk.SizeMB)
-	}
-	// string "Update"
-	o = append(o, 0xa6, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65)
-	if z.Update == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Update.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Update")
-			return
-		}
-	}
-	// string "Migrate"
-	o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
-	if z.Migrate == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Migrate.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Migrate")
-			return
-		}
-	}
-	// string "Networks"
-	o = append(o, 0xa8, 0x4e, 0x65, 0x74, 0x77, 0x6f, 0x72, 0x6b, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Networks)))
-	for za0007 := range z.Networks {
-		if z.Networks[za0007] == nil {
+		if z.Migrate == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Networks[za0007].MarshalMsg(o)
+			o, err = z.Migrate.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Networks", za0007)
+				err = msgp.WrapError(err, "Migrate")
 				return
 			}
 		}
-	}
-	// string "Meta"
-	o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
-	for za0008, za0009 := range z.Meta {
-		o = msgp.AppendString(o, za0008)
-		o = msgp.AppendString(o, za0009)
-	}
-	// string "Services"
-	o = append(o, 0xa8, 0x53, 0x65, 0x72, 0x76, 0x69, 0x63, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Services)))
-	for za0010 := range z.Services {
-		if z.Services[za0010] == nil {
+		if (zb0001Mask & 0x2000) == 0 { // if not omitted
+			// string "Stateful"
+			o = append(o, 0xa8, 0x53, 0x74, 0x61, 0x74, 0x65, 0x66, 0x75, 0x6c)
+			if z.Stateful == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 2
+				// string "Ordered"
+				o = append(o, 0x82, 0xa7, 0x4f, 0x72, 0x64, 0x65, 0x72, 0x65, 0x64)
+				o = msgp.AppendBool(o, z.Stateful.Ordered)
+				// string "Partition"
+				o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
+				o = msgp.AppendInt(o, z.Stateful.Partition)
+			}
+		}
+		// string "Networks"
+		o = append(o, 0xa8, 0x4e, 0x65, 0x74, 0x77, 0x6f, 0x72, 0x6b, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Networks)))
+		for za0007 := range z.Networks {
+			if z.Networks[za0007] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Networks[za0007].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Networks", za0007)
+					return
+				}
+			}
+		}
+		// string "Meta"
+		o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
+		for za0008, za0009 := range z.Meta {
+			o = msgp.AppendString(o, za0008)
+			o = msgp.AppendString(o, za0009)
+		}
+		// string "Services"
+		o = append(o, 0xa8, 0x53, 0x65, 0x72, 0x76, 0x69, 0x63, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Services)))
+		for za0010 := range z.Services {
+			if z.Services[za0010] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Services[za0010].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Services", za0010)
+					return
+				}
+			}
+		}
+		// string "ShutdownDelay"
+		o = append(o, 0xad, 0x53, 0x68, 0x75, 0x74, 0x64, 0x6f, 0x77, 0x6e, 0x44, 0x65, 0x6c, 0x61, 0x79)
+		o = msgp.AppendDuration(o, z.ShutdownDelay)
+		// string "MaxRunDuration"
+		o = append(o, 0xae, 0x4d, 0x61, 0x78, 0x52, 0x75, 0x6e, 0x44, 0x75, 0x72, 0x61, 0x74, 0x69, 0x6f, 0x6e)
+		o = msgp.AppendDuration(o, z.MaxRunDuration)
+		// string "StopAfterClientDisconnect"
+		o = append(o, 0xb9, 0x53, 0x74, 0x6f, 0x70, 0x41, 0x66, 0x74, 0x65, 0x72, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
+		o = msgp.AppendDuration(o, z.StopAfterClientDisconnect)
+		// string "MaxClientDisconnect"
+		o = append(o, 0xb3, 0x4d, 0x61, 0x78, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
+		o = msgp.AppendDuration(o, z.MaxClientDisconnect)
+		// string "Scaling"
+		o = append(o, 0xa7, 0x53, 0x63, 0x61, 0x6c, 0x69, 0x6e, 0x67)
+		if z.Scaling == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Services[za0010].MarshalMsg(o)
+			o, err = z.Scaling.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Services", za0010)
+				err = msgp.WrapError(err, "Scaling")
 				return
 			}
 		}
-	}
-	// string "ShutdownDelay"
-	o = append(o, 0xad, 0x53, 0x68, 0x75, 0x74, 0x64, 0x6f, 0x77, 0x6e, 0x44, 0x65, 0x6c, 0x61, 0x79)
-	o = msgp.AppendDuration(o, z.ShutdownDelay)
-	// string "MaxRunDuration"
-	o = append(o, 0xae, 0x4d, 0x61, 0x78, 0x52, 0x75, 0x6e, 0x44, 0x75, 0x72, 0x61, 0x74, 0x69, 0x6f, 0x6e)
-	o = msgp.AppendDuration(o, z.MaxRunDuration)
-	// string "StopAfterClientDisconnect"
-	o = append(o, 0xb9, 0x53, 0x74, 0x6f, 0x70, 0x41, 0x66, 0x74, 0x65, 0x72, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
-	o = msgp.AppendDuration(o, z.StopAfterClientDisconnect)
-	// string "MaxClientDisconnect"
-	o = append(o, 0xb3, 0x4d, 0x61, 0x78, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
-	o = msgp.AppendDuration(o, z.MaxClientDisconnect)
-	// string "Scaling"
-	o = append(o, 0xa7, 0x53, 0x63, 0x61, 0x6c, 0x69, 0x6e, 0x67)
-	if z.Scaling == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Scaling.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Scaling")
-			return
+		// string "Consul"
+		o = append(o, 0xa6, 0x43, 0x6f, 0x6e, 0x73, 0x75, 0x6c)
+		if z.Consul == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			// map header, size 3
+			// string "Namespace"
+			o = append(o, 0x83, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+			o = msgp.AppendString(o, z.Consul.Namespace)
+			// string "Cluster"
+			o = append(o, 0xa7, 0x43, 0x6c, 0x75, 0x73, 0x74, 0x65, 0x72)
+			o = msgp.AppendString(o, z.Consul.Cluster)
+			// string "Partition"
+			o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
+			o = msgp.AppendString(o, z.Consul.Partition)
 		}
+		// string "PreventRescheduleOnLost"
+		o = append(o, 0xb7, 0x50, 0x72, 0x65, 0x76, 0x65, 0x6e, 0x74, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x4f, 0x6e, 0x4c, 0x6f, 0x73, 0x74)
+		o = msgp.AppendBool(o, z.PreventRescheduleOnLost)
 	}
-	// string "Consul"
-	o = append(o, 0xa6, 0x43, 0x6f, 0x6e, 0x73, 0x75, 0x6c)
-	if z.Consul == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 3
-		// string "Namespace"
-		o = append(o, 0x83, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
-		o = msgp.AppendString(o, z.Consul.Namespace)
-		// string "Cluster"
-		o = append(o, 0xa7, 0x43, 0x6c, 0x75, 0x73, 0x74, 0x65, 0x72)
-		o = msgp.AppendString(o, z.Consul.Cluster)
-		// string "Partition"
-		o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
-		o = msgp.AppendString(o, z.Consul.Partition)
-	}
-	// string "PreventRescheduleOnLost"
-	o = append(o, 0xb7, 0x50, 0x72, 0x65, 0x76, 0x65, 0x6e, 0x74, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x4f, 0x6e, 0x4c, 0x6f, 0x73, 0x74)
-	o = msgp.AppendBool(o, z.PreventRescheduleOnLost)
 	return
 }
 
@@ -19929,17 +20018,63 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "Stateful":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Stateful = nil
+			} else {
+				if z.Stateful == nil {
+					z.Stateful = new(StatefulConfig)
+				}
+				var zb0009 uint32
+				zb0009, bts, err = msgp.ReadMapHeaderBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Stateful")
+					return
+				}
+				for zb0009 > 0 {
+					zb0009--
+					field, bts, err = msgp.ReadMapKeyZC(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Stateful")
+						return
+					}
+					switch msgp.UnsafeString(field) {
+					case "Ordered":
+						z.Stateful.Ordered, bts, err = msgp.ReadBoolBytes(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Stateful", "Ordered")
+							return
+						}
+					case "Partition":
+						z.Stateful.Partition, bts, err = msgp.ReadIntBytes(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Stateful", "Partition")
+							return
+						}
+					default:
+						bts, err = msgp.Skip(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Stateful")
+							return
+						}
+					}
+				}
+			}
 		case "Networks":
-			var zb0009 uint32
-			zb0009, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0010 uint32
+			zb0010, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Networks")
 				return
 			}
-			if cap(z.Networks) >= int(zb0009) {
-				z.Networks = (z.Networks)[:zb0009]
+			if cap(z.Networks) >= int(zb0010) {
+				z.Networks = (z.Networks)[:zb0010]
 			} else {
-				z.Networks = make([]*NetworkResource, zb0009)
+				z.Networks = make([]*NetworkResource, zb0010)
 			}
 			for za0007 := range z.Networks {
 				if msgp.IsNil(bts) {
@@ -19960,20 +20095,20 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 			}
 		case "Meta":
-			var zb0010 uint32
-			zb0010, bts, err = msgp.ReadMapHeaderBytes(bts)
+			var zb0011 uint32
+			zb0011, bts, err = msgp.ReadMapHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Meta")
 				return
 			}
 			if z.Meta == nil {
-				z.Meta = make(map[string]string, zb0010)
+				z.Meta = make(map[string]string, zb0011)
 			} else if len(z.Meta) > 0 {
 				clear(z.Meta)
 			}
-			for zb0010 > 0 {
+			for zb0011 > 0 {
 				var za0009 string
-				zb0010--
+				zb0011--
 				var za0008 string
 				za0008, bts, err = msgp.ReadStringBytes(bts)
 				if err != nil {
@@ -19988,16 +20123,16 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				z.Meta[za0008] = za0009
 			}
 		case "Services":
-			var zb0011 uint32
-			zb0011, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0012 uint32
+			zb0012, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Services")
 				return
 			}
-			if cap(z.Services) >= int(zb0011) {
-				z.Services = (z.Services)[:zb0011]
+			if cap(z.Services) >= int(zb0012) {
+				z.Services = (z.Services)[:zb0012]
 			} else {
-				z.Services = make([]*Service, zb0011)
+				z.Services = make([]*Service, zb0012)
 			}
 			for za0010 := range z.Services {
 				if msgp.IsNil(bts) {
@@ -20069,14 +20204,14 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				if z.Consul == nil {
 					z.Consul = new(Consul)
 				}
-				var zb0012 uint32
-				zb0012, bts, err = msgp.ReadMapHeaderBytes(bts)
+				var zb0013 uint32
+				zb0013, bts, err = msgp.ReadMapHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Consul")
 					return
 				}
-				for zb0012 > 0 {
-					zb0012--
+				for zb0013 > 0 {
+					zb0013--
 					field, bts, err = msgp.ReadMapKeyZC(bts)
 					if err != nil {
 						err = msgp.WrapError(err, "Consul")
@@ -20209,6 +20344,12 @@ func (z *TaskGroup) Msgsize() (s int) {
 		s += msgp.NilSize
 	} else {
 		s += z.Migrate.Msgsize()
+	}
+	s += 9
+	if z.Stateful == nil {
+		s += msgp.NilSize
+	} else {
+		s += 1 + 8 + msgp.BoolSize + 10 + msgp.IntSize
 	}
 	s += 9 + msgp.ArrayHeaderSize
 	for za0007 := range z.Networks {

@@ -127,6 +127,37 @@ func givenUp(a *model.Allocation, stops []*model.PlanStop) bool {
 	return false
 }
 
+// Narrow takes out of a deployment that begins (or nil) what it does not bring: the
+// ordinals below partitions that stay at an older version. Nil when nothing is left.
+func Narrow(d *model.Deployment, job *model.Job, allocs iter.Seq[*model.Allocation]) *model.Deployment {
+	if d == nil || !Any(job) {
+		return d
+	}
+	stay := make(map[string]map[int]bool)
+	for a := range allocs {
+		g := Group(job, a.TaskGroup)
+		if a.Job == nil || a.Job.CreateIndex != job.CreateIndex || a.JobVersion == job.Version || a.NextAllocation != "" ||
+			!Spares(job, a) || a.Index() < 0 || a.Index() >= g.Count {
+			continue
+		}
+		if stay[g.Name] == nil {
+			stay[g.Name] = make(map[int]bool)
+		}
+		stay[g.Name][a.Index()] = true
+	}
+	for name, ordinals := range stay {
+		if s := d.TaskGroups[name]; s != nil {
+			if s.DesiredTotal -= len(ordinals); s.DesiredTotal <= 0 {
+				delete(d.TaskGroups, name)
+			}
+		}
+	}
+	if len(d.TaskGroups) == 0 {
+		return nil
+	}
+	return d
+}
+
 // Complete tells whether all ordinals that a deployment replaces run its version, and
 // are healthy. Groups that are not stateful are complete.
 func Complete(d *model.Deployment, job *model.Job, allocs iter.Seq[*model.Allocation]) bool {

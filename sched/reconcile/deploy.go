@@ -30,9 +30,7 @@ func (r *run) deploy(byGroup map[string][]*model.Allocation) {
 		r.deployment = deploy.New(r.in.NewID(), r.in.Job, r.in.Now, func(g *model.TaskGroup) bool {
 			return slices.ContainsFunc(byGroup[g.Name], r.wantedBefore)
 		})
-		if r.deployment != nil {
-			r.partition(byGroup)
-		}
+		r.deployment = stateful.Narrow(r.deployment, r.in.Job, slices.Values(r.in.Allocs))
 		r.out.Begins = r.deployment != nil
 	}
 	if deploy.Active(r.deployment) {
@@ -54,31 +52,6 @@ func (r *run) begins(byGroup map[string][]*model.Allocation) bool {
 		}
 	}
 	return other || !current
-}
-
-// partition takes out of a deployment that begins what it does not bring: ordinals of
-// stateful groups below the partition that stay at an older version.
-func (r *run) partition(byGroup map[string][]*model.Allocation) {
-	for _, g := range r.in.Job.TaskGroups {
-		s := r.deployment.TaskGroups[g.Name]
-		if g.Stateful == nil || s == nil {
-			continue
-		}
-		stay := make(map[int]bool)
-		for _, a := range byGroup[g.Name] {
-			i, later := a.Index(), a.NextAllocation != "" || a.ServerTerminal() && !resumes(a)
-			if i >= 0 && i < min(g.Count, g.Stateful.Partition) && !later && !r.current(a) &&
-				a.Job != nil && a.Job.CreateIndex == r.in.Job.CreateIndex && Find(a.Job, g.Name) != nil {
-				stay[i] = true
-			}
-		}
-		if s.DesiredTotal -= len(stay); s.DesiredTotal == 0 {
-			delete(r.deployment.TaskGroups, g.Name)
-		}
-	}
-	if len(r.deployment.TaskGroups) == 0 {
-		r.deployment = nil
-	}
 }
 
 // wantedBefore tells whether an allocation is of an older version that has to be

@@ -47,10 +47,14 @@ func (c *Watch) ordinal(before, after *model.Allocation) {
 	snap := c.store.Snapshot()
 	job := snap.Job(after.Namespace, after.JobID)
 	conf := stateful.Of(job, after.TaskGroup)
+	if job == nil {
+		conf = stateful.Of(after.Job, after.TaskGroup)
+	}
 	if conf == nil || after.Job == nil || snap.Alloc(after.ID) != after {
 		return
 	}
 	seen, ok := c.decided(after)
+	ok = ok && (job == nil || job.JobModifyIndex <= seen)
 	switch {
 	case before == nil:
 		c.ordinals.starts++
@@ -60,9 +64,9 @@ func (c *Watch) ordinal(before, after *model.Allocation) {
 		}
 	case !before.ServerTerminal() && after.ServerTerminal() && !after.ClientTerminal() && ok:
 		if conf.Ordered {
-			c.stopOrder(job, after, seen)
+			c.stopOrder(after, seen)
 		}
-		if after.DesiredDescription == reconcile.DescUpdating {
+		if job != nil && after.DesiredDescription == reconcile.DescUpdating {
 			c.ordinals.updates++
 			if stateful.Spares(job, after) {
 				c.fail("%s is below the partition %d of version %d, and is updated%s", after.Name, conf.Partition, job.Version, EvalsOf(snap, job))
@@ -126,7 +130,7 @@ func (c *Watch) startOrder(a *model.Allocation, seen uint64) {
 }
 
 // stopOrder: what is not wanted is stopped from above, one at a time.
-func (c *Watch) stopOrder(job *model.Job, a *model.Allocation, seen uint64) {
+func (c *Watch) stopOrder(a *model.Allocation, seen uint64) {
 	switch a.DesiredDescription {
 	case reconcile.DescNotNeeded, reconcile.DescStopped:
 	default:
@@ -137,8 +141,8 @@ func (c *Watch) stopOrder(job *model.Job, a *model.Allocation, seen uint64) {
 			return
 		}
 		g := reconcile.Find(o.Job, o.TaskGroup)
-		if !o.ServerTerminal() || c.time < stateful.Ends(o, g).UnixNano()-int64(time.Second) && !c.jumped() {
-			c.fail("%s of %s is stopped before %s has ended%s", a.Name, job.ID, o.Name, EvalsOf(c.store.Snapshot(), job))
+		if !o.ServerTerminal() || c.time < stateful.Ends(o, g).UnixNano() {
+			c.fail("%s is stopped before %s has ended%s", a.Name, o.Name, EvalsOf(c.store.Snapshot(), a.Job))
 		}
 	})
 }
@@ -165,6 +169,9 @@ func (c *Watch) updateOrder(job *model.Job, a *model.Allocation, seen uint64) {
 	})
 }
 
+// deciding is how long it may take from a decision to its commit.
+const deciding = 5 * time.Second
+
 // wasWell tells whether an instance was missed when it was stopped.
 func wasWell(job *model.Job, a *model.Allocation, now int64) bool {
 	g := reconcile.Find(a.Job, a.TaskGroup)
@@ -173,7 +180,7 @@ func wasWell(job *model.Job, a *model.Allocation, now int64) bool {
 	}
 	since, runs := reconcile.StartedAt(a, g)
 	u := deploy.Strategy(job, reconcile.Find(job, a.TaskGroup))
-	return runs && u != nil && now-since.UnixNano() > int64(u.MinHealthyTime)
+	return runs && u != nil && now-since.UnixNano() > int64(u.MinHealthyTime+deciding)
 }
 
 // mayEnd is how long a stop may take beyond the times that its instances have: for what
