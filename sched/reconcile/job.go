@@ -41,10 +41,7 @@ func Job(in Input) *Output {
 		return r.out
 	}
 	r.batch = in.Job.Type == model.JobTypeBatch || in.Job.Type == model.JobTypeSysbatch
-	byGroup := make(map[string][]*model.Allocation)
-	for _, a := range in.Allocs {
-		byGroup[a.TaskGroup] = append(byGroup[a.TaskGroup], a)
-	}
+	byGroup := r.byGroup()
 	r.endGroups(byGroup, DescNotNeeded, func(group string) bool { return Find(in.Job, group) == nil })
 	r.deploy(byGroup)
 	system := in.Job.Type == model.JobTypeSystem || in.Job.Type == model.JobTypeSysbatch
@@ -68,28 +65,36 @@ func Job(in Input) *Output {
 // stopAll ends whatever a stopped or purged job has. Ended instances are marked
 // too: should the job run again, they count for nothing.
 func (r *run) stopAll() {
-	byGroup := make(map[string][]*model.Allocation)
+	r.endGroups(r.byGroup(), DescStopped, func(string) bool { return true })
+}
+
+func (r *run) byGroup() map[string][]*model.Allocation {
+	out := make(map[string][]*model.Allocation)
 	for _, a := range r.in.Allocs {
-		byGroup[a.TaskGroup] = append(byGroup[a.TaskGroup], a)
-		if a.ClientTerminal() && !a.ServerTerminal() {
-			r.stop(Stop{Alloc: a, Description: DescStopped})
-		}
+		out[a.TaskGroup] = append(out[a.TaskGroup], a)
 	}
-	r.endGroups(byGroup, DescStopped, func(string) bool { return true })
+	return out
 }
 
 // endGroups ends what there is of groups that are not wanted any more.
 func (r *run) endGroups(byGroup map[string][]*model.Allocation, description string, unwanted func(group string) bool) {
+	var inOrder []string
 	for _, group := range slices.Sorted(maps.Keys(byGroup)) {
-		switch allocs := byGroup[group]; {
-		case !unwanted(group):
-		case r.ordered(group, allocs):
-			r.stopOrdered(allocs, description)
-		default:
-			for _, a := range allocs {
-				r.end(a, description)
-			}
+		if unwanted(group) && r.ordered(group, byGroup[group]) {
+			inOrder = append(inOrder, group)
 		}
+	}
+	for _, a := range r.in.Allocs {
+		switch {
+		case !unwanted(a.TaskGroup):
+		case a.ClientTerminal() && !a.ServerTerminal() && description == DescStopped:
+			r.stop(Stop{Alloc: a, Description: description})
+		case !slices.Contains(inOrder, a.TaskGroup):
+			r.end(a, description)
+		}
+	}
+	for _, group := range inOrder {
+		r.stopOrdered(byGroup[group], description)
 	}
 }
 

@@ -29,6 +29,7 @@ type ordinal struct {
 	live    *model.Allocation   // is to run, on a node that is there
 	ending  []*model.Allocation // may still run, and is to end, or was lost with its node
 	last    *model.Allocation   // ended last, and was not replaced
+	lost    bool                // last was given up with its node
 	leaves  bool                // live is to move
 	inPlace bool                // live takes the present version as it runs
 	well    bool                // live is healthy
@@ -80,14 +81,14 @@ func (s *ordinals) sort(a *model.Allocation) {
 	switch {
 	case a.ClientTerminal() && !(a.NextAllocation == "" && endedUnheard(a) && s.unsure(a)):
 		if a.NextAllocation == "" {
-			o.last = a
+			o.last, o.lost = a, a.ClientStatus == model.ClientLost
 		}
 	case s.unsure(a) || a.ClientTerminal():
 		o.ending = append(o.ending, a)
 	case s.lost(a) != "":
 		s.end(a, "")
 		if a.NextAllocation == "" {
-			o.last = a
+			o.last, o.lost = a, true
 		}
 	case a.ServerTerminal():
 		o.ending = append(o.ending, a)
@@ -260,7 +261,7 @@ func (s *ordinals) place(i int, o *ordinal) {
 			s.wait(i, "for the deployment to go on")
 			return
 		}
-	case a.ServerTerminal() || a.ClientStatus == model.ClientLost:
+	case a.ServerTerminal() || o.lost:
 		p.Previous, p.Past = a, s.stays(i, a)
 		if moving(a) {
 			s.out.Counts.Migrate++
@@ -323,7 +324,7 @@ func (s *ordinals) stays(i int, a *model.Allocation) bool {
 		return false
 	case s.mode == held:
 		return true
-	case !a.ServerTerminal() && a.ClientStatus != model.ClientLost:
+	case !a.ServerTerminal() && a.ClientTerminal() && a.ClientStatus != model.ClientLost:
 		return false
 	}
 	return s.ordered && !s.turn(i)
