@@ -125,7 +125,7 @@ var mutants = []mutant{
 	{"the deadline does not end a deployment", "agent/server/deployments/deployments.go", "case !p.now.Before(s.RequireProgressBy):", "case false:", tests("./agent/server/deployments")},
 	{"a deployment that cannot go on has no end", "agent/server/deployments/deployments.go", "case !p.now.Before(s.RequireProgressBy):", "case false:", simulator},
 	{"a new leader forgets what is being deployed", "agent/server/deployments/deployments.go", "		w.note(d.ID, d)\n\t}\n}\n\n// Observe", "		_ = d\n\t}\n}\n\n// Observe", tests("./agent/server/deployments")},
-	{"a deployment is successful while the old version runs", "agent/server/deployments/deployments.go", "if done && !p.older(d) {", "if done {", simulator},
+	{"a deployment is successful while the old version runs", "agent/server/deployments/deployments.go", "if done && !p.older(d, job) && ", "if done && ", simulator},
 	{"what is lost while an update is held gets the new version", "sched/reconcile/deploy.go", "return r.mode == held && r.outdated(a) &&", "return false && r.mode == held && r.outdated(a) &&", tests("./agent/server/deployments")},
 	{"a lost instance is counted still", "model/deploy/count.go", "if !a.Terminal() {\n\t\tw.live++", "if !a.ServerTerminal() {\n\t\tw.live++", tests("./fsm")},
 	{"a report from before the deployment counts", "model/deploy/count.go", "(was.Healthy != nil || report.ModifyIndex < was.ModifyIndex)", "was.Healthy != nil", tests("./fsm")},
