@@ -103,8 +103,8 @@ var mutants = []mutant{
 	{"a batch that is looked at again is free in a tenancy", "fsm/tenants.go", "e == nil || e.TriggeredBy != model.TriggerJobRegister {", "true || e.TriggeredBy != model.TriggerJobRegister {", tests("./fsm")},
 	// Stateful groups.
 	{"two stateful instances start at once", "sched/reconcile/stateful.go", "b.live == nil || !b.well {\n\t\t\t\ts.wait(i, \"until", "b.live == nil && b.well {\n\t\t\t\ts.wait(i, \"until", simulator},
-	{"two stateful instances are updated at once", "sched/reconcile/stateful.go", "if busy >= most && (s.ordered || !o.leaves) {", "if busy >= most+1 && (s.ordered || !o.leaves) {", tests("./sched")},
-	{"the order of stateful updates is inverted", "sched/reconcile/stateful.go", "			if k == 1 {\n\t\t\t\ti = n - 1 - j", "			if k == 2 {\n\t\t\t\ti = n - 1 - j", tests("./sched")},
+	{"two stateful instances are moved at once", "sched/reconcile/stateful.go", "if busy >= most && (s.ordered || !o.leaves) {", "if busy >= most+1 && (s.ordered || !o.leaves) {", tests("./sched")},
+	{"the order of stateful updates is inverted", "sched/reconcile/stateful.go", "for above := i + 1; above < s.group.Count; above++ {", "for above := 0; above < i; above++ {", tests("./sched")},
 	{"it is every stateful instance's turn", "sched/reconcile/stateful.go", "if s.older(above, o.live) || !o.well {", "if s.older(above, o.live) && !o.well {", simulator},
 	{"the order of stateful stops is inverted", "sched/reconcile/stateful.go", "for i := top; i >= 0; i-- {", "for j := top; j >= 0; j-- {\n\t\ti := top - j", simulator},
 	{"the partition of stateful groups is ignored", "sched/reconcile/stateful.go", "return i >= s.from && !s.current(a)", "return !s.current(a)", simulator},
