@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"cmp"
+
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/course"
 	"github.com/steppe-project/steppe/model/deploy"
@@ -97,11 +99,11 @@ func (c *TransitionAllocs) apply(x *tx) (result, error) {
 		}
 		next := *now
 		d := &next.DesiredTransition
-		d.Migrate = or(tr.Transition.Migrate, d.Migrate)
-		d.Reschedule = or(tr.Transition.Reschedule, d.Reschedule)
-		d.ForceReschedule = or(tr.Transition.ForceReschedule, d.ForceReschedule)
-		d.NoShutdownDelay = or(tr.Transition.NoShutdownDelay, d.NoShutdownDelay)
-		d.MigrateDisablePlacement = or(tr.Transition.MigrateDisablePlacement, d.MigrateDisablePlacement)
+		d.Migrate = cmp.Or(tr.Transition.Migrate, d.Migrate)
+		d.Reschedule = cmp.Or(tr.Transition.Reschedule, d.Reschedule)
+		d.ForceReschedule = cmp.Or(tr.Transition.ForceReschedule, d.ForceReschedule)
+		d.NoShutdownDelay = cmp.Or(tr.Transition.NoShutdownDelay, d.NoShutdownDelay)
+		d.MigrateDisablePlacement = cmp.Or(tr.Transition.MigrateDisablePlacement, d.MigrateDisablePlacement)
 		x.touch(&next)
 		x.Put(&next)
 	}
@@ -109,11 +111,4 @@ func (c *TransitionAllocs) apply(x *tx) (result, error) {
 		return nil, err
 	}
 	return out, x.putEvals(c.Evals, nil)
-}
-
-func or(set, keep *bool) *bool {
-	if set != nil {
-		return set
-	}
-	return keep
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/grant"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 // Why a placement of a plan was refused.
@@ -132,10 +133,8 @@ func (p *planApply) version(g *model.PlanGroup, pl *model.Placement) *model.Job 
 // group places and updates the instances of one group. Allocations share what
 // they have in common: the job, the grant, the metrics, and the names.
 func (p *planApply) group(g *model.PlanGroup) error {
-	if p.job != nil {
-		if name, ok := groupName(p.job, g.TaskGroup); ok {
-			g.TaskGroup = name
-		}
+	if tg := stateful.Group(p.job, g.TaskGroup); tg != nil {
+		g.TaskGroup = tg.Name // the job's own string, to share its memory
 	}
 	for _, pl := range g.Placements {
 		if pl == nil || pl.ID == "" {
@@ -152,16 +151,6 @@ func (p *planApply) group(g *model.PlanGroup) error {
 		}
 	}
 	return nil
-}
-
-// groupName returns the job's own string for the name, to share its memory.
-func groupName(job *model.Job, name string) (string, bool) {
-	for _, g := range job.TaskGroups {
-		if g.Name == name {
-			return g.Name, true
-		}
-	}
-	return "", false
 }
 
 func (p *planApply) refuse(node, reason string) {
@@ -193,9 +182,14 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 		p.refuse(pl.NodeID, refusedYielded)
 		return
 	}
+	name := model.AllocName(job.ID, g.TaskGroup, pl.Index)
+	if held := stateful.Holder(p.job, g.TaskGroup, name, p.AllocsByJob(job.Namespace, job.ID), p.plan.Stops); held != "" {
+		p.refuse(pl.NodeID, held)
+		return
+	}
 	a := &model.Allocation{
 		ID: pl.ID, Namespace: job.Namespace, EvalID: p.plan.EvalID,
-		Name: model.AllocName(job.ID, g.TaskGroup, pl.Index), NodeID: node.ID, NodeName: node.Name,
+		Name: name, NodeID: node.ID, NodeName: node.Name,
 		JobID: job.ID, JobVersion: job.Version, Job: job, TaskGroup: g.TaskGroup,
 		AllocatedResources: g.Resources, Metrics: g.Metrics,
 		DesiredStatus: model.DesiredRun, ClientStatus: model.ClientPending,

@@ -268,6 +268,9 @@ func (l line) register(ns string) fsm.Body {
 		job.TaskGroups[0].Update = model.NewUpdateStrategy()
 		job.TaskGroups[0].Update.MaxParallel, job.TaskGroups[0].Update.Canary = n, l.number("canaries", 0)
 	}
+	if l.get("stateful", "") != "" {
+		job.TaskGroups[0].Stateful = &model.StatefulConfig{Ordered: true}
+	}
 	if l.get("periodic", "") != "" {
 		job.Periodic = &model.PeriodicConfig{Enabled: true}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/launch"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }
@@ -65,6 +66,7 @@ func (x *tx) goBack(now, to *model.Job, deployment string) *model.Job {
 	x.putJob(&next, now)
 	x.copySubmission(&next, to)
 	d := deploy.New(deployment, &next, x.now(), func(*model.TaskGroup) bool { return false })
+	d = stateful.Narrow(d, &next, x.AllocsByJob(next.Namespace, next.ID))
 	if d != nil {
 		d.CreateIndex = x.index
 		x.putDeployment(d)

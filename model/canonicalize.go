@@ -43,6 +43,10 @@ func (g *TaskGroup) canonicalize(j *Job) {
 			setDefault(&v.Name, name)
 		}
 	}
+	if g.Stateful != nil && g.StopAfterClientDisconnect == 0 { // its node stops what nobody hears of
+		inherit(&g.Disconnect, NewDisconnectStrategy())
+		setDefault(&g.Disconnect.StopOnClientAfter, DefaultStateful)
+	}
 	if g.Disconnect != nil {
 		setDefault(&g.Disconnect.Reconcile, "best_score")
 	}
@@ -128,9 +132,9 @@ func canonicalTargets(constraints []*Constraint, affinities []*Affinity) {
 	}
 }
 
-func setDefault(s *string, value string) {
-	if *s == "" {
-		*s = value
+func setDefault[T comparable](v *T, value T) {
+	if *v == *new(T) {
+		*v = value
 	}
 }
 

@@ -17714,6 +17714,67 @@ func (z SpreadTarget) Msgsize() (s int) {
 }
 
 // MarshalMsg implements msgp.Marshaler
+func (z StatefulConfig) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 2
+	// string "Ordered"
+	o = append(o, 0x82, 0xa7, 0x4f, 0x72, 0x64, 0x65, 0x72, 0x65, 0x64)
+	o = msgp.AppendBool(o, z.Ordered)
+	// string "Partition"
+	o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
+	o = msgp.AppendInt(o, z.Partition)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *StatefulConfig) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "Ordered":
+			z.Ordered, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Ordered")
+				return
+			}
+		case "Partition":
+			z.Partition, bts, err = msgp.ReadIntBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Partition")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z StatefulConfig) Msgsize() (s int) {
+	s = 1 + 8 + msgp.BoolSize + 10 + msgp.IntSize
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
 func (z *Task) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// map header, size 31
@@ -19447,12 +19508,16 @@ func (z *TaskEvent) Msgsize() (s int) {
 func (z *TaskGroup) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(24)
-	var zb0001Mask uint32 /* 24 bits */
+	zb0001Len := uint32(25)
+	var zb0001Mask uint32 /* 25 bits */
 	_ = zb0001Mask
+	if z.Stateful == nil {
+		zb0001Len--
+		zb0001Mask |= 0x2000
+	}
 	if z.DependsOn == nil {
 		zb0001Len--
-		zb0001Mask |= 0x800000
+		zb0001Mask |= 0x1000000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -19612,6 +19677,21 @@ func (z *TaskGroup) MarshalMsg(b []byte) (o []byte, err error) {
 				return
 			}
 		}
+		if (zb0001Mask & 0x2000) == 0 { // if not omitted
+			// string "Stateful"
+			o = append(o, 0xa8, 0x53, 0x74, 0x61, 0x74, 0x65, 0x66, 0x75, 0x6c)
+			if z.Stateful == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 2
+				// string "Ordered"
+				o = append(o, 0x82, 0xa7, 0x4f, 0x72, 0x64, 0x65, 0x72, 0x65, 0x64)
+				o = msgp.AppendBool(o, z.Stateful.Ordered)
+				// string "Partition"
+				o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
+				o = msgp.AppendInt(o, z.Stateful.Partition)
+			}
+		}
 		// string "Networks"
 		o = append(o, 0xa8, 0x4e, 0x65, 0x74, 0x77, 0x6f, 0x72, 0x6b, 0x73)
 		o = msgp.AppendArrayHeader(o, uint32(len(z.Networks)))
@@ -19689,7 +19769,7 @@ func (z *TaskGroup) MarshalMsg(b []byte) (o []byte, err error) {
 		// string "PreventRescheduleOnLost"
 		o = append(o, 0xb7, 0x50, 0x72, 0x65, 0x76, 0x65, 0x6e, 0x74, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x4f, 0x6e, 0x4c, 0x6f, 0x73, 0x74)
 		o = msgp.AppendBool(o, z.PreventRescheduleOnLost)
-		if (zb0001Mask & 0x800000) == 0 { // if not omitted
+		if (zb0001Mask & 0x1000000) == 0 { // if not omitted
 			// string "DependsOn"
 			o = append(o, 0xa9, 0x44, 0x65, 0x70, 0x65, 0x6e, 0x64, 0x73, 0x4f, 0x6e)
 			o = msgp.AppendArrayHeader(o, uint32(len(z.DependsOn)))
@@ -20070,17 +20150,63 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "Stateful":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Stateful = nil
+			} else {
+				if z.Stateful == nil {
+					z.Stateful = new(StatefulConfig)
+				}
+				var zb0009 uint32
+				zb0009, bts, err = msgp.ReadMapHeaderBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Stateful")
+					return
+				}
+				for zb0009 > 0 {
+					zb0009--
+					field, bts, err = msgp.ReadMapKeyZC(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Stateful")
+						return
+					}
+					switch msgp.UnsafeString(field) {
+					case "Ordered":
+						z.Stateful.Ordered, bts, err = msgp.ReadBoolBytes(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Stateful", "Ordered")
+							return
+						}
+					case "Partition":
+						z.Stateful.Partition, bts, err = msgp.ReadIntBytes(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Stateful", "Partition")
+							return
+						}
+					default:
+						bts, err = msgp.Skip(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Stateful")
+							return
+						}
+					}
+				}
+			}
 		case "Networks":
-			var zb0009 uint32
-			zb0009, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0010 uint32
+			zb0010, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Networks")
 				return
 			}
-			if cap(z.Networks) >= int(zb0009) {
-				z.Networks = (z.Networks)[:zb0009]
+			if cap(z.Networks) >= int(zb0010) {
+				z.Networks = (z.Networks)[:zb0010]
 			} else {
-				z.Networks = make([]*NetworkResource, zb0009)
+				z.Networks = make([]*NetworkResource, zb0010)
 			}
 			for za0007 := range z.Networks {
 				if msgp.IsNil(bts) {
@@ -20101,20 +20227,20 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				}
 			}
 		case "Meta":
-			var zb0010 uint32
-			zb0010, bts, err = msgp.ReadMapHeaderBytes(bts)
+			var zb0011 uint32
+			zb0011, bts, err = msgp.ReadMapHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Meta")
 				return
 			}
 			if z.Meta == nil {
-				z.Meta = make(map[string]string, zb0010)
+				z.Meta = make(map[string]string, zb0011)
 			} else if len(z.Meta) > 0 {
 				clear(z.Meta)
 			}
-			for zb0010 > 0 {
+			for zb0011 > 0 {
 				var za0009 string
-				zb0010--
+				zb0011--
 				var za0008 string
 				za0008, bts, err = msgp.ReadStringBytes(bts)
 				if err != nil {
@@ -20129,16 +20255,16 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				z.Meta[za0008] = za0009
 			}
 		case "Services":
-			var zb0011 uint32
-			zb0011, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0012 uint32
+			zb0012, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Services")
 				return
 			}
-			if cap(z.Services) >= int(zb0011) {
-				z.Services = (z.Services)[:zb0011]
+			if cap(z.Services) >= int(zb0012) {
+				z.Services = (z.Services)[:zb0012]
 			} else {
-				z.Services = make([]*Service, zb0011)
+				z.Services = make([]*Service, zb0012)
 			}
 			for za0010 := range z.Services {
 				if msgp.IsNil(bts) {
@@ -20210,14 +20336,14 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				if z.Consul == nil {
 					z.Consul = new(Consul)
 				}
-				var zb0012 uint32
-				zb0012, bts, err = msgp.ReadMapHeaderBytes(bts)
+				var zb0013 uint32
+				zb0013, bts, err = msgp.ReadMapHeaderBytes(bts)
 				if err != nil {
 					err = msgp.WrapError(err, "Consul")
 					return
 				}
-				for zb0012 > 0 {
-					zb0012--
+				for zb0013 > 0 {
+					zb0013--
 					field, bts, err = msgp.ReadMapKeyZC(bts)
 					if err != nil {
 						err = msgp.WrapError(err, "Consul")
@@ -20258,16 +20384,16 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				return
 			}
 		case "DependsOn":
-			var zb0013 uint32
-			zb0013, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0014 uint32
+			zb0014, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "DependsOn")
 				return
 			}
-			if cap(z.DependsOn) >= int(zb0013) {
-				z.DependsOn = (z.DependsOn)[:zb0013]
+			if cap(z.DependsOn) >= int(zb0014) {
+				z.DependsOn = (z.DependsOn)[:zb0014]
 			} else {
-				z.DependsOn = make([]*depends.Dependency, zb0013)
+				z.DependsOn = make([]*depends.Dependency, zb0014)
 			}
 			for za0011 := range z.DependsOn {
 				if msgp.IsNil(bts) {
@@ -20380,6 +20506,12 @@ func (z *TaskGroup) Msgsize() (s int) {
 		s += msgp.NilSize
 	} else {
 		s += z.Migrate.Msgsize()
+	}
+	s += 9
+	if z.Stateful == nil {
+		s += msgp.NilSize
+	} else {
+		s += 1 + 8 + msgp.BoolSize + 10 + msgp.IntSize
 	}
 	s += 9 + msgp.ArrayHeaderSize
 	for za0007 := range z.Networks {

@@ -56,6 +56,7 @@ func (g *TaskGroup) Copy() *TaskGroup {
 	c.EphemeralDisk = copyPtr(g.EphemeralDisk)
 	c.Update = copyPtr(g.Update)
 	c.Migrate = copyPtr(g.Migrate)
+	c.Stateful = copyPtr(g.Stateful)
 	c.Networks = copyEach(g.Networks, (*NetworkResource).Copy)
 	c.Meta = copyMap(g.Meta)
 	c.Services = copyEach(g.Services, copyService)

@@ -10,7 +10,8 @@ const (
 	DefaultMemoryMB    = 300
 	DefaultDiskMB      = 300
 	DefaultKillTimeout = 5 * time.Second
-	DefaultWeight      = 50 // affinity, spread
+	DefaultWeight      = 50               // affinity, spread
+	DefaultStateful    = 30 * time.Second // stop_on_client_after of stateful groups
 
 	defaultCluster       = "default"
 	defaultCheckGrace    = time.Second

@@ -108,6 +108,7 @@ type TaskGroup struct {
 	EphemeralDisk             *EphemeralDisk
 	Update                    *UpdateStrategy
 	Migrate                   *MigrateStrategy
+	Stateful                  *StatefulConfig `json:",omitempty" msg:",omitempty"`
 	Networks                  []*NetworkResource
 	Meta                      map[string]string
 	Services                  []*Service
@@ -170,6 +171,12 @@ type MigrateStrategy struct {
 	HealthCheck     string
 	MinHealthyTime  time.Duration
 	HealthyDeadline time.Duration
+}
+
+// StatefulConfig makes a group's instances ordinals with a name of their own; see package stateful.
+type StatefulConfig struct {
+	Ordered   bool // one at a time: 0..N-1, and stopped and updated N-1..0
+	Partition int  // updates replace only ordinals from here on
 }
 
 // Restart modes.

@@ -23,7 +23,7 @@ var supported = map[string]string{
 	"PeriodicConfig":         "Enabled Spec Specs SpecType ProhibitOverlap TimeZone CatchUp",
 	"ParameterizedJobConfig": "Payload MetaRequired MetaOptional",
 	"DispatchPayloadConfig":  "File",
-	"TaskGroup": `Name Count Constraints Affinities Spreads Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Networks Meta Services
+	"TaskGroup": `Name Count Constraints Affinities Spreads Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Stateful Networks Meta Services
 		ShutdownDelay StopAfterClientDisconnect DependsOn`,
 	"Dependency":       "Name Job Namespace Group Condition",
 	"Constraint":       "LTarget RTarget Operand",
@@ -32,6 +32,7 @@ var supported = map[string]string{
 	"SpreadTarget":     "Value Percent",
 	"UpdateStrategy":   "Stagger MaxParallel HealthCheck MinHealthyTime HealthyDeadline ProgressDeadline Canary AutoRevert AutoPromote",
 	"MigrateStrategy":  "MaxParallel MinHealthyTime",
+	"StatefulConfig":   "Ordered Partition",
 	"RestartPolicy":    "Interval Attempts Delay Mode",
 	"ReschedulePolicy": "Attempts Interval Delay DelayFunction MaxDelay Unlimited",
 	"EphemeralDisk":    "SizeMB",

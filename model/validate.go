@@ -203,16 +203,9 @@ func (v *validator) group(p Path, g *TaskGroup) {
 	}
 	v.restart(p.Attr("restart"), g.RestartPolicy)
 	v.reschedule(p.Attr("reschedule"), g.ReschedulePolicy)
-	v.migrate(p.Attr("migrate"), g.Migrate)
 	v.notNegative(p.Attr("shutdown_delay"), g.ShutdownDelay)
 	v.notNegative(p.Attr("max_run_duration"), g.MaxRunDuration)
 	v.notNegative(p.Attr("stop_after_client_disconnect"), g.StopAfterClientDisconnect)
-	if d := g.Disconnect; d != nil {
-		v.notNegative(p.Attr("disconnect").Attr("stop_on_client_after"), d.StopOnClientAfter)
-		if d.StopOnClientAfter > 0 && g.StopAfterClientDisconnect > 0 {
-			v.add(p.Attr("stop_after_client_disconnect"), "it is the old form of disconnect", "disconnect has stop_on_client_after: only one of them may be written")
-		}
-	}
 	if d := g.EphemeralDisk; d != nil {
 		v.amount(p.Attr("ephemeral_disk").Attr("size"), d.SizeMB, 0, "MB")
 	}

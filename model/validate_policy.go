@@ -30,20 +30,6 @@ func (v *validator) update(p Path, u *UpdateStrategy) {
 	}
 }
 
-func (v *validator) migrate(p Path, m *MigrateStrategy) {
-	if m == nil {
-		return
-	}
-	if m.MaxParallel < 1 {
-		v.add(p.Attr("max_parallel"), "", "must be at least 1, but is %d", m.MaxParallel)
-	}
-	v.oneOf(p.Attr("health_check"), m.HealthCheck, "checks", "task_states")
-	v.notNegative(p.Attr("min_healthy_time"), m.MinHealthyTime)
-	if m.HealthyDeadline <= m.MinHealthyTime {
-		v.add(p.Attr("healthy_deadline"), "", "must be longer than min_healthy_time (%s), but is %s", m.MinHealthyTime, m.HealthyDeadline)
-	}
-}
-
 func (v *validator) restart(p Path, r *RestartPolicy) {
 	if r == nil {
 		return

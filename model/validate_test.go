@@ -97,7 +97,6 @@ func TestValidate(t *testing.T) {
 		{"reschedule never", func(j *Job) { group(j).ReschedulePolicy = &ReschedulePolicy{} }, ""},
 		{"update deadlines", func(j *Job) { group(j).Update.HealthyDeadline = time.Second }, "must be longer than min_healthy_time"},
 		{"update health", func(j *Job) { group(j).Update.HealthCheck = "x" }, "one of: checks"},
-		{"migrate", func(j *Job) { group(j).Migrate.MaxParallel = 0 }, "must be at least 1"},
 		{"port 0", port(Port{Label: "a", Value: 70000}), "a port must be 1 to 65535, not 70000"},
 		{"port negative", port(Port{Label: "a", Value: -1}), "a port must be 1 to 65535, not -1"},
 		{"port to", port(Port{Label: "a", Value: 1, To: 65536}), "to: a port must be 1 to 65535"},
@@ -166,10 +165,6 @@ func TestValidate(t *testing.T) {
 		}, ""},
 		{"template", func(j *Job) { task(j).Templates = []*Template{NewTemplate()} }, "needs data|needs a destination"},
 		{"scaling", func(j *Job) { group(j).Scaling = &ScalingPolicy{Type: "horizontal", Min: 2, Max: 3} }, "not between scaling's"},
-		{"both forms of stopping", func(j *Job) {
-			group(j).StopAfterClientDisconnect = time.Minute
-			group(j).Disconnect = &DisconnectStrategy{StopOnClientAfter: time.Minute}
-		}, "only one of them"},
 		{"stopping before", func(j *Job) { group(j).StopAfterClientDisconnect = -1 }, "stop_after_client_disconnect: must not be negative"},
 		{"disk", func(j *Job) { group(j).EphemeralDisk.SizeMB = -1; task(j).LogConfig.Disabled = true }, "ephemeral_disk.size: must be 0"},
 	} {

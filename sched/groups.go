@@ -55,8 +55,8 @@ func (p *process) placeAnywhere(g *reconcile.Group, a *ask, out *model.PlanGroup
 		if want.Frees {
 			s.Free(want.Previous)
 		}
-		choice, victims := s.Next(want.Avoid), []place.Victim(nil)
-		if choice == nil && yield != nil {
+		choice, victims := next(s, want), []place.Victim(nil)
+		if choice == nil && yield != nil && !want.First {
 			choice, victims = s.Yield(yield)
 		}
 		if choice != nil {
@@ -69,6 +69,16 @@ func (p *process) placeAnywhere(g *reconcile.Group, a *ask, out *model.PlanGroup
 		failures++
 	}
 	p.unplaced(g.Group.Name, a, s.Checker, failures, explain.Remedies)
+}
+
+// next is the node that an instance had, where it may still have it; else the best one.
+func next(s *place.Selector, want *reconcile.Place) *place.Choice {
+	if want.Prefer != "" && !slices.Contains(want.Avoid, want.Prefer) {
+		if choice := s.Prefer(want.Prefer); choice != nil {
+			return choice
+		}
+	}
+	return s.Next(want.Avoid)
 }
 
 // placeOnNodes places the instances of a system job, each on its node.
@@ -98,8 +108,12 @@ func (p *process) placeOnNodes(g *reconcile.Group, a *ask, out *model.PlanGroup)
 }
 
 // placed adds one placement, the stop of what it replaces, and those of what has
-// to give way to it.
+// to give way to it; of one that comes later, the stop alone.
 func (p *process) placed(want *reconcile.Place, choice *place.Choice, victims []place.Victim, out *model.PlanGroup) {
+	if want.First {
+		p.stop(want.Stop, "")
+		return
+	}
 	placement := &model.Placement{
 		ID: p.ids.next(), Index: want.Index, NodeID: choice.NodeID,
 		RescheduleTracker: want.Tracker, Resources: choice.Resources, Canary: want.Canary,

@@ -33,7 +33,7 @@ func Process(state State, eval *model.Evaluation, env Env) Result {
 		return Result{Plan: p.plan}
 	}
 	p.decide()
-	return Result{Plan: p.plan}
+	return Result{Plan: p.plan, Waits: p.ordinalWaits}
 }
 
 func known(jobType string) bool {
@@ -65,8 +65,9 @@ type process struct {
 	// deployment is the one that placements of the job's version are of; nil for none.
 	deployment *model.Deployment
 	// waits are the groups that wait for what they depend on.
-	waits map[string]*readiness.Wait
-	held  bool // something is not placed for that
+	waits        map[string]*readiness.Wait
+	held         bool     // something is not placed for that
+	ordinalWaits []string // what ordinals of stateful groups wait for
 }
 
 // askKey names a group of a version of the job.
@@ -110,6 +111,7 @@ func (p *process) decide() {
 	p.carries(out)
 	p.follow(out)
 	p.block()
+	p.tell(out)
 	p.annotate(out)
 	p.warn()
 }

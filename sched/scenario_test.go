@@ -89,6 +89,17 @@ func (s *scenario) do(d *datadriven.TestData) string {
 		for _, id := range s.ids(names) {
 			w.changeAlloc(id, func(a *model.Allocation) { a.DesiredTransition.ForceReschedule = &yes })
 		}
+	case "drain":
+		for _, n := range names {
+			next := *w.nodes[n]
+			next.DrainStrategy, next.SchedulingEligibility = &model.DrainStrategy{}, model.NodeIneligible
+			w.setNode(&next)
+			for _, a := range w.AllocsByNode(n) {
+				if yes := true; !a.Terminal() {
+					w.changeAlloc(a.ID, func(a *model.Allocation) { a.DesiredTransition.Migrate = &yes })
+				}
+			}
+		}
 	case "deploys":
 		w.deploys = true
 	case "healthy", "unhealthy":
@@ -490,6 +501,15 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 	if has(args, "stop_on_client_after") {
 		g.Disconnect = model.NewDisconnectStrategy()
 		g.Disconnect.StopOnClientAfter = wait(args, "stop_on_client_after")
+		t.KillTimeout = 5 * time.Second
+	}
+	if has(args, "stateful") {
+		g.Stateful = &model.StatefulConfig{Ordered: !has(args, "unordered"), Partition: number(args, "partition", 0)}
+		g.Update = &model.UpdateStrategy{MaxParallel: number(args, "max_parallel", 1), MinHealthyTime: wait(args, "min_healthy"), HealthyDeadline: 5 * time.Minute}
+		if g.Disconnect == nil {
+			g.Disconnect = model.NewDisconnectStrategy()
+			g.Disconnect.StopOnClientAfter = model.DefaultStateful
+		}
 		t.KillTimeout = 5 * time.Second
 	}
 	if has(args, "attempts") || has(args, "unlimited") {

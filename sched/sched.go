@@ -68,4 +68,6 @@ type Env struct {
 // an empty plan still carries it.
 type Result struct {
 	Plan *model.Plan
+	// Waits is what ordinals of stateful groups wait for, in words.
+	Waits []string
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/stateful"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -28,6 +29,9 @@ func (p *process) follow(out *reconcile.Output) {
 			at = roll
 		}
 	}
+	if again := out.Again; !again.IsZero() && (at.IsZero() || again.Before(at)) {
+		at = again
+	}
 	if at.IsZero() {
 		return
 	}
@@ -39,7 +43,28 @@ func (p *process) follow(out *reconcile.Output) {
 	}
 	next := p.newEval(model.TriggerRollingUpdate, at)
 	next.StatusDescription = "replaces the next instances of an older version"
+	if at.Equal(out.Again) {
+		next.StatusDescription = "looks at what stateful instances wait for"
+	}
 	p.eval.NextEval = next.ID
+}
+
+// maxWaits bounds the waits that an evaluation tells of.
+const maxWaits = 8
+
+// tell says in the evaluation what ordinals of stateful groups wait for.
+func (p *process) tell(out *reconcile.Output) {
+	var waits []string
+	for _, g := range out.Groups {
+		waits = append(waits, g.Waits...)
+	}
+	if p.ordinalWaits = waits; len(waits) == 0 || p.eval.Status != model.EvalComplete {
+		return
+	}
+	if more := len(waits) - maxWaits; more > 0 {
+		waits = append(slices.Clone(waits[:maxWaits]), fmt.Sprintf("%d more wait", more))
+	}
+	p.eval.StatusDescription = stateful.Prefix + strings.Join(waits, "; ")
 }
 
 // waiting are the job's other evaluations that wait for a time to come.

@@ -192,6 +192,7 @@ func (w *world) apply(plan *model.Plan) {
 		next := *w.allocs[s.ID]
 		if !s.KeepDesired {
 			next.DesiredStatus, next.DesiredDescription = model.DesiredStop, s.Description
+			next.ModifyTime = w.now.UnixNano()
 		}
 		if s.PreemptedBy != "" {
 			next.DesiredStatus, next.PreemptedByAllocation = model.DesiredEvict, s.PreemptedBy

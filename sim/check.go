@@ -43,6 +43,7 @@ func (c *checks) begin(w *world) {
 	c.w = w
 	c.Watch = watch.New(markKey, w.Fail)
 	c.OnNode = c.node
+	c.Stepped = func() bool { return w.stepped }
 	c.index = c.Snapshot().Index()
 	c.hashes, c.excused = watch.NewHashes(c.w.cfg.Seed), map[string]bool{}
 }

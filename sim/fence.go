@@ -5,7 +5,6 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/lease"
-	"github.com/steppe-project/steppe/sched/reconcile"
 	"github.com/steppe-project/steppe/sim/engine"
 	"github.com/steppe-project/steppe/sim/watch"
 )
@@ -71,26 +70,16 @@ func (c *checks) fenced(before, after *model.Node) {
 // end what it has to.
 const resumed = 15 * time.Second
 
-// apart: what starts in place of a lost allocation that its node had to stop by
-// itself does not run beside it, unless there was no agent to stop it.
+// apart: what starts in place of what its node had to stop by itself does not run
+// beside it, unless there was no agent to stop it; of a stateful group nothing of its name
+// does.
 func (c *checks) apart(n *node, r *runner) {
-	prev := c.Snapshot().Alloc(r.assigned.Alloc.PreviousAllocation)
-	if prev == nil || prev.ClientStatus != model.ClientLost || prev.Job == nil || watch.System(prev) {
-		return
-	}
-	if r.assigned.Alloc.CreateIndex < prev.AllocModifyIndex {
-		return // an update placed it before the node was lost: they may overlap
-	}
-	group := reconcile.Find(prev.Job, prev.TaskGroup)
-	if lease.StopAfter(group) == 0 {
-		return
-	}
 	for _, o := range c.w.nodes {
-		if o.id != prev.NodeID || !o.running() || !o.leased || c.w.Now.Sub(o.steady) < resumed || o == n {
+		if o != n && (!o.running() || !o.leased || c.w.Now.Sub(o.steady) < resumed) {
 			continue
 		}
 		for _, id := range sortedKeys(o.procs) {
-			if p := o.procs[id]; p.alloc == prev.ID && !p.ended && !watch.Poststop(group, p.task) {
+			if p := o.procs[id]; !p.ended && c.Clash(r.assigned.Alloc, p.alloc, p.task, o == n) {
 				c.w.Fail("%s starts %s, and %s still runs %s: silent for %s", n.name, r.id, o.name, p.id, o.held.Silent(o.ticks()))
 			}
 		}

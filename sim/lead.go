@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/gc"
 	"github.com/steppe-project/steppe/agent/server/keys"
 	"github.com/steppe-project/steppe/agent/server/nodeevals"
+	"github.com/steppe-project/steppe/agent/server/ordinals"
 	"github.com/steppe-project/steppe/agent/server/periodic"
 	"github.com/steppe-project/steppe/agent/server/planner"
 	"github.com/steppe-project/steppe/agent/server/worker"
@@ -57,7 +58,7 @@ func newLead(s *server) *lead {
 	material := keys.Material{ClusterID: w.ID(), KeyID: w.ID(), Public: []byte("public"), Private: []byte("private")}
 	cfg := gc.Defaults()
 	cfg.Interval, cfg.Eval, cfg.BatchEval, cfg.Job, cfg.Node = time.Minute, 2*time.Minute, 3*time.Minute, 2*time.Minute, 4*time.Minute
-	for _, c := range []loop.Component{workload.Levels{Preempt: w.cfg.Seed%2 == 0}, broker.NewQueue(l.evals), s.desk, nodeevals.New(), drain.New(), dependents.New(), deployments.New(), gc.New(cfg), keys.New(material), periodic.New()} {
+	for _, c := range []loop.Component{workload.Levels{Preempt: w.cfg.Seed%2 == 0}, broker.NewQueue(l.evals), s.desk, nodeevals.New(), drain.New(), dependents.New(), deployments.New(), ordinals.New(), gc.New(cfg), keys.New(material), periodic.New()} {
 		l.loops = append(l.loops, newLooper(l, c))
 	}
 	return l

@@ -17,6 +17,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/initial"
 	"github.com/steppe-project/steppe/agent/server/keys"
 	"github.com/steppe-project/steppe/agent/server/nodeevals"
+	"github.com/steppe-project/steppe/agent/server/ordinals"
 	"github.com/steppe-project/steppe/agent/server/periodic"
 	"github.com/steppe-project/steppe/agent/server/planner"
 	"github.com/steppe-project/steppe/agent/server/worker"
@@ -84,7 +85,7 @@ func (s *Server) pipeline(ctx context.Context, g *errgroup.Group) error {
 	g.Go(func() error { return plans.Run(ctx) })
 	g.Go(func() error { return workers.Run(ctx) })
 	g.Go(func() error {
-		return runner.Run(ctx, queue, s.lease, nodeevals.New(), drain.New(), dependents.New(), deployments.New(), periodic.New(), gc.New(s.cfg.GC), keys.New(material), initial.New(s.cfg.Initial))
+		return runner.Run(ctx, queue, s.lease, nodeevals.New(), drain.New(), dependents.New(), deployments.New(), ordinals.New(), periodic.New(), gc.New(s.cfg.GC), keys.New(material), initial.New(s.cfg.Initial))
 	})
 	return nil
 }

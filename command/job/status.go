@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-project/steppe/command/deployment"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/launch"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 // Status is "job status".
@@ -117,6 +118,7 @@ func (s *status) details(ctx context.Context, o *base.IO, job *model.Job) error 
 		return err
 	}
 	s.evaluations(o, evals)
+	waits(o, job, evals)
 	d, _, err := o.Client.Jobs().Deployment(ctx, job.ID, q)
 	if err != nil {
 		return err
@@ -134,6 +136,23 @@ func (s *status) details(ctx context.Context, o *base.IO, job *model.Job) error 
 	o.Title("Allocations")
 	AllocTable(o, list, s.Verbose)
 	return nil
+}
+
+// waits says what ordinals of stateful groups wait for, as the newest decision saw it.
+func waits(o *base.IO, job *model.Job, evals []*model.Evaluation) {
+	var newest *model.Evaluation
+	for _, e := range evals {
+		if e.SnapshotIndex > 0 && e.Status == model.EvalComplete && (newest == nil || e.SnapshotIndex > newest.SnapshotIndex) {
+			newest = e
+		}
+	}
+	if newest == nil || !stateful.Any(job) || len(stateful.Waits(newest)) == 0 {
+		return
+	}
+	o.Title("Waiting")
+	for _, w := range stateful.Waits(newest) {
+		o.Print("%s", base.Clean(w))
+	}
 }
 
 // evaluations lists them on request, and always says why something is not placed.

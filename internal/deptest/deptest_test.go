@@ -44,6 +44,8 @@ var rules = []rule{
 		why: "apply goes by it, on every server the same"},
 	{pkgs: "model/deploy", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "scheduler, state machine, leader and CLI mean the same by a deployment"},
+	{pkgs: "model/stateful", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
+		why: "scheduler, state machine, leader and CLI mean the same by a stateful group"},
 	{pkgs: "model/jobdiff", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},
 		why: "servers, API and CLI speak of the same difference"},
 	{pkgs: "model/insight", ban: []string{"context", "sync", "net", "os", "log", "math/rand", "io/fs"}, only: []string{"model"},

@@ -58,10 +58,13 @@ const (
 	// Dependencies lets groups depend on others: older servers would not know the block,
 	// and start all at once.
 	Dependencies Level = 10
+	// Stateful lets groups be stateful: older servers would start an instance beside the
+	// one that it replaces.
+	Stateful Level = 11
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Dependencies
+const Newest = Stateful
 
 // Description says what a level brings.
 type Description struct {
@@ -83,6 +86,7 @@ func All() []Description {
 		{Preemption, "preemption", "Instances of jobs of lower priority give way to others, where the scheduler configuration says so."},
 		{Yields, "yields", "Where something cannot give way any more, nothing else of the same plan is placed into its room."},
 		{Dependencies, "dependencies", "Groups wait for what they depend on, of their job and of others."},
+		{Stateful, "stateful", "Groups are stateful: each ordinal is there once at most, started, stopped and updated in order."},
 	}
 }
 

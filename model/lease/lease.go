@@ -186,7 +186,7 @@ func GoneAfter(g *model.TaskGroup) time.Duration {
 	if after == 0 {
 		return 0
 	}
-	return after + after/driftShare + stopping(g)
+	return after + after/driftShare + Stopping(g)
 }
 
 // EndAfter is for how long a node has to be back before an allocation of the group
@@ -196,11 +196,11 @@ func EndAfter(g *model.TaskGroup) time.Duration {
 	if StopAfter(g) == 0 {
 		return 0
 	}
-	return told + stopping(g)
+	return told + Stopping(g)
 }
 
-// stopping is how long it takes until all but poststop tasks have ended.
-func stopping(g *model.TaskGroup) time.Duration {
+// Stopping is how long it takes until all but poststop tasks have ended.
+func Stopping(g *model.TaskGroup) time.Duration {
 	// The leader ends first, then the main tasks, then the sidecars.
 	var leader, mains, sidecars time.Duration
 	for _, t := range g.Tasks {

@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/precedence"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 // Of is the level that came with all that a job asks for: Base for most.
@@ -18,6 +19,8 @@ func Of(job *model.Job) feature.Level {
 	switch {
 	case job == nil:
 		return feature.Base
+	case stateful.Any(job):
+		return feature.Stateful
 	case precedence.Uses(job):
 		return feature.Dependencies
 	case deploy.Needed(job):

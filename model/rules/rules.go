@@ -33,6 +33,8 @@ func Problems(j *model.Job) []model.Problem {
 	}
 	c.payloads()
 	c.updates()
+	c.leaves()
+	c.stateful()
 	return slices.Concat(model.Validate(j), c.problems, precedence.Problems(j), model.Unsupported(j))
 }
 

@@ -86,6 +86,7 @@ type decision struct {
 	env    sched.Env
 	eval   *model.Evaluation
 	plan   *model.Plan
+	waits  []string                       // what ordinals of stateful groups wait for
 	allocs map[string][]*model.Allocation // that have not ended, by group
 }
 
@@ -96,7 +97,8 @@ func newDecision(s State, job *model.Job, env sched.Env) *decision {
 		ID: "advice", Namespace: job.Namespace, JobID: job.ID, Type: job.Type, Priority: job.Priority,
 		TriggeredBy: model.TriggerJobRegister, JobModifyIndex: job.JobModifyIndex, Status: model.EvalPending,
 	}
-	d.plan = sched.Process(s, d.eval, env).Plan
+	result := sched.Process(s, d.eval, env)
+	d.plan, d.waits = result.Plan, result.Waits
 	for _, a := range s.AllocsByJob(job.Namespace, job.ID) {
 		if !a.Terminal() {
 			d.allocs[a.TaskGroup] = append(d.allocs[a.TaskGroup], a)
@@ -107,7 +109,7 @@ func newDecision(s State, job *model.Job, env sched.Env) *decision {
 
 // notes are what the decision waits for.
 func (d *decision) notes() []string {
-	var out []string
+	out := slices.Clone(d.waits)
 	for _, e := range d.state.EvalsByJob(d.job.Namespace, d.job.ID) {
 		switch {
 		case e.Status == model.EvalPending && e.WaitUntil.After(d.env.Now):

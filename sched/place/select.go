@@ -112,6 +112,19 @@ func (s *Selector) Next(avoid []string) *Choice {
 	if !ok {
 		return nil
 	}
+	return s.book(row)
+}
+
+// Prefer is Next on a given node; nil when it does not fit there.
+func (s *Selector) Prefer(nodeID string) *Choice {
+	row, ok := s.board.fleet.row(nodeID)
+	if !ok || int(row) >= len(s.same) || s.row(row).kind != kindFits {
+		return nil
+	}
+	return s.book(row)
+}
+
+func (s *Selector) book(row int32) *Choice {
 	choice := s.board.take(row, s.ask)
 	s.recount(row)
 	s.refresh(row)

@@ -63,7 +63,7 @@ func essence(g *model.TaskGroup) model.TaskGroup {
 	e := *g
 	e.Count, e.Tasks = 0, nil
 	e.Constraints, e.Affinities, e.Spreads = nil, nil, nil
-	e.RestartPolicy, e.ReschedulePolicy, e.Update, e.Migrate = nil, nil, nil, nil
+	e.RestartPolicy, e.ReschedulePolicy, e.Update, e.Migrate, e.Stateful = nil, nil, nil, nil, nil
 	e.Disconnect, e.MaxClientDisconnect, e.StopAfterClientDisconnect, e.PreventRescheduleOnLost = nil, 0, 0, false
 	e.Services, e.Scaling, e.DependsOn = nil, nil, nil
 	e.ShutdownDelay, e.MaxRunDuration = 0, 0

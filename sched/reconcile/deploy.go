@@ -6,6 +6,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 // mode is what says when the update of a group goes on.
@@ -29,6 +30,7 @@ func (r *run) deploy(byGroup map[string][]*model.Allocation) {
 		r.deployment = deploy.New(r.in.NewID(), r.in.Job, r.in.Now, func(g *model.TaskGroup) bool {
 			return slices.ContainsFunc(byGroup[g.Name], r.wantedBefore)
 		})
+		r.deployment = stateful.Narrow(r.deployment, r.in.Job, slices.Values(r.in.Allocs))
 		r.out.Begins = r.deployment != nil
 	}
 	if deploy.Active(r.deployment) {
@@ -49,7 +51,7 @@ func (r *run) begins(byGroup map[string][]*model.Allocation) bool {
 			switch {
 			case r.current(a):
 				current = true
-			case !a.Terminal():
+			case !a.Terminal() && !stateful.Spares(r.in.Job, a):
 				other = true
 			}
 		}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/model/drain"
 	"github.com/steppe-project/steppe/model/launch"
 	"github.com/steppe-project/steppe/model/lease"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 // run is one reconciliation.
@@ -39,15 +41,8 @@ func Job(in Input) *Output {
 		return r.out
 	}
 	r.batch = in.Job.Type == model.JobTypeBatch || in.Job.Type == model.JobTypeSysbatch
-	byGroup := make(map[string][]*model.Allocation)
-	for _, a := range in.Allocs {
-		byGroup[a.TaskGroup] = append(byGroup[a.TaskGroup], a)
-	}
-	for _, a := range in.Allocs {
-		if Find(in.Job, a.TaskGroup) == nil {
-			r.end(a, DescNotNeeded)
-		}
-	}
+	byGroup := r.byGroup()
+	r.endGroups(byGroup, DescNotNeeded, func(group string) bool { return Find(in.Job, group) == nil })
 	r.deploy(byGroup)
 	system := in.Job.Type == model.JobTypeSystem || in.Job.Type == model.JobTypeSysbatch
 	for _, g := range in.Job.TaskGroups {
@@ -55,13 +50,46 @@ func Job(in Input) *Output {
 		slices.SortFunc(allocs, func(a, b *model.Allocation) int {
 			return cmp.Or(cmp.Compare(a.CreateIndex, b.CreateIndex), cmp.Compare(a.Index(), b.Index()), strings.Compare(a.ID, b.ID))
 		})
-		if system {
+		switch {
+		case system:
 			r.out.Groups = append(r.out.Groups, r.system(g, allocs))
-		} else {
+		case g.Stateful != nil:
+			r.out.Groups = append(r.out.Groups, r.stateful(g, allocs))
+		default:
 			r.out.Groups = append(r.out.Groups, r.group(g, allocs))
 		}
 	}
 	return r.out
+}
+
+func (r *run) byGroup() map[string][]*model.Allocation {
+	out := make(map[string][]*model.Allocation)
+	for _, a := range r.in.Allocs {
+		out[a.TaskGroup] = append(out[a.TaskGroup], a)
+	}
+	return out
+}
+
+// endGroups ends what there is of groups that are not wanted any more.
+func (r *run) endGroups(byGroup map[string][]*model.Allocation, description string, unwanted func(group string) bool) {
+	var inOrder []string
+	for _, group := range slices.Sorted(maps.Keys(byGroup)) {
+		if unwanted(group) && r.ordered(group, byGroup[group]) {
+			inOrder = append(inOrder, group)
+		}
+	}
+	for _, a := range r.in.Allocs {
+		switch {
+		case !unwanted(a.TaskGroup):
+		case a.ClientTerminal() && !a.ServerTerminal() && description == DescStopped:
+			r.stop(Stop{Alloc: a, Description: description})
+		case !slices.Contains(inOrder, a.TaskGroup):
+			r.end(a, description)
+		}
+	}
+	for _, group := range inOrder {
+		r.stopOrdered(byGroup[group], description)
+	}
 }
 
 // end stops an allocation, as lost when its node is gone.
@@ -69,7 +97,10 @@ func (r *run) end(a *model.Allocation, description string) {
 	if a.ClientTerminal() {
 		return
 	}
-	if lost := r.lost(a); lost != "" {
+	lost := r.lost(a)
+	if lost != "" && r.spared(a) {
+		r.again(r.goneAt(a))
+	} else if lost != "" {
 		r.stop(Stop{Alloc: a, Description: lost, ClientStatus: model.ClientLost})
 		return
 	}
@@ -77,6 +108,10 @@ func (r *run) end(a *model.Allocation, description string) {
 		r.stop(Stop{Alloc: a, Description: description})
 	}
 }
+
+// spared tells whether an allocation is not given up yet though its node is lost: a
+// stateful one is when it has surely ended, and not before.
+func (r *run) spared(a *model.Allocation) bool { return stateful.Is(a) && r.unsure(a) }
 
 func (r *run) stop(s Stop) { r.out.Stops = append(r.out.Stops, s) }
 

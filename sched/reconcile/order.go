@@ -27,12 +27,14 @@ func (r *run) wait(out *Group) {
 // instances are marked too: should the job run again, they count for nothing.
 func (r *run) stopAll() {
 	needed := r.needed()
+	r.endGroups(r.byGroup(), DescStopped, func(group string) bool { _, later := needed[group]; return !later })
 	for _, a := range r.in.Allocs {
 		at, later := needed[a.TaskGroup]
 		switch {
+		case !later:
 		case a.ClientTerminal() && !a.ServerTerminal():
 			r.stop(Stop{Alloc: a, Description: DescStopped})
-		case later && !a.Terminal() && !moving(a) && r.lost(a) == "":
+		case !a.Terminal() && !moving(a) && r.lost(a) == "":
 			r.out.Later = append(r.out.Later, Later{Alloc: a, At: at, Description: DescNeeded})
 		default:
 			r.end(a, DescStopped)

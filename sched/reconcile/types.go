@@ -61,6 +61,8 @@ type Output struct {
 	// is new.
 	Deployment *model.Deployment
 	Begins     bool
+	// Again is when to look at the job again because of its stateful groups; zero for never.
+	Again time.Time
 }
 
 // Group is what to do with one group of the job. The groups come in the job's
@@ -78,6 +80,7 @@ type Group struct {
 	Roll   time.Time
 	RollOn time.Time
 	Counts model.DesiredUpdates
+	Waits  []string // what ordinals of a stateful group wait for
 }
 
 // Place is one instance to place.
@@ -96,6 +99,10 @@ type Place struct {
 	// the replacement.
 	Stop  *Stop
 	Frees bool
+	// First: only Stop is carried out, if the instance could be placed; it is when Previous
+	// has ended. Prefer is the node that it takes if that is possible, or "".
+	First  bool
+	Prefer string
 }
 
 // Stop ends one allocation.

@@ -26,10 +26,13 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/stateful"
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/place"
+	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
 // Why a placement is refused, beside what the feasibility function says.
@@ -82,6 +85,9 @@ func (c *check) outOfDate() string {
 	places := false
 	for _, g := range c.plan.Groups {
 		places = places || len(g.Placements) > 0 || len(g.InPlace) > 0
+	}
+	for _, s := range c.plan.Stops { // what makes room in time for a version
+		places = places || s.Description == reconcile.DescUpdating && s.NextAllocation == ""
 	}
 	if !places {
 		return ""
@@ -270,6 +276,12 @@ func (c *check) place(board *place.Board, k *place.Checker, g *model.PlanGroup, 
 		return reasonReturned
 	case c.spared[p.ID] != "":
 		return c.spared[p.ID]
+	}
+	if stateful.Of(c.job, g.TaskGroup) != nil {
+		allocs := slices.Values(c.state.AllocsByJob(c.plan.Namespace, c.plan.JobID))
+		if why := stateful.Holder(c.job, g.TaskGroup, model.AllocName(c.job.ID, g.TaskGroup, p.Index), allocs, c.stops); why != "" {
+			return why
+		}
 	}
 	if p.PreviousAllocation != "" {
 		if prev := c.state.Alloc(p.PreviousAllocation); prev != nil && prev.NextAllocation != "" && prev.NextAllocation != p.ID {

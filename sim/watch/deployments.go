@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/model/stateful"
 	"github.com/steppe-project/steppe/sched/readiness"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
@@ -140,14 +141,14 @@ func (c *Watch) complete(snap *state.Snapshot, d *model.Deployment, group string
 	n := 0
 	for a := range snap.AllocsByJob(d.Namespace, d.JobID) {
 		switch {
-		case a.TaskGroup != group || a.Terminal():
+		case a.TaskGroup != group || a.Terminal() || stateful.Spares(snap.Job(d.Namespace, d.JobID), a):
 		case a.DeploymentID != d.ID:
 			c.fail("the deployment of %s is successful, and %s runs version %d", d.JobID, a.Name, a.JobVersion)
 		case deploy.Healthy(a):
 			n++
 		}
 	}
-	if want := d.TaskGroups[group].DesiredTotal; n < want {
+	if want := d.TaskGroups[group].DesiredTotal; n < want && stateful.Of(snap.Job(d.Namespace, d.JobID), group) == nil {
 		c.fail("the deployment of %s is successful, and %d of %d instances of %s are healthy", d.JobID, n, want, group)
 	}
 }

@@ -14,6 +14,9 @@
 //     it is complete, and goes back only to what differs; it counts what there is
 //   - what a group depends on is ready before it is begun, is updated before it if both
 //     change, and is stopped after it
+//   - of a stateful group at most one allocation of a name has not ended; they are placed
+//     from below, stopped from above and updated from above, none below the partition, and
+//     what is told to stop while others of a stopped job are waits only so long
 //   - in the end the scheduler has nothing to do (Undecided), and every deployment has
 //     ended (Undeployed)
 //
@@ -43,6 +46,8 @@ import (
 type Watch struct {
 	// OnNode, when set, is told of nodes that change.
 	OnNode func(before, after *model.Node)
+	// Stepped, when set, tells whether a clock was set: then times of entries say little.
+	Stepped func() bool
 	// Preempted counts the allocations that gave way to others.
 	Preempted int
 
@@ -57,13 +62,14 @@ type Watch struct {
 	tenants tenants
 	deployments
 	dependencies
+	ordinals ordinals
 	suspects []overlooked
 }
 
 // New makes a Watch. Versions of jobs carry a mark of their own under a meta key.
 func New(mark string, fail func(format string, args ...any)) *Watch {
 	store := state.New()
-	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches(), deployments: newDeployments()}
+	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches(), deployments: newDeployments(), ordinals: ordinals{stops: map[[2]string]int64{}}}
 	_, c.feed = store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes, state.TableNamespaces, state.TableDeployments)
 	return c
 }
@@ -81,6 +87,7 @@ func (c *Watch) Apply(e fsm.Entry) {
 	c.machine.Apply(e)
 	c.changes()
 	c.overdue()
+	c.ending()
 }
 
 // changes looks at what the newest entry changed.
@@ -95,12 +102,16 @@ func (c *Watch) changes() {
 		if changes[i].Table == state.TableNamespaces && changes[i].After == nil {
 			c.emptied(changes[i].Key)
 		}
+		if was, ok := changes[i].Before.(*model.Job); ok && changes[i].After == nil {
+			c.ends(was, nil)
+		}
 		switch after := changes[i].After.(type) {
 		case *model.Allocation:
 			before, _ := changes[i].Before.(*model.Allocation)
 			c.forward(before, after)
 			c.budget(before, after)
 			c.stopped(before, after)
+			c.ordinal(before, after)
 			touched[after.NodeID] = true
 			if before == nil {
 				c.alone(after)
@@ -119,6 +130,7 @@ func (c *Watch) changes() {
 			}
 		case *model.Job:
 			before, _ := changes[i].Before.(*model.Job)
+			c.ends(before, after)
 			c.admits(before, after)
 			if after.ParentID != "" {
 				if before == nil {

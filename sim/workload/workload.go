@@ -49,6 +49,7 @@ func Job(dice *rand.Rand, id string, meta map[string]string) *model.Job {
 	prefer(dice, j)
 	rollout(dice, j)
 	precede(dice, j)
+	ordinals(dice, j)
 	return j
 }
 

@@ -39,6 +39,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/precedence"
+	"github.com/steppe-project/steppe/model/stateful"
 	"github.com/steppe-project/steppe/sched/readiness"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
@@ -139,7 +140,7 @@ func (p *pass) deployment(d *model.Deployment) {
 	case d.Status == model.DeploymentPaused:
 	default:
 		if !p.speak(d, job) {
-			p.running(d)
+			p.running(d, job)
 		}
 	}
 }
@@ -193,7 +194,7 @@ func (p *pass) speak(d *model.Deployment, job *model.Job) bool {
 }
 
 // running looks at a deployment that goes on.
-func (p *pass) running(d *model.Deployment) {
+func (p *pass) running(d *model.Deployment, job *model.Job) {
 	if why := p.failure(d); why != "" {
 		p.end(d, model.DeploymentFailed, why)
 		return
@@ -206,7 +207,7 @@ func (p *pass) running(d *model.Deployment) {
 	for _, s := range d.TaskGroups {
 		done, rolled = done && deploy.Done(s), rolled && deploy.RolledOut(s)
 	}
-	if done && !p.older(d) {
+	if done && !p.older(d, job) && stateful.Complete(d, job, p.snap.AllocsByJob(d.Namespace, d.JobID)) {
 		p.end(d, model.DeploymentSuccessful, deploy.DescSuccessful)
 		return
 	}
@@ -297,10 +298,11 @@ func (p *pass) promotable(d *model.Deployment) []string {
 	return groups
 }
 
-// older tells whether an instance of another version is still to run.
-func (p *pass) older(d *model.Deployment) bool {
+// older tells whether an instance of another version is still to run that the deployment
+// is to replace.
+func (p *pass) older(d *model.Deployment, job *model.Job) bool {
 	for a := range p.snap.AllocsByJob(d.Namespace, d.JobID) {
-		if d.TaskGroups[a.TaskGroup] != nil && !a.Terminal() && a.DeploymentID != d.ID {
+		if d.TaskGroups[a.TaskGroup] != nil && !a.Terminal() && a.DeploymentID != d.ID && !stateful.Spares(job, a) {
 			return true
 		}
 	}

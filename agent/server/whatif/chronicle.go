@@ -10,6 +10,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/insight"
 	"github.com/steppe-project/steppe/model/lease"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 // maxMoments bounds what an answer tells of the course of things.
@@ -123,6 +124,7 @@ func (c *chronicle) course(s *stage) {
 	for _, w := range []struct{ trigger, text string }{
 		{model.TriggerRollingUpdate, "replacing the last instances of an older version, a few at a time as the update block says"},
 		{model.TriggerRetryFailed, "the end of the delays of failed or lost instances, as their reschedule and disconnect blocks say"},
+		{stateful.Trigger, "what stateful instances wait for: the start, the health and the end of others, one after the other"},
 		{model.TriggerQueuedAllocs, "the last room that became free for what waited"},
 	} {
 		if at := c.waits[w.trigger]; at > 0 {

@@ -27,6 +27,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/liveness"
 	"github.com/steppe-project/steppe/agent/server/memlog"
 	"github.com/steppe-project/steppe/agent/server/nodeevals"
+	"github.com/steppe-project/steppe/agent/server/ordinals"
 	"github.com/steppe-project/steppe/agent/server/planner"
 	"github.com/steppe-project/steppe/agent/server/whatif"
 	"github.com/steppe-project/steppe/agent/server/worker"
@@ -89,7 +90,7 @@ func start(t testing.TB, seed uint64, workers int) *cluster {
 	for _, run := range []func(context.Context) error{
 		view.Run, plans.Run, work.Run, c.renew, c.react,
 		func(ctx context.Context) error {
-			return runner.Run(ctx, broker.NewQueue(evals), desk, nodeevals.New(), drain.New(), dependents.New(), deployments.New())
+			return runner.Run(ctx, broker.NewQueue(evals), desk, nodeevals.New(), drain.New(), dependents.New(), deployments.New(), ordinals.New())
 		},
 	} {
 		c.wg.Go(func() {

@@ -16,6 +16,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/forecast"
 	"github.com/steppe-project/steppe/agent/server/liveness"
 	"github.com/steppe-project/steppe/agent/server/nodeevals"
+	"github.com/steppe-project/steppe/agent/server/ordinals"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
@@ -97,7 +98,7 @@ func (c *watched) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time
 // open starts the components.
 func (s *stage) open() {
 	s.queue = broker.New()
-	list := []loop.Component{s.queue, nodeevals.New(), drain.New(), dependents.New(), deployments.New()}
+	list := []loop.Component{s.queue, nodeevals.New(), drain.New(), dependents.New(), deployments.New(), ordinals.New()}
 	if len(s.dead) > 0 {
 		list = append(list, &watched{Liveness: liveness.New(s.LeaseTTL, lost(s.dead)), dead: s.dead})
 	}
