@@ -4,9 +4,8 @@ import (
 	"fmt"
 
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
-	"github.com/steppe-project/steppe/model/launch"
+	"github.com/steppe-project/steppe/model/level"
 )
 
 // levels says with which feature level a kind of command came. Those that are not
@@ -39,37 +38,11 @@ func (c *AutopilotConfig) needs() feature.Level {
 	return feature.Base
 }
 
-// needs is Launches for a job that is there to be launched, and Deployments for one
-// whose update block asks for what only they bring.
-func (c *RegisterJob) needs() feature.Level {
-	switch {
-	case c.Job == nil:
-		return feature.Base
-	case deploy.Needed(c.Job):
-		return feature.Deployments
-	case launch.IsTemplate(c.Job):
-		return feature.Launches
-	}
-	return feature.Base
-}
+// needs is what the job needs.
+func (c *RegisterJob) needs() feature.Level { return level.Of(c.Job) }
 
-// needs is Deployments for a plan that brings one, or old versions beside the new one,
-// and Preemption for one that has others give way.
-func (c *ApplyPlan) needs() feature.Level {
-	need := feature.Base
-	if c.Plan == nil {
-		return need
-	}
-	if deploy.InPlan(c.Plan) {
-		need = feature.Deployments
-	}
-	for _, s := range c.Plan.Stops {
-		if s != nil && s.PreemptedBy != "" {
-			return feature.Preemption
-		}
-	}
-	return need
-}
+// needs is what the plan needs.
+func (c *ApplyPlan) needs() feature.Level { return level.OfPlan(c.Plan) }
 
 // Needs is the feature level that a command needs: who proposes asks first.
 func Needs(b Body) feature.Level {

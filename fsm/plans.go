@@ -4,6 +4,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/course"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/model/grant"
 )
 
 // Why a placement of a plan was refused.
@@ -19,7 +20,7 @@ const (
 // updates, stops, deployment, new evaluations and the status of the one that
 // was processed. Whether it fits was verified by the planner, on the newest
 // state; here a placement is refused only when its job version or node is
-// gone. Then the evaluation, if it was to be complete, stays pending, so that
+// gone, and with it all of its gang. Then the evaluation, if it was to be complete, stays pending, so that
 // it is processed again. A placement whose allocation exists already is
 // skipped. Value: *model.PlanResult.
 type ApplyPlan struct{ Plan *model.Plan }
@@ -37,6 +38,8 @@ type planApply struct {
 	order    []string // keys of replaced as they came
 	tally    *tally
 	out      *model.PlanResult
+	broken   map[string]string // gangs of which a placement is refused, and why
+	spared   map[string]bool   // placements of these: what they were to replace goes on
 }
 
 func (c *ApplyPlan) apply(x *tx) (result, error) {
@@ -51,6 +54,7 @@ func (c *ApplyPlan) apply(x *tx) (result, error) {
 	p := &planApply{tx: x, plan: c.Plan, tally: &tally{tx: x}, out: &model.PlanResult{Index: x.index}}
 	p.job = x.JobVersion(c.Plan.Namespace, c.Plan.JobID, c.Plan.JobVersion)
 	p.putDeployment()
+	p.gangs()
 	for _, g := range c.Plan.Groups {
 		if g == nil {
 			return nil, model.Errorf(model.CodeInvalid, "plan of evaluation %s has an empty group", c.Plan.EvalID)
@@ -161,36 +165,63 @@ func groupName(job *model.Job, name string) (string, bool) {
 }
 
 func (p *planApply) refuse(node, reason string) {
-	if p.out.RefusedNodes == nil {
-		p.out.RefusedNodes = make(map[string]string)
+	put(&p.out.RefusedNodes, node, reason)
+}
+
+// refusal tells why a placement cannot be made; "" when it can, or was.
+func (p *planApply) refusal(g *model.PlanGroup, pl *model.Placement) string {
+	switch {
+	case p.job == nil || p.version(g, pl) == nil:
+		return refusedJobGone
+	case pl.Canary && p.joins(g) == "":
+		return refusedNoDeployment
+	case p.Node(pl.NodeID) == nil:
+		return refusedNodeGone
+	case p.Alloc(pl.ID) != nil:
+		return ""
 	}
-	p.out.RefusedNodes[node] = reason
+	for _, id := range pl.Preempts {
+		if victim := p.Alloc(id); victim == nil || victim.ServerTerminal() {
+			return refusedYielded // its room may be another's
+		}
+	}
+	return ""
+}
+
+// gangs finds those of which not all placements can be made: none is.
+func (p *planApply) gangs() {
+	for _, g := range p.plan.Groups {
+		for i := 0; g != nil && g.Together && i < len(g.Placements); i++ {
+			if pl := g.Placements[i]; pl != nil {
+				if why := p.refusal(g, pl); why != "" {
+					put(&p.broken, g.TaskGroup, why)
+				}
+			}
+		}
+	}
+}
+
+func put[V any](m *map[string]V, key string, v V) {
+	if *m == nil {
+		*m = make(map[string]V)
+	}
+	(*m)[key] = v
 }
 
 func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
-	job := p.version(g, pl)
-	if p.job == nil || job == nil {
-		p.refuse(pl.NodeID, refusedJobGone)
-		return
+	why := p.refusal(g, pl)
+	if broken := p.broken[g.TaskGroup]; g.Together && broken != "" {
+		why = broken
+		put(&p.spared, pl.ID, true)
 	}
-	if pl.Canary && p.joins(g) == "" {
-		p.refuse(pl.NodeID, refusedNoDeployment)
-		return
-	}
-	node := p.Node(pl.NodeID)
-	if node == nil {
-		p.refuse(pl.NodeID, refusedNodeGone)
+	if why != "" {
+		p.refuse(pl.NodeID, why)
 		return
 	}
 	if p.Alloc(pl.ID) != nil {
 		return
 	}
-	for _, id := range pl.Preempts {
-		if victim := p.Alloc(id); victim == nil || victim.ServerTerminal() {
-			p.refuse(pl.NodeID, refusedYielded) // its room may be another's
-			return
-		}
-	}
+	job, node := p.version(g, pl), p.Node(pl.NodeID)
 	a := &model.Allocation{
 		ID: pl.ID, Namespace: job.Namespace, EvalID: p.plan.EvalID,
 		Name: model.AllocName(job.ID, g.TaskGroup, pl.Index), NodeID: node.ID, NodeName: node.Name,
@@ -210,10 +241,7 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 	p.Put(a)
 	p.tally.count(nil, a)
 	if a.PreviousAllocation != "" {
-		if p.replaced == nil {
-			p.replaced = make(map[string]string)
-		}
-		p.replaced[a.PreviousAllocation] = a.ID
+		put(&p.replaced, a.PreviousAllocation, a.ID)
 		p.order = append(p.order, a.PreviousAllocation)
 	}
 }
@@ -234,7 +262,7 @@ func (p *planApply) update(g *model.PlanGroup, up *model.InPlaceUpdate) error {
 	case up.Resources != nil:
 		next.AllocatedResources = up.Resources
 	case g.Resources != nil:
-		next.AllocatedResources = keepPorts(g.Resources, now.AllocatedResources)
+		next.AllocatedResources = grant.KeepPorts(g.Resources, now.AllocatedResources)
 	}
 	if id := p.joins(g); id != "" && now.DeploymentID != id {
 		// What its node says of it from now on is of this deployment; see deploy.Hear.
@@ -255,16 +283,6 @@ func (p *planApply) joins(g *model.PlanGroup) string {
 	return p.deploy
 }
 
-// keepPorts returns grant with the ports that the allocation holds already.
-func keepPorts(grant, held *model.AllocatedResources) *model.AllocatedResources {
-	if held == nil || len(held.Shared.Ports) == 0 || len(grant.Shared.Ports) > 0 {
-		return grant
-	}
-	own := *grant
-	own.Shared.Ports, own.Shared.Networks = held.Shared.Ports, held.Shared.Networks
-	return &own
-}
-
 // touch stamps a change by the servers that the node has to act on.
 func (x *tx) touch(a *model.Allocation) {
 	a.ModifyIndex, a.AllocModifyIndex, a.ModifyTime = x.index, x.index, x.time
@@ -273,7 +291,7 @@ func (x *tx) touch(a *model.Allocation) {
 // stop ends one allocation, or records its follow-up.
 func (p *planApply) stop(s *model.PlanStop) {
 	now := p.Alloc(s.ID)
-	if now == nil {
+	if now == nil || p.spared[s.NextAllocation] {
 		return
 	}
 	next := *now

@@ -60,6 +60,7 @@ func (g *TaskGroup) Copy() *TaskGroup {
 	c.Services = copyEach(g.Services, copyService)
 	c.Scaling = copyScaling(g.Scaling)
 	c.Consul = copyPtr(g.Consul)
+	c.Gang = copyPtr(g.Gang)
 	return &c
 }
 

@@ -179,6 +179,8 @@ func (d *decoder) fresh(t reflect.Type) reflect.Value {
 		v = NewReschedulePolicy(d.job.Type)
 	case MigrateStrategy:
 		v = NewMigrateStrategy()
+	case GangConfig:
+		v = &GangConfig{MaxPartial: DefaultMaxPartial}
 	case DisconnectStrategy:
 		v = NewDisconnectStrategy()
 	case EphemeralDisk:

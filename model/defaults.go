@@ -11,6 +11,7 @@ const (
 	DefaultDiskMB      = 300
 	DefaultKillTimeout = 5 * time.Second
 	DefaultWeight      = 50 // affinity, spread
+	DefaultMaxPartial  = 10 * time.Minute
 
 	defaultCluster       = "default"
 	defaultCheckGrace    = time.Second

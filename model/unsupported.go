@@ -24,7 +24,8 @@ var supported = map[string]string{
 	"ParameterizedJobConfig": "Payload MetaRequired MetaOptional",
 	"DispatchPayloadConfig":  "File",
 	"TaskGroup": `Name Count Constraints Affinities Spreads Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Networks Meta Services
-		ShutdownDelay StopAfterClientDisconnect`,
+		ShutdownDelay MaxRunDuration StopAfterClientDisconnect Gang`,
+	"GangConfig":       "MaxPartial",
 	"Constraint":       "LTarget RTarget Operand",
 	"Affinity":         "LTarget RTarget Operand Weight",
 	"Spread":           "Attribute Weight SpreadTarget",
@@ -68,7 +69,7 @@ const (
 )
 
 var refusals = []refusal{
-	{field: "Job.AllAtOnce TaskGroup.MaxRunDuration NetworkResource.MBits RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
+	{field: "Job.AllAtOnce NetworkResource.MBits RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
 	{field: "Job.Multiregion", hint: "register the job in each region"},
 	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
 	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},

@@ -156,7 +156,7 @@ func (c *checks) killed(r *runner, i int) {
 	if a == nil || a.Terminal() || c.Snapshot().Node(r.n.id) == nil {
 		return
 	}
-	if _, s := r.core.Task(i); s.Fenced {
+	if _, s := r.core.Task(i); s.Fenced || s.Overran {
 		c.w.report.Fenced++
 		return // its group's policy
 	}
@@ -220,7 +220,7 @@ func (w *world) unsettled() string {
 	for e := range snap.EvalsByStatus(model.EvalPending) {
 		return "evaluation " + e.ID + " of " + e.JobID + " is pending (" + e.TriggeredBy + ")" + watch.EvalsOf(snap, snap.Job(e.Namespace, e.JobID))
 	}
-	if why := watch.Undeployed(snap); why != "" {
+	if why := cmp.Or(watch.Undeployed(snap), watch.Torn(snap)); why != "" {
 		return why
 	}
 	for _, n := range w.nodes {

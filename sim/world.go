@@ -34,7 +34,7 @@ type Report struct {
 	Admitted, Refused                                        int // into namespaces with a quota
 	Downs, Held, Fenced                                      int // nodes taken down, held by the brake, tasks stopped for want of a lease
 	Faults                                                   map[string]int
-	Deployments                                              map[string]int // how they ended, and what was done to them
+	Counts                                                   map[string]int // of deployments by their end, and of what else was seen
 	Virtual                                                  time.Duration
 }
 

@@ -52,10 +52,13 @@ const (
 	// Preemption lets instances of jobs of lower priority be told to give way: older
 	// servers would stop them without what is to take their place.
 	Preemption Level = 8
+	// Gangs lets groups be gangs, and work be bounded in time: older servers would place a
+	// part of a gang, and start again what was ended for want of time.
+	Gangs Level = 9
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Preemption
+const Newest = Gangs
 
 // Description says what a level brings.
 type Description struct {
@@ -75,6 +78,7 @@ func All() []Description {
 		{Deployments, "deployments", "Updates of services are deployments, gated by health, with canaries and the way back."},
 		{Tenancy, "tenancy", "Namespaces, node pools and quotas are changed, and bound what jobs may ask for."},
 		{Preemption, "preemption", "Instances of jobs of lower priority give way to others, where the scheduler configuration says so."},
+		{Gangs, "gangs", "Groups of which all instances or none run, and max_run_duration of batch work."},
 	}
 }
 

@@ -32,6 +32,7 @@ func Problems(j *model.Job) []model.Problem {
 	}
 	c.payloads()
 	c.updates()
+	c.groups()
 	return slices.Concat(model.Validate(j), c.problems, model.Unsupported(j))
 }
 

@@ -12,6 +12,10 @@
 //   - an update takes no more of a group than max_parallel, promotes only healthy
 //     canaries, of which there are no more than wanted, ends once, successful only when
 //     it is complete, and goes back only to what differs; it counts what there is
+//   - what was ended for want of time (max_run_duration) is not replaced, and no process
+//     runs for longer while its agent is up (Overtime)
+//   - no entry places a part of a gang; none is partial for much longer than max_partial,
+//     nor in the end (Torn)
 //   - in the end the scheduler has nothing to do (Undecided), and every deployment has
 //     ended (Undeployed)
 //
@@ -55,12 +59,14 @@ type Watch struct {
 	tenants tenants
 	deployments
 	suspects []overlooked
+	overran  int // allocations that had no time left
+	gangs    gangs
 }
 
 // New makes a Watch. Versions of jobs carry a mark of their own under a meta key.
 func New(mark string, fail func(format string, args ...any)) *Watch {
 	store := state.New()
-	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches(), deployments: newDeployments()}
+	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches(), deployments: newDeployments(), gangs: newGangs()}
 	_, c.feed = store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes, state.TableNamespaces, state.TableDeployments)
 	return c
 }
@@ -76,6 +82,7 @@ func (c *Watch) Apply(e fsm.Entry) {
 	c.expectRevert(e)
 	c.machine.Apply(e)
 	c.changes()
+	c.muster()
 	c.overdue()
 }
 
@@ -96,6 +103,8 @@ func (c *Watch) changes() {
 			before, _ := changes[i].Before.(*model.Allocation)
 			c.forward(before, after)
 			c.budget(before, after)
+			c.outOfTime(before, after)
+			c.gang(before, after)
 			touched[after.NodeID] = true
 			if before == nil {
 				c.alone(after)

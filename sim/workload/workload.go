@@ -48,6 +48,8 @@ func Job(dice *rand.Rand, id string, meta map[string]string) *model.Job {
 	}
 	prefer(dice, j)
 	rollout(dice, j)
+	bound(dice, j)
+	together(dice, j)
 	return j
 }
 

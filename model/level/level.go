@@ -1,0 +1,52 @@
+// Package level says which feature level a job needs: who proposes one asks before, and
+// apply refuses it on all servers alike. It is part of the model: pure rules.
+//
+// Invariant: a job that asks for nothing new needs feature.Base.
+//
+// Example:
+//
+//	if level.Of(job) > snap.FeatureLevel() { /* not before all servers understand it */ }
+package level
+
+import (
+	"slices"
+
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/launch"
+)
+
+// Of is Gangs for a job with gangs or bounded work, Launches for one that is there to be
+// launched, and Deployments for one whose update block asks for what only they bring.
+func Of(j *model.Job) feature.Level {
+	switch {
+	case j == nil:
+		return feature.Base
+	case slices.ContainsFunc(j.TaskGroups, func(g *model.TaskGroup) bool {
+		return g != nil && (g.Gang != nil || g.MaxRunDuration > 0)
+	}):
+		return feature.Gangs
+	case deploy.Needed(j):
+		return feature.Deployments
+	case launch.IsTemplate(j):
+		return feature.Launches
+	}
+	return feature.Base
+}
+
+// OfPlan is Gangs for a plan that places a gang, Preemption for one that has others give
+// way, and Deployments for one that brings one, or old versions beside the new one.
+func OfPlan(p *model.Plan) feature.Level {
+	switch {
+	case p == nil:
+		return feature.Base
+	case slices.ContainsFunc(p.Groups, func(g *model.PlanGroup) bool { return g != nil && g.Together }):
+		return feature.Gangs
+	case slices.ContainsFunc(p.Stops, func(s *model.PlanStop) bool { return s != nil && s.PreemptedBy != "" }):
+		return feature.Preemption
+	case deploy.InPlan(p):
+		return feature.Deployments
+	}
+	return feature.Base
+}
