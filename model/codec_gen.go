@@ -2463,110 +2463,128 @@ func (z *Allocation) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *AllocationMetric) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 17
-	// string "NodesEvaluated"
-	o = append(o, 0xde, 0x0, 0x11, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x45, 0x76, 0x61, 0x6c, 0x75, 0x61, 0x74, 0x65, 0x64)
-	o = msgp.AppendInt(o, z.NodesEvaluated)
-	// string "NodesFiltered"
-	o = append(o, 0xad, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
-	o = msgp.AppendInt(o, z.NodesFiltered)
-	// string "NodesInPool"
-	o = append(o, 0xab, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x49, 0x6e, 0x50, 0x6f, 0x6f, 0x6c)
-	o = msgp.AppendInt(o, z.NodesInPool)
-	// string "NodePool"
-	o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x50, 0x6f, 0x6f, 0x6c)
-	o = msgp.AppendString(o, z.NodePool)
-	// string "NodesAvailable"
-	o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x41, 0x76, 0x61, 0x69, 0x6c, 0x61, 0x62, 0x6c, 0x65)
-	o = msgp.AppendMapHeader(o, uint32(len(z.NodesAvailable)))
-	for za0001, za0002 := range z.NodesAvailable {
-		o = msgp.AppendString(o, za0001)
-		o = msgp.AppendInt(o, za0002)
+	// check for omitted fields
+	zb0001Len := uint32(18)
+	var zb0001Mask uint32 /* 18 bits */
+	_ = zb0001Mask
+	if z.Gang == "" {
+		zb0001Len--
+		zb0001Mask |= 0x20000
 	}
-	// string "ClassFiltered"
-	o = append(o, 0xad, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ClassFiltered)))
-	for za0003, za0004 := range z.ClassFiltered {
-		o = msgp.AppendString(o, za0003)
-		o = msgp.AppendInt(o, za0004)
-	}
-	// string "ConstraintFiltered"
-	o = append(o, 0xb2, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ConstraintFiltered)))
-	for za0005, za0006 := range z.ConstraintFiltered {
-		o = msgp.AppendString(o, za0005)
-		o = msgp.AppendInt(o, za0006)
-	}
-	// string "NodesExhausted"
-	o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendInt(o, z.NodesExhausted)
-	// string "ClassExhausted"
-	o = append(o, 0xae, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ClassExhausted)))
-	for za0007, za0008 := range z.ClassExhausted {
-		o = msgp.AppendString(o, za0007)
-		o = msgp.AppendInt(o, za0008)
-	}
-	// string "DimensionExhausted"
-	o = append(o, 0xb2, 0x44, 0x69, 0x6d, 0x65, 0x6e, 0x73, 0x69, 0x6f, 0x6e, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.DimensionExhausted)))
-	for za0009, za0010 := range z.DimensionExhausted {
-		o = msgp.AppendString(o, za0009)
-		o = msgp.AppendInt(o, za0010)
-	}
-	// string "QuotaExhausted"
-	o = append(o, 0xae, 0x51, 0x75, 0x6f, 0x74, 0x61, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.QuotaExhausted)))
-	for za0011 := range z.QuotaExhausted {
-		o = msgp.AppendString(o, z.QuotaExhausted[za0011])
-	}
-	// string "ResourcesExhausted"
-	o = append(o, 0xb2, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ResourcesExhausted)))
-	for za0012, za0013 := range z.ResourcesExhausted {
-		o = msgp.AppendString(o, za0012)
-		if za0013 == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = za0013.MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "ResourcesExhausted", za0012)
-				return
+	// variable map header, size zb0001Len
+	o = msgp.AppendMapHeader(o, zb0001Len)
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "NodesEvaluated"
+		o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x45, 0x76, 0x61, 0x6c, 0x75, 0x61, 0x74, 0x65, 0x64)
+		o = msgp.AppendInt(o, z.NodesEvaluated)
+		// string "NodesFiltered"
+		o = append(o, 0xad, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
+		o = msgp.AppendInt(o, z.NodesFiltered)
+		// string "NodesInPool"
+		o = append(o, 0xab, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x49, 0x6e, 0x50, 0x6f, 0x6f, 0x6c)
+		o = msgp.AppendInt(o, z.NodesInPool)
+		// string "NodePool"
+		o = append(o, 0xa8, 0x4e, 0x6f, 0x64, 0x65, 0x50, 0x6f, 0x6f, 0x6c)
+		o = msgp.AppendString(o, z.NodePool)
+		// string "NodesAvailable"
+		o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x41, 0x76, 0x61, 0x69, 0x6c, 0x61, 0x62, 0x6c, 0x65)
+		o = msgp.AppendMapHeader(o, uint32(len(z.NodesAvailable)))
+		for za0001, za0002 := range z.NodesAvailable {
+			o = msgp.AppendString(o, za0001)
+			o = msgp.AppendInt(o, za0002)
+		}
+		// string "ClassFiltered"
+		o = append(o, 0xad, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ClassFiltered)))
+		for za0003, za0004 := range z.ClassFiltered {
+			o = msgp.AppendString(o, za0003)
+			o = msgp.AppendInt(o, za0004)
+		}
+		// string "ConstraintFiltered"
+		o = append(o, 0xb2, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x46, 0x69, 0x6c, 0x74, 0x65, 0x72, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ConstraintFiltered)))
+		for za0005, za0006 := range z.ConstraintFiltered {
+			o = msgp.AppendString(o, za0005)
+			o = msgp.AppendInt(o, za0006)
+		}
+		// string "NodesExhausted"
+		o = append(o, 0xae, 0x4e, 0x6f, 0x64, 0x65, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendInt(o, z.NodesExhausted)
+		// string "ClassExhausted"
+		o = append(o, 0xae, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ClassExhausted)))
+		for za0007, za0008 := range z.ClassExhausted {
+			o = msgp.AppendString(o, za0007)
+			o = msgp.AppendInt(o, za0008)
+		}
+		// string "DimensionExhausted"
+		o = append(o, 0xb2, 0x44, 0x69, 0x6d, 0x65, 0x6e, 0x73, 0x69, 0x6f, 0x6e, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.DimensionExhausted)))
+		for za0009, za0010 := range z.DimensionExhausted {
+			o = msgp.AppendString(o, za0009)
+			o = msgp.AppendInt(o, za0010)
+		}
+		// string "QuotaExhausted"
+		o = append(o, 0xae, 0x51, 0x75, 0x6f, 0x74, 0x61, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.QuotaExhausted)))
+		for za0011 := range z.QuotaExhausted {
+			o = msgp.AppendString(o, z.QuotaExhausted[za0011])
+		}
+		// string "ResourcesExhausted"
+		o = append(o, 0xb2, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73, 0x45, 0x78, 0x68, 0x61, 0x75, 0x73, 0x74, 0x65, 0x64)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ResourcesExhausted)))
+		for za0012, za0013 := range z.ResourcesExhausted {
+			o = msgp.AppendString(o, za0012)
+			if za0013 == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = za0013.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "ResourcesExhausted", za0012)
+					return
+				}
 			}
 		}
-	}
-	// string "Scores"
-	o = append(o, 0xa6, 0x53, 0x63, 0x6f, 0x72, 0x65, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Scores)))
-	for za0014, za0015 := range z.Scores {
-		o = msgp.AppendString(o, za0014)
-		o = msgp.AppendFloat64(o, za0015)
-	}
-	// string "AllocationTime"
-	o = append(o, 0xae, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x54, 0x69, 0x6d, 0x65)
-	o = msgp.AppendDuration(o, z.AllocationTime)
-	// string "CoalescedFailures"
-	o = append(o, 0xb1, 0x43, 0x6f, 0x61, 0x6c, 0x65, 0x73, 0x63, 0x65, 0x64, 0x46, 0x61, 0x69, 0x6c, 0x75, 0x72, 0x65, 0x73)
-	o = msgp.AppendInt(o, z.CoalescedFailures)
-	// string "ScoreMetaData"
-	o = append(o, 0xad, 0x53, 0x63, 0x6f, 0x72, 0x65, 0x4d, 0x65, 0x74, 0x61, 0x44, 0x61, 0x74, 0x61)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.ScoreMetaData)))
-	for za0016 := range z.ScoreMetaData {
-		if z.ScoreMetaData[za0016] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.ScoreMetaData[za0016].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "ScoreMetaData", za0016)
-				return
+		// string "Scores"
+		o = append(o, 0xa6, 0x53, 0x63, 0x6f, 0x72, 0x65, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Scores)))
+		for za0014, za0015 := range z.Scores {
+			o = msgp.AppendString(o, za0014)
+			o = msgp.AppendFloat64(o, za0015)
+		}
+		// string "AllocationTime"
+		o = append(o, 0xae, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x54, 0x69, 0x6d, 0x65)
+		o = msgp.AppendDuration(o, z.AllocationTime)
+		// string "CoalescedFailures"
+		o = append(o, 0xb1, 0x43, 0x6f, 0x61, 0x6c, 0x65, 0x73, 0x63, 0x65, 0x64, 0x46, 0x61, 0x69, 0x6c, 0x75, 0x72, 0x65, 0x73)
+		o = msgp.AppendInt(o, z.CoalescedFailures)
+		// string "ScoreMetaData"
+		o = append(o, 0xad, 0x53, 0x63, 0x6f, 0x72, 0x65, 0x4d, 0x65, 0x74, 0x61, 0x44, 0x61, 0x74, 0x61)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.ScoreMetaData)))
+		for za0016 := range z.ScoreMetaData {
+			if z.ScoreMetaData[za0016] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.ScoreMetaData[za0016].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "ScoreMetaData", za0016)
+					return
+				}
 			}
 		}
-	}
-	// string "Remedies"
-	o = append(o, 0xa8, 0x52, 0x65, 0x6d, 0x65, 0x64, 0x69, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Remedies)))
-	for za0017 := range z.Remedies {
-		o = msgp.AppendString(o, z.Remedies[za0017])
+		// string "Remedies"
+		o = append(o, 0xa8, 0x52, 0x65, 0x6d, 0x65, 0x64, 0x69, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Remedies)))
+		for za0017 := range z.Remedies {
+			o = msgp.AppendString(o, z.Remedies[za0017])
+		}
+		if (zb0001Mask & 0x20000) == 0 { // if not omitted
+			// string "Gang"
+			o = append(o, 0xa4, 0x47, 0x61, 0x6e, 0x67)
+			o = msgp.AppendString(o, z.Gang)
+		}
 	}
 	return
 }
@@ -2906,6 +2924,12 @@ func (z *AllocationMetric) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "Gang":
+			z.Gang, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Gang")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -2990,6 +3014,7 @@ func (z *AllocationMetric) Msgsize() (s int) {
 	for za0017 := range z.Remedies {
 		s += msgp.StringPrefixSize + len(z.Remedies[za0017])
 	}
+	s += 5 + msgp.StringPrefixSize + len(z.Gang)
 	return
 }
 
@@ -5432,136 +5457,154 @@ func (z Error) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Evaluation) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 30
-	// string "ID"
-	o = append(o, 0xde, 0x0, 0x1e, 0xa2, 0x49, 0x44)
-	o = msgp.AppendString(o, z.ID)
-	// string "Priority"
-	o = append(o, 0xa8, 0x50, 0x72, 0x69, 0x6f, 0x72, 0x69, 0x74, 0x79)
-	o = msgp.AppendInt(o, z.Priority)
-	// string "Type"
-	o = append(o, 0xa4, 0x54, 0x79, 0x70, 0x65)
-	o = msgp.AppendString(o, z.Type)
-	// string "TriggeredBy"
-	o = append(o, 0xab, 0x54, 0x72, 0x69, 0x67, 0x67, 0x65, 0x72, 0x65, 0x64, 0x42, 0x79)
-	o = msgp.AppendString(o, z.TriggeredBy)
-	// string "Namespace"
-	o = append(o, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
-	o = msgp.AppendString(o, z.Namespace)
-	// string "JobID"
-	o = append(o, 0xa5, 0x4a, 0x6f, 0x62, 0x49, 0x44)
-	o = msgp.AppendString(o, z.JobID)
-	// string "JobModifyIndex"
-	o = append(o, 0xae, 0x4a, 0x6f, 0x62, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.JobModifyIndex)
-	// string "NodeID"
-	o = append(o, 0xa6, 0x4e, 0x6f, 0x64, 0x65, 0x49, 0x44)
-	o = msgp.AppendString(o, z.NodeID)
-	// string "NodeModifyIndex"
-	o = append(o, 0xaf, 0x4e, 0x6f, 0x64, 0x65, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.NodeModifyIndex)
-	// string "DeploymentID"
-	o = append(o, 0xac, 0x44, 0x65, 0x70, 0x6c, 0x6f, 0x79, 0x6d, 0x65, 0x6e, 0x74, 0x49, 0x44)
-	o = msgp.AppendString(o, z.DeploymentID)
-	// string "Status"
-	o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
-	o = msgp.AppendString(o, z.Status)
-	// string "StatusDescription"
-	o = append(o, 0xb1, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
-	o = msgp.AppendString(o, z.StatusDescription)
-	// string "Wait"
-	o = append(o, 0xa4, 0x57, 0x61, 0x69, 0x74)
-	o = msgp.AppendDuration(o, z.Wait)
-	// string "WaitUntil"
-	o = append(o, 0xa9, 0x57, 0x61, 0x69, 0x74, 0x55, 0x6e, 0x74, 0x69, 0x6c)
-	o = msgp.AppendTime(o, z.WaitUntil)
-	// string "NextEval"
-	o = append(o, 0xa8, 0x4e, 0x65, 0x78, 0x74, 0x45, 0x76, 0x61, 0x6c)
-	o = msgp.AppendString(o, z.NextEval)
-	// string "PreviousEval"
-	o = append(o, 0xac, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73, 0x45, 0x76, 0x61, 0x6c)
-	o = msgp.AppendString(o, z.PreviousEval)
-	// string "BlockedEval"
-	o = append(o, 0xab, 0x42, 0x6c, 0x6f, 0x63, 0x6b, 0x65, 0x64, 0x45, 0x76, 0x61, 0x6c)
-	o = msgp.AppendString(o, z.BlockedEval)
-	// string "FailedTGAllocs"
-	o = append(o, 0xae, 0x46, 0x61, 0x69, 0x6c, 0x65, 0x64, 0x54, 0x47, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.FailedTGAllocs)))
-	for za0001, za0002 := range z.FailedTGAllocs {
-		o = msgp.AppendString(o, za0001)
-		if za0002 == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = za0002.MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "FailedTGAllocs", za0001)
-				return
-			}
-		}
+	// check for omitted fields
+	zb0001Len := uint32(31)
+	var zb0001Mask uint32 /* 31 bits */
+	_ = zb0001Mask
+	if z.Gang == "" {
+		zb0001Len--
+		zb0001Mask |= 0x40000000
 	}
-	// string "ClassEligibility"
-	o = append(o, 0xb0, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x45, 0x6c, 0x69, 0x67, 0x69, 0x62, 0x69, 0x6c, 0x69, 0x74, 0x79)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ClassEligibility)))
-	for za0003, za0004 := range z.ClassEligibility {
-		o = msgp.AppendString(o, za0003)
-		o = msgp.AppendBool(o, za0004)
-	}
-	// string "EscapedComputedClass"
-	o = append(o, 0xb4, 0x45, 0x73, 0x63, 0x61, 0x70, 0x65, 0x64, 0x43, 0x6f, 0x6d, 0x70, 0x75, 0x74, 0x65, 0x64, 0x43, 0x6c, 0x61, 0x73, 0x73)
-	o = msgp.AppendBool(o, z.EscapedComputedClass)
-	// string "QuotaLimitReached"
-	o = append(o, 0xb1, 0x51, 0x75, 0x6f, 0x74, 0x61, 0x4c, 0x69, 0x6d, 0x69, 0x74, 0x52, 0x65, 0x61, 0x63, 0x68, 0x65, 0x64)
-	o = msgp.AppendString(o, z.QuotaLimitReached)
-	// string "AnnotatePlan"
-	o = append(o, 0xac, 0x41, 0x6e, 0x6e, 0x6f, 0x74, 0x61, 0x74, 0x65, 0x50, 0x6c, 0x61, 0x6e)
-	o = msgp.AppendBool(o, z.AnnotatePlan)
-	// string "PlanAnnotations"
-	o = append(o, 0xaf, 0x50, 0x6c, 0x61, 0x6e, 0x41, 0x6e, 0x6e, 0x6f, 0x74, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x73)
-	if z.PlanAnnotations == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 1
-		// string "DesiredTGUpdates"
-		o = append(o, 0x81, 0xb0, 0x44, 0x65, 0x73, 0x69, 0x72, 0x65, 0x64, 0x54, 0x47, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65, 0x73)
-		o = msgp.AppendMapHeader(o, uint32(len(z.PlanAnnotations.DesiredTGUpdates)))
-		for za0005, za0006 := range z.PlanAnnotations.DesiredTGUpdates {
-			o = msgp.AppendString(o, za0005)
-			if za0006 == nil {
+	// variable map header, size zb0001Len
+	o = msgp.AppendMapHeader(o, zb0001Len)
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "ID"
+		o = append(o, 0xa2, 0x49, 0x44)
+		o = msgp.AppendString(o, z.ID)
+		// string "Priority"
+		o = append(o, 0xa8, 0x50, 0x72, 0x69, 0x6f, 0x72, 0x69, 0x74, 0x79)
+		o = msgp.AppendInt(o, z.Priority)
+		// string "Type"
+		o = append(o, 0xa4, 0x54, 0x79, 0x70, 0x65)
+		o = msgp.AppendString(o, z.Type)
+		// string "TriggeredBy"
+		o = append(o, 0xab, 0x54, 0x72, 0x69, 0x67, 0x67, 0x65, 0x72, 0x65, 0x64, 0x42, 0x79)
+		o = msgp.AppendString(o, z.TriggeredBy)
+		// string "Namespace"
+		o = append(o, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+		o = msgp.AppendString(o, z.Namespace)
+		// string "JobID"
+		o = append(o, 0xa5, 0x4a, 0x6f, 0x62, 0x49, 0x44)
+		o = msgp.AppendString(o, z.JobID)
+		// string "JobModifyIndex"
+		o = append(o, 0xae, 0x4a, 0x6f, 0x62, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.JobModifyIndex)
+		// string "NodeID"
+		o = append(o, 0xa6, 0x4e, 0x6f, 0x64, 0x65, 0x49, 0x44)
+		o = msgp.AppendString(o, z.NodeID)
+		// string "NodeModifyIndex"
+		o = append(o, 0xaf, 0x4e, 0x6f, 0x64, 0x65, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.NodeModifyIndex)
+		// string "DeploymentID"
+		o = append(o, 0xac, 0x44, 0x65, 0x70, 0x6c, 0x6f, 0x79, 0x6d, 0x65, 0x6e, 0x74, 0x49, 0x44)
+		o = msgp.AppendString(o, z.DeploymentID)
+		// string "Status"
+		o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
+		o = msgp.AppendString(o, z.Status)
+		// string "StatusDescription"
+		o = append(o, 0xb1, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
+		o = msgp.AppendString(o, z.StatusDescription)
+		// string "Wait"
+		o = append(o, 0xa4, 0x57, 0x61, 0x69, 0x74)
+		o = msgp.AppendDuration(o, z.Wait)
+		// string "WaitUntil"
+		o = append(o, 0xa9, 0x57, 0x61, 0x69, 0x74, 0x55, 0x6e, 0x74, 0x69, 0x6c)
+		o = msgp.AppendTime(o, z.WaitUntil)
+		// string "NextEval"
+		o = append(o, 0xa8, 0x4e, 0x65, 0x78, 0x74, 0x45, 0x76, 0x61, 0x6c)
+		o = msgp.AppendString(o, z.NextEval)
+		// string "PreviousEval"
+		o = append(o, 0xac, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73, 0x45, 0x76, 0x61, 0x6c)
+		o = msgp.AppendString(o, z.PreviousEval)
+		// string "BlockedEval"
+		o = append(o, 0xab, 0x42, 0x6c, 0x6f, 0x63, 0x6b, 0x65, 0x64, 0x45, 0x76, 0x61, 0x6c)
+		o = msgp.AppendString(o, z.BlockedEval)
+		// string "FailedTGAllocs"
+		o = append(o, 0xae, 0x46, 0x61, 0x69, 0x6c, 0x65, 0x64, 0x54, 0x47, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.FailedTGAllocs)))
+		for za0001, za0002 := range z.FailedTGAllocs {
+			o = msgp.AppendString(o, za0001)
+			if za0002 == nil {
 				o = msgp.AppendNil(o)
 			} else {
-				o, err = za0006.MarshalMsg(o)
+				o, err = za0002.MarshalMsg(o)
 				if err != nil {
-					err = msgp.WrapError(err, "PlanAnnotations", "DesiredTGUpdates", za0005)
+					err = msgp.WrapError(err, "FailedTGAllocs", za0001)
 					return
 				}
 			}
 		}
+		// string "ClassEligibility"
+		o = append(o, 0xb0, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x45, 0x6c, 0x69, 0x67, 0x69, 0x62, 0x69, 0x6c, 0x69, 0x74, 0x79)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ClassEligibility)))
+		for za0003, za0004 := range z.ClassEligibility {
+			o = msgp.AppendString(o, za0003)
+			o = msgp.AppendBool(o, za0004)
+		}
+		// string "EscapedComputedClass"
+		o = append(o, 0xb4, 0x45, 0x73, 0x63, 0x61, 0x70, 0x65, 0x64, 0x43, 0x6f, 0x6d, 0x70, 0x75, 0x74, 0x65, 0x64, 0x43, 0x6c, 0x61, 0x73, 0x73)
+		o = msgp.AppendBool(o, z.EscapedComputedClass)
+		// string "QuotaLimitReached"
+		o = append(o, 0xb1, 0x51, 0x75, 0x6f, 0x74, 0x61, 0x4c, 0x69, 0x6d, 0x69, 0x74, 0x52, 0x65, 0x61, 0x63, 0x68, 0x65, 0x64)
+		o = msgp.AppendString(o, z.QuotaLimitReached)
+		// string "AnnotatePlan"
+		o = append(o, 0xac, 0x41, 0x6e, 0x6e, 0x6f, 0x74, 0x61, 0x74, 0x65, 0x50, 0x6c, 0x61, 0x6e)
+		o = msgp.AppendBool(o, z.AnnotatePlan)
+		// string "PlanAnnotations"
+		o = append(o, 0xaf, 0x50, 0x6c, 0x61, 0x6e, 0x41, 0x6e, 0x6e, 0x6f, 0x74, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+		if z.PlanAnnotations == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			// map header, size 1
+			// string "DesiredTGUpdates"
+			o = append(o, 0x81, 0xb0, 0x44, 0x65, 0x73, 0x69, 0x72, 0x65, 0x64, 0x54, 0x47, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65, 0x73)
+			o = msgp.AppendMapHeader(o, uint32(len(z.PlanAnnotations.DesiredTGUpdates)))
+			for za0005, za0006 := range z.PlanAnnotations.DesiredTGUpdates {
+				o = msgp.AppendString(o, za0005)
+				if za0006 == nil {
+					o = msgp.AppendNil(o)
+				} else {
+					o, err = za0006.MarshalMsg(o)
+					if err != nil {
+						err = msgp.WrapError(err, "PlanAnnotations", "DesiredTGUpdates", za0005)
+						return
+					}
+				}
+			}
+		}
+		// string "QueuedAllocations"
+		o = append(o, 0xb1, 0x51, 0x75, 0x65, 0x75, 0x65, 0x64, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.QueuedAllocations)))
+		for za0007, za0008 := range z.QueuedAllocations {
+			o = msgp.AppendString(o, za0007)
+			o = msgp.AppendInt(o, za0008)
+		}
+		// string "SnapshotIndex"
+		o = append(o, 0xad, 0x53, 0x6e, 0x61, 0x70, 0x73, 0x68, 0x6f, 0x74, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.SnapshotIndex)
+		// string "Attempts"
+		o = append(o, 0xa8, 0x41, 0x74, 0x74, 0x65, 0x6d, 0x70, 0x74, 0x73)
+		o = msgp.AppendInt(o, z.Attempts)
+		// string "CreateIndex"
+		o = append(o, 0xab, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.CreateIndex)
+		// string "ModifyIndex"
+		o = append(o, 0xab, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.ModifyIndex)
+		// string "CreateTime"
+		o = append(o, 0xaa, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x54, 0x69, 0x6d, 0x65)
+		o = msgp.AppendInt64(o, z.CreateTime)
+		// string "ModifyTime"
+		o = append(o, 0xaa, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x54, 0x69, 0x6d, 0x65)
+		o = msgp.AppendInt64(o, z.ModifyTime)
+		if (zb0001Mask & 0x40000000) == 0 { // if not omitted
+			// string "Gang"
+			o = append(o, 0xa4, 0x47, 0x61, 0x6e, 0x67)
+			o = msgp.AppendString(o, z.Gang)
+		}
 	}
-	// string "QueuedAllocations"
-	o = append(o, 0xb1, 0x51, 0x75, 0x65, 0x75, 0x65, 0x64, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.QueuedAllocations)))
-	for za0007, za0008 := range z.QueuedAllocations {
-		o = msgp.AppendString(o, za0007)
-		o = msgp.AppendInt(o, za0008)
-	}
-	// string "SnapshotIndex"
-	o = append(o, 0xad, 0x53, 0x6e, 0x61, 0x70, 0x73, 0x68, 0x6f, 0x74, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.SnapshotIndex)
-	// string "Attempts"
-	o = append(o, 0xa8, 0x41, 0x74, 0x74, 0x65, 0x6d, 0x70, 0x74, 0x73)
-	o = msgp.AppendInt(o, z.Attempts)
-	// string "CreateIndex"
-	o = append(o, 0xab, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.CreateIndex)
-	// string "ModifyIndex"
-	o = append(o, 0xab, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.ModifyIndex)
-	// string "CreateTime"
-	o = append(o, 0xaa, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x54, 0x69, 0x6d, 0x65)
-	o = msgp.AppendInt64(o, z.CreateTime)
-	// string "ModifyTime"
-	o = append(o, 0xaa, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x54, 0x69, 0x6d, 0x65)
-	o = msgp.AppendInt64(o, z.ModifyTime)
 	return
 }
 
@@ -5907,6 +5950,12 @@ func (z *Evaluation) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "ModifyTime")
 				return
 			}
+		case "Gang":
+			z.Gang, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Gang")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -5964,7 +6013,7 @@ func (z *Evaluation) Msgsize() (s int) {
 			s += msgp.StringPrefixSize + len(za0007) + msgp.IntSize
 		}
 	}
-	s += 14 + msgp.Uint64Size + 9 + msgp.IntSize + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 11 + msgp.Int64Size + 11 + msgp.Int64Size
+	s += 14 + msgp.Uint64Size + 9 + msgp.IntSize + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 11 + msgp.Int64Size + 11 + msgp.Int64Size + 5 + msgp.StringPrefixSize + len(z.Gang)
 	return
 }
 
@@ -6332,6 +6381,58 @@ func (z *Event) Msgsize() (s int) {
 			s += msgp.StringPrefixSize + len(za0002) + msgp.GuessSize(za0003)
 		}
 	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z GangConfig) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 1
+	// string "MaxPartial"
+	o = append(o, 0x81, 0xaa, 0x4d, 0x61, 0x78, 0x50, 0x61, 0x72, 0x74, 0x69, 0x61, 0x6c)
+	o = msgp.AppendDuration(o, z.MaxPartial)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *GangConfig) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "MaxPartial":
+			z.MaxPartial, bts, err = msgp.ReadDurationBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "MaxPartial")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z GangConfig) Msgsize() (s int) {
+	s = 1 + 11 + msgp.DurationSize
 	return
 }
 
@@ -13881,73 +13982,91 @@ func (z *PlanAnnotations) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *PlanGroup) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 6
-	// string "TaskGroup"
-	o = append(o, 0x86, 0xa9, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70)
-	o = msgp.AppendString(o, z.TaskGroup)
-	// string "Resources"
-	o = append(o, 0xa9, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
-	if z.Resources == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Resources.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Resources")
-			return
-		}
+	// check for omitted fields
+	zb0001Len := uint32(7)
+	var zb0001Mask uint8 /* 7 bits */
+	_ = zb0001Mask
+	if z.Together == false {
+		zb0001Len--
+		zb0001Mask |= 0x40
 	}
-	// string "Metrics"
-	o = append(o, 0xa7, 0x4d, 0x65, 0x74, 0x72, 0x69, 0x63, 0x73)
-	if z.Metrics == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Metrics.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Metrics")
-			return
-		}
-	}
-	// string "Placements"
-	o = append(o, 0xaa, 0x50, 0x6c, 0x61, 0x63, 0x65, 0x6d, 0x65, 0x6e, 0x74, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Placements)))
-	for za0001 := range z.Placements {
-		if z.Placements[za0001] == nil {
+	// variable map header, size zb0001Len
+	o = append(o, 0x80|uint8(zb0001Len))
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "TaskGroup"
+		o = append(o, 0xa9, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70)
+		o = msgp.AppendString(o, z.TaskGroup)
+		// string "Resources"
+		o = append(o, 0xa9, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
+		if z.Resources == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Placements[za0001].MarshalMsg(o)
+			o, err = z.Resources.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Placements", za0001)
+				err = msgp.WrapError(err, "Resources")
 				return
 			}
 		}
-	}
-	// string "InPlace"
-	o = append(o, 0xa7, 0x49, 0x6e, 0x50, 0x6c, 0x61, 0x63, 0x65)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.InPlace)))
-	for za0002 := range z.InPlace {
-		if z.InPlace[za0002] == nil {
+		// string "Metrics"
+		o = append(o, 0xa7, 0x4d, 0x65, 0x74, 0x72, 0x69, 0x63, 0x73)
+		if z.Metrics == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			// map header, size 2
-			// string "ID"
-			o = append(o, 0x82, 0xa2, 0x49, 0x44)
-			o = msgp.AppendString(o, z.InPlace[za0002].ID)
-			// string "Resources"
-			o = append(o, 0xa9, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
-			if z.InPlace[za0002].Resources == nil {
+			o, err = z.Metrics.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Metrics")
+				return
+			}
+		}
+		// string "Placements"
+		o = append(o, 0xaa, 0x50, 0x6c, 0x61, 0x63, 0x65, 0x6d, 0x65, 0x6e, 0x74, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Placements)))
+		for za0001 := range z.Placements {
+			if z.Placements[za0001] == nil {
 				o = msgp.AppendNil(o)
 			} else {
-				o, err = z.InPlace[za0002].Resources.MarshalMsg(o)
+				o, err = z.Placements[za0001].MarshalMsg(o)
 				if err != nil {
-					err = msgp.WrapError(err, "InPlace", za0002, "Resources")
+					err = msgp.WrapError(err, "Placements", za0001)
 					return
 				}
 			}
 		}
+		// string "InPlace"
+		o = append(o, 0xa7, 0x49, 0x6e, 0x50, 0x6c, 0x61, 0x63, 0x65)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.InPlace)))
+		for za0002 := range z.InPlace {
+			if z.InPlace[za0002] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 2
+				// string "ID"
+				o = append(o, 0x82, 0xa2, 0x49, 0x44)
+				o = msgp.AppendString(o, z.InPlace[za0002].ID)
+				// string "Resources"
+				o = append(o, 0xa9, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
+				if z.InPlace[za0002].Resources == nil {
+					o = msgp.AppendNil(o)
+				} else {
+					o, err = z.InPlace[za0002].Resources.MarshalMsg(o)
+					if err != nil {
+						err = msgp.WrapError(err, "InPlace", za0002, "Resources")
+						return
+					}
+				}
+			}
+		}
+		// string "OfPrevious"
+		o = append(o, 0xaa, 0x4f, 0x66, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73)
+		o = msgp.AppendBool(o, z.OfPrevious)
+		if (zb0001Mask & 0x40) == 0 { // if not omitted
+			// string "Together"
+			o = append(o, 0xa8, 0x54, 0x6f, 0x67, 0x65, 0x74, 0x68, 0x65, 0x72)
+			o = msgp.AppendBool(o, z.Together)
+		}
 	}
-	// string "OfPrevious"
-	o = append(o, 0xaa, 0x4f, 0x66, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73)
-	o = msgp.AppendBool(o, z.OfPrevious)
 	return
 }
 
@@ -14115,6 +14234,12 @@ func (z *PlanGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "OfPrevious")
 				return
 			}
+		case "Together":
+			z.Together, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Together")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -14162,7 +14287,7 @@ func (z *PlanGroup) Msgsize() (s int) {
 			}
 		}
 	}
-	s += 11 + msgp.BoolSize
+	s += 11 + msgp.BoolSize + 9 + msgp.BoolSize
 	return
 }
 
@@ -19334,237 +19459,262 @@ func (z *TaskEvent) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *TaskGroup) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 23
-	// string "Name"
-	o = append(o, 0xde, 0x0, 0x17, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
-	o = msgp.AppendString(o, z.Name)
-	// string "Count"
-	o = append(o, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
-	o = msgp.AppendInt(o, z.Count)
-	// string "Constraints"
-	o = append(o, 0xab, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Constraints)))
-	for za0001 := range z.Constraints {
-		if z.Constraints[za0001] == nil {
+	// check for omitted fields
+	zb0001Len := uint32(24)
+	var zb0001Mask uint32 /* 24 bits */
+	_ = zb0001Mask
+	if z.Gang == nil {
+		zb0001Len--
+		zb0001Mask |= 0x800000
+	}
+	// variable map header, size zb0001Len
+	o = msgp.AppendMapHeader(o, zb0001Len)
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "Name"
+		o = append(o, 0xa4, 0x4e, 0x61, 0x6d, 0x65)
+		o = msgp.AppendString(o, z.Name)
+		// string "Count"
+		o = append(o, 0xa5, 0x43, 0x6f, 0x75, 0x6e, 0x74)
+		o = msgp.AppendInt(o, z.Count)
+		// string "Constraints"
+		o = append(o, 0xab, 0x43, 0x6f, 0x6e, 0x73, 0x74, 0x72, 0x61, 0x69, 0x6e, 0x74, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Constraints)))
+		for za0001 := range z.Constraints {
+			if z.Constraints[za0001] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 3
+				// string "LTarget"
+				o = append(o, 0x83, 0xa7, 0x4c, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
+				o = msgp.AppendString(o, z.Constraints[za0001].LTarget)
+				// string "RTarget"
+				o = append(o, 0xa7, 0x52, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
+				o = msgp.AppendString(o, z.Constraints[za0001].RTarget)
+				// string "Operand"
+				o = append(o, 0xa7, 0x4f, 0x70, 0x65, 0x72, 0x61, 0x6e, 0x64)
+				o = msgp.AppendString(o, z.Constraints[za0001].Operand)
+			}
+		}
+		// string "Affinities"
+		o = append(o, 0xaa, 0x41, 0x66, 0x66, 0x69, 0x6e, 0x69, 0x74, 0x69, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Affinities)))
+		for za0002 := range z.Affinities {
+			if z.Affinities[za0002] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Affinities[za0002].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Affinities", za0002)
+					return
+				}
+			}
+		}
+		// string "Tasks"
+		o = append(o, 0xa5, 0x54, 0x61, 0x73, 0x6b, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Tasks)))
+		for za0003 := range z.Tasks {
+			if z.Tasks[za0003] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Tasks[za0003].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Tasks", za0003)
+					return
+				}
+			}
+		}
+		// string "Spreads"
+		o = append(o, 0xa7, 0x53, 0x70, 0x72, 0x65, 0x61, 0x64, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Spreads)))
+		for za0004 := range z.Spreads {
+			if z.Spreads[za0004] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Spreads[za0004].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Spreads", za0004)
+					return
+				}
+			}
+		}
+		// string "Volumes"
+		o = append(o, 0xa7, 0x56, 0x6f, 0x6c, 0x75, 0x6d, 0x65, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Volumes)))
+		for za0005, za0006 := range z.Volumes {
+			o = msgp.AppendString(o, za0005)
+			if za0006 == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = za0006.MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Volumes", za0005)
+					return
+				}
+			}
+		}
+		// string "RestartPolicy"
+		o = append(o, 0xad, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
+		if z.RestartPolicy == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.RestartPolicy.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "RestartPolicy")
+				return
+			}
+		}
+		// string "Disconnect"
+		o = append(o, 0xaa, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
+		if z.Disconnect == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.Disconnect.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Disconnect")
+				return
+			}
+		}
+		// string "ReschedulePolicy"
+		o = append(o, 0xb0, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
+		if z.ReschedulePolicy == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			o, err = z.ReschedulePolicy.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "ReschedulePolicy")
+				return
+			}
+		}
+		// string "EphemeralDisk"
+		o = append(o, 0xad, 0x45, 0x70, 0x68, 0x65, 0x6d, 0x65, 0x72, 0x61, 0x6c, 0x44, 0x69, 0x73, 0x6b)
+		if z.EphemeralDisk == nil {
 			o = msgp.AppendNil(o)
 		} else {
 			// map header, size 3
-			// string "LTarget"
-			o = append(o, 0x83, 0xa7, 0x4c, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
-			o = msgp.AppendString(o, z.Constraints[za0001].LTarget)
-			// string "RTarget"
-			o = append(o, 0xa7, 0x52, 0x54, 0x61, 0x72, 0x67, 0x65, 0x74)
-			o = msgp.AppendString(o, z.Constraints[za0001].RTarget)
-			// string "Operand"
-			o = append(o, 0xa7, 0x4f, 0x70, 0x65, 0x72, 0x61, 0x6e, 0x64)
-			o = msgp.AppendString(o, z.Constraints[za0001].Operand)
+			// string "Sticky"
+			o = append(o, 0x83, 0xa6, 0x53, 0x74, 0x69, 0x63, 0x6b, 0x79)
+			o = msgp.AppendBool(o, z.EphemeralDisk.Sticky)
+			// string "Migrate"
+			o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
+			o = msgp.AppendBool(o, z.EphemeralDisk.Migrate)
+			// string "SizeMB"
+			o = append(o, 0xa6, 0x53, 0x69, 0x7a, 0x65, 0x4d, 0x42)
+			o = msgp.AppendInt(o, z.EphemeralDisk.SizeMB)
 		}
-	}
-	// string "Affinities"
-	o = append(o, 0xaa, 0x41, 0x66, 0x66, 0x69, 0x6e, 0x69, 0x74, 0x69, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Affinities)))
-	for za0002 := range z.Affinities {
-		if z.Affinities[za0002] == nil {
+		// string "Update"
+		o = append(o, 0xa6, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65)
+		if z.Update == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Affinities[za0002].MarshalMsg(o)
+			o, err = z.Update.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Affinities", za0002)
+				err = msgp.WrapError(err, "Update")
 				return
 			}
 		}
-	}
-	// string "Tasks"
-	o = append(o, 0xa5, 0x54, 0x61, 0x73, 0x6b, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Tasks)))
-	for za0003 := range z.Tasks {
-		if z.Tasks[za0003] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Tasks[za0003].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Tasks", za0003)
-				return
-			}
-		}
-	}
-	// string "Spreads"
-	o = append(o, 0xa7, 0x53, 0x70, 0x72, 0x65, 0x61, 0x64, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Spreads)))
-	for za0004 := range z.Spreads {
-		if z.Spreads[za0004] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Spreads[za0004].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Spreads", za0004)
-				return
-			}
-		}
-	}
-	// string "Volumes"
-	o = append(o, 0xa7, 0x56, 0x6f, 0x6c, 0x75, 0x6d, 0x65, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Volumes)))
-	for za0005, za0006 := range z.Volumes {
-		o = msgp.AppendString(o, za0005)
-		if za0006 == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = za0006.MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Volumes", za0005)
-				return
-			}
-		}
-	}
-	// string "RestartPolicy"
-	o = append(o, 0xad, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
-	if z.RestartPolicy == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.RestartPolicy.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "RestartPolicy")
-			return
-		}
-	}
-	// string "Disconnect"
-	o = append(o, 0xaa, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
-	if z.Disconnect == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Disconnect.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Disconnect")
-			return
-		}
-	}
-	// string "ReschedulePolicy"
-	o = append(o, 0xb0, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x50, 0x6f, 0x6c, 0x69, 0x63, 0x79)
-	if z.ReschedulePolicy == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.ReschedulePolicy.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "ReschedulePolicy")
-			return
-		}
-	}
-	// string "EphemeralDisk"
-	o = append(o, 0xad, 0x45, 0x70, 0x68, 0x65, 0x6d, 0x65, 0x72, 0x61, 0x6c, 0x44, 0x69, 0x73, 0x6b)
-	if z.EphemeralDisk == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 3
-		// string "Sticky"
-		o = append(o, 0x83, 0xa6, 0x53, 0x74, 0x69, 0x63, 0x6b, 0x79)
-		o = msgp.AppendBool(o, z.EphemeralDisk.Sticky)
 		// string "Migrate"
 		o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
-		o = msgp.AppendBool(o, z.EphemeralDisk.Migrate)
-		// string "SizeMB"
-		o = append(o, 0xa6, 0x53, 0x69, 0x7a, 0x65, 0x4d, 0x42)
-		o = msgp.AppendInt(o, z.EphemeralDisk.SizeMB)
-	}
-	// string "Update"
-	o = append(o, 0xa6, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65)
-	if z.Update == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Update.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Update")
-			return
-		}
-	}
-	// string "Migrate"
-	o = append(o, 0xa7, 0x4d, 0x69, 0x67, 0x72, 0x61, 0x74, 0x65)
-	if z.Migrate == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Migrate.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Migrate")
-			return
-		}
-	}
-	// string "Networks"
-	o = append(o, 0xa8, 0x4e, 0x65, 0x74, 0x77, 0x6f, 0x72, 0x6b, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Networks)))
-	for za0007 := range z.Networks {
-		if z.Networks[za0007] == nil {
+		if z.Migrate == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Networks[za0007].MarshalMsg(o)
+			o, err = z.Migrate.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Networks", za0007)
+				err = msgp.WrapError(err, "Migrate")
 				return
 			}
 		}
-	}
-	// string "Meta"
-	o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
-	o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
-	for za0008, za0009 := range z.Meta {
-		o = msgp.AppendString(o, za0008)
-		o = msgp.AppendString(o, za0009)
-	}
-	// string "Services"
-	o = append(o, 0xa8, 0x53, 0x65, 0x72, 0x76, 0x69, 0x63, 0x65, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Services)))
-	for za0010 := range z.Services {
-		if z.Services[za0010] == nil {
+		// string "Networks"
+		o = append(o, 0xa8, 0x4e, 0x65, 0x74, 0x77, 0x6f, 0x72, 0x6b, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Networks)))
+		for za0007 := range z.Networks {
+			if z.Networks[za0007] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Networks[za0007].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Networks", za0007)
+					return
+				}
+			}
+		}
+		// string "Meta"
+		o = append(o, 0xa4, 0x4d, 0x65, 0x74, 0x61)
+		o = msgp.AppendMapHeader(o, uint32(len(z.Meta)))
+		for za0008, za0009 := range z.Meta {
+			o = msgp.AppendString(o, za0008)
+			o = msgp.AppendString(o, za0009)
+		}
+		// string "Services"
+		o = append(o, 0xa8, 0x53, 0x65, 0x72, 0x76, 0x69, 0x63, 0x65, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Services)))
+		for za0010 := range z.Services {
+			if z.Services[za0010] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Services[za0010].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Services", za0010)
+					return
+				}
+			}
+		}
+		// string "ShutdownDelay"
+		o = append(o, 0xad, 0x53, 0x68, 0x75, 0x74, 0x64, 0x6f, 0x77, 0x6e, 0x44, 0x65, 0x6c, 0x61, 0x79)
+		o = msgp.AppendDuration(o, z.ShutdownDelay)
+		// string "MaxRunDuration"
+		o = append(o, 0xae, 0x4d, 0x61, 0x78, 0x52, 0x75, 0x6e, 0x44, 0x75, 0x72, 0x61, 0x74, 0x69, 0x6f, 0x6e)
+		o = msgp.AppendDuration(o, z.MaxRunDuration)
+		// string "StopAfterClientDisconnect"
+		o = append(o, 0xb9, 0x53, 0x74, 0x6f, 0x70, 0x41, 0x66, 0x74, 0x65, 0x72, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
+		o = msgp.AppendDuration(o, z.StopAfterClientDisconnect)
+		// string "MaxClientDisconnect"
+		o = append(o, 0xb3, 0x4d, 0x61, 0x78, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
+		o = msgp.AppendDuration(o, z.MaxClientDisconnect)
+		// string "Scaling"
+		o = append(o, 0xa7, 0x53, 0x63, 0x61, 0x6c, 0x69, 0x6e, 0x67)
+		if z.Scaling == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Services[za0010].MarshalMsg(o)
+			o, err = z.Scaling.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Services", za0010)
+				err = msgp.WrapError(err, "Scaling")
 				return
 			}
 		}
-	}
-	// string "ShutdownDelay"
-	o = append(o, 0xad, 0x53, 0x68, 0x75, 0x74, 0x64, 0x6f, 0x77, 0x6e, 0x44, 0x65, 0x6c, 0x61, 0x79)
-	o = msgp.AppendDuration(o, z.ShutdownDelay)
-	// string "MaxRunDuration"
-	o = append(o, 0xae, 0x4d, 0x61, 0x78, 0x52, 0x75, 0x6e, 0x44, 0x75, 0x72, 0x61, 0x74, 0x69, 0x6f, 0x6e)
-	o = msgp.AppendDuration(o, z.MaxRunDuration)
-	// string "StopAfterClientDisconnect"
-	o = append(o, 0xb9, 0x53, 0x74, 0x6f, 0x70, 0x41, 0x66, 0x74, 0x65, 0x72, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
-	o = msgp.AppendDuration(o, z.StopAfterClientDisconnect)
-	// string "MaxClientDisconnect"
-	o = append(o, 0xb3, 0x4d, 0x61, 0x78, 0x43, 0x6c, 0x69, 0x65, 0x6e, 0x74, 0x44, 0x69, 0x73, 0x63, 0x6f, 0x6e, 0x6e, 0x65, 0x63, 0x74)
-	o = msgp.AppendDuration(o, z.MaxClientDisconnect)
-	// string "Scaling"
-	o = append(o, 0xa7, 0x53, 0x63, 0x61, 0x6c, 0x69, 0x6e, 0x67)
-	if z.Scaling == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Scaling.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Scaling")
-			return
+		// string "Consul"
+		o = append(o, 0xa6, 0x43, 0x6f, 0x6e, 0x73, 0x75, 0x6c)
+		if z.Consul == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			// map header, size 3
+			// string "Namespace"
+			o = append(o, 0x83, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+			o = msgp.AppendString(o, z.Consul.Namespace)
+			// string "Cluster"
+			o = append(o, 0xa7, 0x43, 0x6c, 0x75, 0x73, 0x74, 0x65, 0x72)
+			o = msgp.AppendString(o, z.Consul.Cluster)
+			// string "Partition"
+			o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
+			o = msgp.AppendString(o, z.Consul.Partition)
+		}
+		// string "PreventRescheduleOnLost"
+		o = append(o, 0xb7, 0x50, 0x72, 0x65, 0x76, 0x65, 0x6e, 0x74, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x4f, 0x6e, 0x4c, 0x6f, 0x73, 0x74)
+		o = msgp.AppendBool(o, z.PreventRescheduleOnLost)
+		if (zb0001Mask & 0x800000) == 0 { // if not omitted
+			// string "Gang"
+			o = append(o, 0xa4, 0x47, 0x61, 0x6e, 0x67)
+			if z.Gang == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 1
+				// string "MaxPartial"
+				o = append(o, 0x81, 0xaa, 0x4d, 0x61, 0x78, 0x50, 0x61, 0x72, 0x74, 0x69, 0x61, 0x6c)
+				o = msgp.AppendDuration(o, z.Gang.MaxPartial)
+			}
 		}
 	}
-	// string "Consul"
-	o = append(o, 0xa6, 0x43, 0x6f, 0x6e, 0x73, 0x75, 0x6c)
-	if z.Consul == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 3
-		// string "Namespace"
-		o = append(o, 0x83, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
-		o = msgp.AppendString(o, z.Consul.Namespace)
-		// string "Cluster"
-		o = append(o, 0xa7, 0x43, 0x6c, 0x75, 0x73, 0x74, 0x65, 0x72)
-		o = msgp.AppendString(o, z.Consul.Cluster)
-		// string "Partition"
-		o = append(o, 0xa9, 0x50, 0x61, 0x72, 0x74, 0x69, 0x74, 0x69, 0x6f, 0x6e)
-		o = msgp.AppendString(o, z.Consul.Partition)
-	}
-	// string "PreventRescheduleOnLost"
-	o = append(o, 0xb7, 0x50, 0x72, 0x65, 0x76, 0x65, 0x6e, 0x74, 0x52, 0x65, 0x73, 0x63, 0x68, 0x65, 0x64, 0x75, 0x6c, 0x65, 0x4f, 0x6e, 0x4c, 0x6f, 0x73, 0x74)
-	o = msgp.AppendBool(o, z.PreventRescheduleOnLost)
 	return
 }
 
@@ -20116,6 +20266,46 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "PreventRescheduleOnLost")
 				return
 			}
+		case "Gang":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Gang = nil
+			} else {
+				if z.Gang == nil {
+					z.Gang = new(GangConfig)
+				}
+				var zb0013 uint32
+				zb0013, bts, err = msgp.ReadMapHeaderBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Gang")
+					return
+				}
+				for zb0013 > 0 {
+					zb0013--
+					field, bts, err = msgp.ReadMapKeyZC(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Gang")
+						return
+					}
+					switch msgp.UnsafeString(field) {
+					case "MaxPartial":
+						z.Gang.MaxPartial, bts, err = msgp.ReadDurationBytes(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Gang", "MaxPartial")
+							return
+						}
+					default:
+						bts, err = msgp.Skip(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Gang")
+							return
+						}
+					}
+				}
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -20245,7 +20435,12 @@ func (z *TaskGroup) Msgsize() (s int) {
 	} else {
 		s += 1 + 10 + msgp.StringPrefixSize + len(z.Consul.Namespace) + 8 + msgp.StringPrefixSize + len(z.Consul.Cluster) + 10 + msgp.StringPrefixSize + len(z.Consul.Partition)
 	}
-	s += 24 + msgp.BoolSize
+	s += 24 + msgp.BoolSize + 5
+	if z.Gang == nil {
+		s += msgp.NilSize
+	} else {
+		s += 1 + 11 + msgp.DurationSize
+	}
 	return
 }
 
@@ -20605,37 +20800,55 @@ func (z TaskScheduleCron) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *TaskState) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 7
-	// string "State"
-	o = append(o, 0x87, 0xa5, 0x53, 0x74, 0x61, 0x74, 0x65)
-	o = msgp.AppendString(o, z.State)
-	// string "Failed"
-	o = append(o, 0xa6, 0x46, 0x61, 0x69, 0x6c, 0x65, 0x64)
-	o = msgp.AppendBool(o, z.Failed)
-	// string "Restarts"
-	o = append(o, 0xa8, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x73)
-	o = msgp.AppendUint64(o, z.Restarts)
-	// string "LastRestart"
-	o = append(o, 0xab, 0x4c, 0x61, 0x73, 0x74, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74)
-	o = msgp.AppendTime(o, z.LastRestart)
-	// string "StartedAt"
-	o = append(o, 0xa9, 0x53, 0x74, 0x61, 0x72, 0x74, 0x65, 0x64, 0x41, 0x74)
-	o = msgp.AppendTime(o, z.StartedAt)
-	// string "FinishedAt"
-	o = append(o, 0xaa, 0x46, 0x69, 0x6e, 0x69, 0x73, 0x68, 0x65, 0x64, 0x41, 0x74)
-	o = msgp.AppendTime(o, z.FinishedAt)
-	// string "Events"
-	o = append(o, 0xa6, 0x45, 0x76, 0x65, 0x6e, 0x74, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Events)))
-	for za0001 := range z.Events {
-		if z.Events[za0001] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Events[za0001].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Events", za0001)
-				return
+	// check for omitted fields
+	zb0001Len := uint32(8)
+	var zb0001Mask uint8 /* 8 bits */
+	_ = zb0001Mask
+	if z.Overran == false {
+		zb0001Len--
+		zb0001Mask |= 0x80
+	}
+	// variable map header, size zb0001Len
+	o = append(o, 0x80|uint8(zb0001Len))
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "State"
+		o = append(o, 0xa5, 0x53, 0x74, 0x61, 0x74, 0x65)
+		o = msgp.AppendString(o, z.State)
+		// string "Failed"
+		o = append(o, 0xa6, 0x46, 0x61, 0x69, 0x6c, 0x65, 0x64)
+		o = msgp.AppendBool(o, z.Failed)
+		// string "Restarts"
+		o = append(o, 0xa8, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x73)
+		o = msgp.AppendUint64(o, z.Restarts)
+		// string "LastRestart"
+		o = append(o, 0xab, 0x4c, 0x61, 0x73, 0x74, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74)
+		o = msgp.AppendTime(o, z.LastRestart)
+		// string "StartedAt"
+		o = append(o, 0xa9, 0x53, 0x74, 0x61, 0x72, 0x74, 0x65, 0x64, 0x41, 0x74)
+		o = msgp.AppendTime(o, z.StartedAt)
+		// string "FinishedAt"
+		o = append(o, 0xaa, 0x46, 0x69, 0x6e, 0x69, 0x73, 0x68, 0x65, 0x64, 0x41, 0x74)
+		o = msgp.AppendTime(o, z.FinishedAt)
+		// string "Events"
+		o = append(o, 0xa6, 0x45, 0x76, 0x65, 0x6e, 0x74, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Events)))
+		for za0001 := range z.Events {
+			if z.Events[za0001] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Events[za0001].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Events", za0001)
+					return
+				}
 			}
+		}
+		if (zb0001Mask & 0x80) == 0 { // if not omitted
+			// string "Overran"
+			o = append(o, 0xa7, 0x4f, 0x76, 0x65, 0x72, 0x72, 0x61, 0x6e)
+			o = msgp.AppendBool(o, z.Overran)
 		}
 	}
 	return
@@ -20725,6 +20938,12 @@ func (z *TaskState) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					}
 				}
 			}
+		case "Overran":
+			z.Overran, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Overran")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -20747,6 +20966,7 @@ func (z *TaskState) Msgsize() (s int) {
 			s += z.Events[za0001].Msgsize()
 		}
 	}
+	s += 8 + msgp.BoolSize
 	return
 }
 

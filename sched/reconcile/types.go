@@ -20,7 +20,7 @@ const (
 	DescDuplicate   = "alloc not needed: another one has its name"
 	DescNotPromoted = "alloc not needed as its deployment ended before the canary was promoted"
 	DescGangPartial = "alloc is stopped: its gang had fewer instances than its count for longer than max_partial"
-	DescGangBroken  = "alloc not needed: another instance of its gang has failed for good"
+	DescGangBroken  = "alloc is not needed: another instance of its gang has failed for good"
 )
 
 // Input is what a job's reconciliation reads.

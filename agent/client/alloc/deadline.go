@@ -28,13 +28,15 @@ func (c *Core) over(now time.Time) bool {
 	return !at.IsZero() && !now.Before(at)
 }
 
-// overAt is when the allocation will have run for too long; zero for never.
+// overAt is when the allocation will have run for too long; zero for never, and for one
+// that is ending already.
 func (c *Core) overAt(now time.Time) time.Time {
-	since, working := c.ranSince(now), false
+	since, working, ending := c.ranSince(now), false, false
 	for _, t := range c.tasks {
 		working = working || t.role == roleMain && t.status.Phase != task.Dead
+		ending = ending || t.role != rolePoststop && t.status.StopSeen
 	}
-	if c.group.MaxRunDuration <= 0 || since.IsZero() || !working || c.flagged() {
+	if c.group.MaxRunDuration <= 0 || since.IsZero() || !working || ending {
 		return time.Time{}
 	}
 	at := since.Add(c.group.MaxRunDuration)

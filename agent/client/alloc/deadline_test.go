@@ -64,7 +64,7 @@ func TestDeadlineOfCore(t *testing.T) {
 			if s.Overran != c.over || s.Failed != c.fails || strings.Contains(strings.Join(events, "|"), deadline.EventOverran+" ran longer than max_run_duration (1m)") != c.over {
 				t.Errorf("%+v, events %v", s, events)
 			}
-			if wake := core.WakeAt(order, now); c.wake != 0 && wake.Sub(now) != c.wake {
+			if wake := core.WakeAt(order, now); c.wake != 0 && wake.Sub(now) != c.wake || c.wake == 0 && !wake.IsZero() {
 				t.Errorf("wakes at %v, wanted in %v", wake, c.wake)
 			}
 		})
