@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
@@ -156,19 +155,12 @@ func (c *checks) killed(r *runner, i int) {
 	if a == nil || a.Terminal() || c.Snapshot().Node(r.n.id) == nil {
 		return
 	}
-	if _, s := r.core.Task(i); s.Fenced || s.Overran {
+	t, s := r.core.Task(i)
+	if s.Fenced {
 		c.w.report.Fenced++
-		return // its group's policy
 	}
-	for j := range r.tasks {
-		t, s := r.core.Task(j)
-		if j != i && (s.Phase == task.Dead && s.Failed || t.Leader && s.Phase == task.Dead) {
-			return // the job's own rules
-		}
-	}
-	t, _ := r.core.Task(i)
-	if t.Lifecycle != nil && t.Lifecycle.Sidecar {
-		return // its main tasks have ended
+	if watch.Own(r.core, i) {
+		return
 	}
 	c.w.Fail("%s ends %s of %s (%s), which is to run: %s", r.n.name, t.Name, a.Name, a.ID, r)
 }

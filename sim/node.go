@@ -295,6 +295,9 @@ func (n *node) assign(ss *session, set *msg.NodeAssign) {
 		return
 	}
 	ss.confirmed = n.w.Now
+	if set.Full && len(n.strays) > 0 {
+		n.steady = n.w.Now // since when it acts on what it did not know any more
+	}
 	named := map[string]bool{}
 	var fresh []*runner
 	for _, a := range set.Allocs {
@@ -414,7 +417,7 @@ func (n *node) exit(p *proc, code int) {
 		return
 	}
 	p.ended, p.code = true, code
-	n.w.checks.Overtime(n.running(), p.alloc, p.task, p.started, n.steady, n.w.Now)
+	n.w.checks.Overtime(n.running() && n.runners[p.alloc] != nil, p.alloc, p.task, p.started, n.steady, n.w.Now)
 	if p.watch != nil {
 		p.watch()
 	}
