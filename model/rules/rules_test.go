@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -53,9 +54,6 @@ func TestProblems(t *testing.T) {
 			j.TaskGroups[0].Update = model.NewUpdateStrategy()
 			j.TaskGroups[0].Update.Canary = 1
 		}, `job.group["g"].gang: a gang is updated as a whole, and cannot have canaries`},
-		{"scaling", model.JobTypeService, func(j *model.Job) {
-			j.TaskGroups[0].Scaling = &model.ScalingPolicy{Type: "horizontal", Min: 2, Max: 3}
-		}, "not between scaling's"},
 		{"no file", model.JobTypeBatch, func(j *model.Job) { param("")(j); waits(j); j.TaskGroups[0].Tasks[0].DispatchPayload.File = "" }, "is not a file in the task's directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -76,6 +74,23 @@ func TestProblems(t *testing.T) {
 				t.Errorf("%v, want %s", got[0], c.want)
 			}
 		})
+	}
+}
+
+// The bounds of a count are checked beside what this version does not act on.
+func TestScalingBounds(t *testing.T) {
+	j := model.NewJob(model.JobTypeService)
+	g := model.NewTaskGroup(j)
+	g.Name, j.TaskGroups = "g", []*model.TaskGroup{g}
+	for want, s := range map[string]*model.ScalingPolicy{
+		"count 1 is not between scaling's min 2 and max 3": {Type: "horizontal", Min: 2, Max: 3},
+		"scaling needs 0 <= min <= max":                    {Type: "horizontal", Min: 2, Max: 1},
+		`"up" is not a valid value`:                        {Type: "up", Max: 1},
+	} {
+		g.Scaling = s
+		if got := fmt.Sprint(rules.Problems(j)); !strings.Contains(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 
