@@ -2,12 +2,15 @@ package sched_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched"
+	"github.com/steppe-project/steppe/sched/advice"
 	"github.com/steppe-project/steppe/sched/verify"
 )
 
@@ -135,6 +138,25 @@ func TestGangsAllOrNone(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestExplainGang: a gang that does not fit says so, and what is named to help lets all of
+// it be placed.
+func TestExplainGang(t *testing.T) {
+	w := newWorld()
+	for i := range 3 {
+		w.setNode(buildNode(fmt.Sprintf("n%d", i), map[string]string{"mem": "300"}, i))
+	}
+	w.setJob(buildJob("j", map[string]string{"count": "4", "mem": "200", "gang": "30s"}, ""))
+	e := advice.Explain(w, "default", "j", sched.Env{Now: w.now, Seed: w.seed})
+	if g := e.Groups[0]; g.Missing != 4 || !slices.Contains(e.Notes, "group g runs whole or not at all: gang of 4: 3 of 4 fit") || len(g.Remedies) == 0 {
+		t.Fatalf("%+v, notes %q", g, e.Notes)
+	}
+	for _, r := range e.Groups[0].Remedies {
+		if !helped(w, e, "g", r) {
+			t.Errorf("it does not help to %s", r.Text)
+		}
+	}
 }
 
 func (w *world) nodeIDs() []string { return (&story{w: w}).nodeIDs() }
