@@ -81,7 +81,20 @@ func (c *Watch) muster() {
 		if m.partial() && over > m.allowed+lateTime && snap.Index() > from.index+lateEntries {
 			c.fail("gang %v has %d of %d instances for %s, max_partial is %s%s", key, m.live+m.done, m.size, over, m.allowed, EvalsOf(snap, snap.Job(key.namespace, key.job)))
 		}
+		if m.partial() && int64(over) > soonTime && snap.Index() > from.index+soonEntries && !pending(snap, key) {
+			c.fail("gang %v has %d of %d instances for %s, and nobody will look%s", key, m.live+m.done, m.size, over, EvalsOf(snap, snap.Job(key.namespace, key.job)))
+		}
 	}
+}
+
+// pending tells whether an evaluation of a gang's job is due, or waits for a time.
+func pending(snap *state.Snapshot, key gangKey) bool {
+	for e := range snap.EvalsByJob(key.namespace, key.job) {
+		if e.Status == model.EvalPending {
+			return true
+		}
+	}
+	return false
 }
 
 // roll is what there is of a gang: of the version of its newest live instance.
