@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/steppe-project/steppe/model"
-	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/model/level"
 )
@@ -42,23 +41,8 @@ func (c *AutopilotConfig) needs() feature.Level {
 // needs is what came with what the job asks for.
 func (c *RegisterJob) needs() feature.Level { return level.Of(c.Job) }
 
-// needs is Deployments for a plan that brings one, or old versions beside the new one,
-// and Preemption for one that has others give way.
-func (c *ApplyPlan) needs() feature.Level {
-	need := feature.Base
-	if c.Plan == nil {
-		return need
-	}
-	if deploy.InPlan(c.Plan) {
-		need = feature.Deployments
-	}
-	for _, s := range c.Plan.Stops {
-		if s != nil && s.PreemptedBy != "" {
-			return feature.Preemption
-		}
-	}
-	return need
-}
+// needs is what the plan needs.
+func (c *ApplyPlan) needs() feature.Level { return level.OfPlan(c.Plan) }
 
 // Needs is the feature level that a command needs: who proposes asks first.
 func Needs(b Body) feature.Level {

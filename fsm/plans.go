@@ -22,7 +22,7 @@ const (
 // updates, stops, deployment, new evaluations and the status of the one that
 // was processed. Whether it fits was verified by the planner, on the newest
 // state; here a placement is refused only when its job version or node is
-// gone. Then the evaluation, if it was to be complete, stays pending, so that
+// gone, and with it all of its gang. Then the evaluation, if it was to be complete, stays pending, so that
 // it is processed again. A placement whose allocation exists already is
 // skipped. Value: *model.PlanResult.
 type ApplyPlan struct{ Plan *model.Plan }
@@ -40,7 +40,8 @@ type planApply struct {
 	order    []string // keys of replaced as they came
 	tally    *tally
 	out      *model.PlanResult
-	yielded  map[string]bool // placements for which nothing gives way
+	refused  map[string]string // placements that cannot be made, and why
+	spared   map[string]bool   // those of gangs: what they were to replace goes on
 }
 
 func (c *ApplyPlan) apply(x *tx) (result, error) {
@@ -55,7 +56,7 @@ func (c *ApplyPlan) apply(x *tx) (result, error) {
 	p := &planApply{tx: x, plan: c.Plan, tally: &tally{tx: x}, out: &model.PlanResult{Index: x.index}}
 	p.job = x.JobVersion(c.Plan.Namespace, c.Plan.JobID, c.Plan.JobVersion)
 	p.putDeployment()
-	p.yielded = grant.Refused(p.plan, p.Alloc, p.FeatureLevel() >= feature.Yields)
+	p.refused = grant.Refused(p.plan, p.fault, p.FeatureLevel() >= feature.Yields)
 	for _, g := range c.Plan.Groups {
 		if g == nil {
 			return nil, model.Errorf(model.CodeInvalid, "plan of evaluation %s has an empty group", c.Plan.EvalID)
@@ -154,42 +155,52 @@ func (p *planApply) group(g *model.PlanGroup) error {
 }
 
 func (p *planApply) refuse(node, reason string) {
-	if p.out.RefusedNodes == nil {
-		p.out.RefusedNodes = make(map[string]string)
+	put(&p.out.RefusedNodes, node, reason)
+}
+
+// fault tells why a placement cannot be made; "" when it can, or was.
+func (p *planApply) fault(g *model.PlanGroup, pl *model.Placement) string {
+	switch {
+	case p.job == nil || p.version(g, pl) == nil:
+		return refusedJobGone
+	case pl.Canary && p.joins(g) == "":
+		return refusedNoDeployment
+	case p.Node(pl.NodeID) == nil:
+		return refusedNodeGone
+	case p.Alloc(pl.ID) != nil:
+		return ""
 	}
-	p.out.RefusedNodes[node] = reason
+	for _, id := range pl.Preempts {
+		if victim := p.Alloc(id); victim == nil || victim.ServerTerminal() {
+			return refusedYielded // its room may be another's
+		}
+	}
+	name := model.AllocName(p.job.ID, g.TaskGroup, pl.Index)
+	return stateful.Holder(p.job, g.TaskGroup, name, p.AllocsByJob(p.job.Namespace, p.job.ID), p.plan.Stops)
+}
+
+func put[V any](m *map[string]V, key string, v V) {
+	if *m == nil {
+		*m = make(map[string]V)
+	}
+	(*m)[key] = v
 }
 
 func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
-	job := p.version(g, pl)
-	if p.job == nil || job == nil {
-		p.refuse(pl.NodeID, refusedJobGone)
-		return
-	}
-	if pl.Canary && p.joins(g) == "" {
-		p.refuse(pl.NodeID, refusedNoDeployment)
-		return
-	}
-	node := p.Node(pl.NodeID)
-	if node == nil {
-		p.refuse(pl.NodeID, refusedNodeGone)
+	if why := p.refused[pl.ID]; why != "" {
+		if g.Together {
+			put(&p.spared, pl.ID, true)
+		}
+		p.refuse(pl.NodeID, why)
 		return
 	}
 	if p.Alloc(pl.ID) != nil {
 		return
 	}
-	if p.yielded[pl.ID] {
-		p.refuse(pl.NodeID, refusedYielded)
-		return
-	}
-	name := model.AllocName(job.ID, g.TaskGroup, pl.Index)
-	if held := stateful.Holder(p.job, g.TaskGroup, name, p.AllocsByJob(job.Namespace, job.ID), p.plan.Stops); held != "" {
-		p.refuse(pl.NodeID, held)
-		return
-	}
+	job, node := p.version(g, pl), p.Node(pl.NodeID)
 	a := &model.Allocation{
 		ID: pl.ID, Namespace: job.Namespace, EvalID: p.plan.EvalID,
-		Name: name, NodeID: node.ID, NodeName: node.Name,
+		Name: model.AllocName(job.ID, g.TaskGroup, pl.Index), NodeID: node.ID, NodeName: node.Name,
 		JobID: job.ID, JobVersion: job.Version, Job: job, TaskGroup: g.TaskGroup,
 		AllocatedResources: g.Resources, Metrics: g.Metrics,
 		DesiredStatus: model.DesiredRun, ClientStatus: model.ClientPending,
@@ -206,10 +217,7 @@ func (p *planApply) place(g *model.PlanGroup, pl *model.Placement) {
 	p.Put(a)
 	p.tally.count(nil, a)
 	if a.PreviousAllocation != "" {
-		if p.replaced == nil {
-			p.replaced = make(map[string]string)
-		}
-		p.replaced[a.PreviousAllocation] = a.ID
+		put(&p.replaced, a.PreviousAllocation, a.ID)
 		p.order = append(p.order, a.PreviousAllocation)
 	}
 }
@@ -259,7 +267,7 @@ func (x *tx) touch(a *model.Allocation) {
 // stop ends one allocation, or records its follow-up.
 func (p *planApply) stop(s *model.PlanStop) {
 	now := p.Alloc(s.ID)
-	if now == nil {
+	if now == nil || p.spared[s.NextAllocation] {
 		return
 	}
 	next := *now

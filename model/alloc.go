@@ -78,10 +78,6 @@ func (a *Allocation) ClientTerminal() bool {
 // Terminal: it holds no resources any more or is about to give them back.
 func (a *Allocation) Terminal() bool { return a.ServerTerminal() || a.ClientTerminal() }
 
-// Occupies tells whether its resources must be counted against its node: until
-// the node has said that it ended (or it is lost), whatever is desired.
-func (a *Allocation) Occupies() bool { return !a.ClientTerminal() }
-
 // NewReport tells whether a report of the allocation's node is newer than those taken
 // in, and of the agent that runs now. Without an order, nobody can say that it is not.
 func (a *Allocation) NewReport(up *AllocUpdate, node *Node) bool {
@@ -165,6 +161,7 @@ type TaskState struct {
 	StartedAt   time.Time
 	FinishedAt  time.Time
 	Events      []*TaskEvent
+	Overran     bool `msg:",omitempty" json:",omitempty"` // it was ended for want of time: max_run_duration
 }
 
 // Successful tells whether the task ended without failure.
@@ -250,6 +247,7 @@ type AllocationMetric struct {
 	// Remedies say, in order of size, what would let the placement succeed.
 	Remedies []string `json:",omitempty"`
 	Waits    []string `msg:",omitempty" json:",omitempty"` // what the group depends on and is not ready
+	Gang     string   `msg:",omitempty" json:",omitempty"` // of a gang: how many of its instances fit
 }
 
 // NodeScoreMeta is one node's score by component.

@@ -2465,12 +2465,16 @@ func (z *Allocation) Msgsize() (s int) {
 func (z *AllocationMetric) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(18)
-	var zb0001Mask uint32 /* 18 bits */
+	zb0001Len := uint32(19)
+	var zb0001Mask uint32 /* 19 bits */
 	_ = zb0001Mask
 	if z.Waits == nil {
 		zb0001Len--
 		zb0001Mask |= 0x20000
+	}
+	if z.Gang == "" {
+		zb0001Len--
+		zb0001Mask |= 0x40000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -2588,6 +2592,11 @@ func (z *AllocationMetric) MarshalMsg(b []byte) (o []byte, err error) {
 			for za0018 := range z.Waits {
 				o = msgp.AppendString(o, z.Waits[za0018])
 			}
+		}
+		if (zb0001Mask & 0x40000) == 0 { // if not omitted
+			// string "Gang"
+			o = append(o, 0xa4, 0x47, 0x61, 0x6e, 0x67)
+			o = msgp.AppendString(o, z.Gang)
 		}
 	}
 	return
@@ -2947,6 +2956,12 @@ func (z *AllocationMetric) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
+		case "Gang":
+			z.Gang, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Gang")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -3035,6 +3050,7 @@ func (z *AllocationMetric) Msgsize() (s int) {
 	for za0018 := range z.Waits {
 		s += msgp.StringPrefixSize + len(z.Waits[za0018])
 	}
+	s += 5 + msgp.StringPrefixSize + len(z.Gang)
 	return
 }
 
@@ -5477,136 +5493,154 @@ func (z Error) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Evaluation) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 30
-	// string "ID"
-	o = append(o, 0xde, 0x0, 0x1e, 0xa2, 0x49, 0x44)
-	o = msgp.AppendString(o, z.ID)
-	// string "Priority"
-	o = append(o, 0xa8, 0x50, 0x72, 0x69, 0x6f, 0x72, 0x69, 0x74, 0x79)
-	o = msgp.AppendInt(o, z.Priority)
-	// string "Type"
-	o = append(o, 0xa4, 0x54, 0x79, 0x70, 0x65)
-	o = msgp.AppendString(o, z.Type)
-	// string "TriggeredBy"
-	o = append(o, 0xab, 0x54, 0x72, 0x69, 0x67, 0x67, 0x65, 0x72, 0x65, 0x64, 0x42, 0x79)
-	o = msgp.AppendString(o, z.TriggeredBy)
-	// string "Namespace"
-	o = append(o, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
-	o = msgp.AppendString(o, z.Namespace)
-	// string "JobID"
-	o = append(o, 0xa5, 0x4a, 0x6f, 0x62, 0x49, 0x44)
-	o = msgp.AppendString(o, z.JobID)
-	// string "JobModifyIndex"
-	o = append(o, 0xae, 0x4a, 0x6f, 0x62, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.JobModifyIndex)
-	// string "NodeID"
-	o = append(o, 0xa6, 0x4e, 0x6f, 0x64, 0x65, 0x49, 0x44)
-	o = msgp.AppendString(o, z.NodeID)
-	// string "NodeModifyIndex"
-	o = append(o, 0xaf, 0x4e, 0x6f, 0x64, 0x65, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.NodeModifyIndex)
-	// string "DeploymentID"
-	o = append(o, 0xac, 0x44, 0x65, 0x70, 0x6c, 0x6f, 0x79, 0x6d, 0x65, 0x6e, 0x74, 0x49, 0x44)
-	o = msgp.AppendString(o, z.DeploymentID)
-	// string "Status"
-	o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
-	o = msgp.AppendString(o, z.Status)
-	// string "StatusDescription"
-	o = append(o, 0xb1, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
-	o = msgp.AppendString(o, z.StatusDescription)
-	// string "Wait"
-	o = append(o, 0xa4, 0x57, 0x61, 0x69, 0x74)
-	o = msgp.AppendDuration(o, z.Wait)
-	// string "WaitUntil"
-	o = append(o, 0xa9, 0x57, 0x61, 0x69, 0x74, 0x55, 0x6e, 0x74, 0x69, 0x6c)
-	o = msgp.AppendTime(o, z.WaitUntil)
-	// string "NextEval"
-	o = append(o, 0xa8, 0x4e, 0x65, 0x78, 0x74, 0x45, 0x76, 0x61, 0x6c)
-	o = msgp.AppendString(o, z.NextEval)
-	// string "PreviousEval"
-	o = append(o, 0xac, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73, 0x45, 0x76, 0x61, 0x6c)
-	o = msgp.AppendString(o, z.PreviousEval)
-	// string "BlockedEval"
-	o = append(o, 0xab, 0x42, 0x6c, 0x6f, 0x63, 0x6b, 0x65, 0x64, 0x45, 0x76, 0x61, 0x6c)
-	o = msgp.AppendString(o, z.BlockedEval)
-	// string "FailedTGAllocs"
-	o = append(o, 0xae, 0x46, 0x61, 0x69, 0x6c, 0x65, 0x64, 0x54, 0x47, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.FailedTGAllocs)))
-	for za0001, za0002 := range z.FailedTGAllocs {
-		o = msgp.AppendString(o, za0001)
-		if za0002 == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = za0002.MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "FailedTGAllocs", za0001)
-				return
-			}
-		}
+	// check for omitted fields
+	zb0001Len := uint32(31)
+	var zb0001Mask uint32 /* 31 bits */
+	_ = zb0001Mask
+	if z.Gang == "" {
+		zb0001Len--
+		zb0001Mask |= 0x40000000
 	}
-	// string "ClassEligibility"
-	o = append(o, 0xb0, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x45, 0x6c, 0x69, 0x67, 0x69, 0x62, 0x69, 0x6c, 0x69, 0x74, 0x79)
-	o = msgp.AppendMapHeader(o, uint32(len(z.ClassEligibility)))
-	for za0003, za0004 := range z.ClassEligibility {
-		o = msgp.AppendString(o, za0003)
-		o = msgp.AppendBool(o, za0004)
-	}
-	// string "EscapedComputedClass"
-	o = append(o, 0xb4, 0x45, 0x73, 0x63, 0x61, 0x70, 0x65, 0x64, 0x43, 0x6f, 0x6d, 0x70, 0x75, 0x74, 0x65, 0x64, 0x43, 0x6c, 0x61, 0x73, 0x73)
-	o = msgp.AppendBool(o, z.EscapedComputedClass)
-	// string "QuotaLimitReached"
-	o = append(o, 0xb1, 0x51, 0x75, 0x6f, 0x74, 0x61, 0x4c, 0x69, 0x6d, 0x69, 0x74, 0x52, 0x65, 0x61, 0x63, 0x68, 0x65, 0x64)
-	o = msgp.AppendString(o, z.QuotaLimitReached)
-	// string "AnnotatePlan"
-	o = append(o, 0xac, 0x41, 0x6e, 0x6e, 0x6f, 0x74, 0x61, 0x74, 0x65, 0x50, 0x6c, 0x61, 0x6e)
-	o = msgp.AppendBool(o, z.AnnotatePlan)
-	// string "PlanAnnotations"
-	o = append(o, 0xaf, 0x50, 0x6c, 0x61, 0x6e, 0x41, 0x6e, 0x6e, 0x6f, 0x74, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x73)
-	if z.PlanAnnotations == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		// map header, size 1
-		// string "DesiredTGUpdates"
-		o = append(o, 0x81, 0xb0, 0x44, 0x65, 0x73, 0x69, 0x72, 0x65, 0x64, 0x54, 0x47, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65, 0x73)
-		o = msgp.AppendMapHeader(o, uint32(len(z.PlanAnnotations.DesiredTGUpdates)))
-		for za0005, za0006 := range z.PlanAnnotations.DesiredTGUpdates {
-			o = msgp.AppendString(o, za0005)
-			if za0006 == nil {
+	// variable map header, size zb0001Len
+	o = msgp.AppendMapHeader(o, zb0001Len)
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "ID"
+		o = append(o, 0xa2, 0x49, 0x44)
+		o = msgp.AppendString(o, z.ID)
+		// string "Priority"
+		o = append(o, 0xa8, 0x50, 0x72, 0x69, 0x6f, 0x72, 0x69, 0x74, 0x79)
+		o = msgp.AppendInt(o, z.Priority)
+		// string "Type"
+		o = append(o, 0xa4, 0x54, 0x79, 0x70, 0x65)
+		o = msgp.AppendString(o, z.Type)
+		// string "TriggeredBy"
+		o = append(o, 0xab, 0x54, 0x72, 0x69, 0x67, 0x67, 0x65, 0x72, 0x65, 0x64, 0x42, 0x79)
+		o = msgp.AppendString(o, z.TriggeredBy)
+		// string "Namespace"
+		o = append(o, 0xa9, 0x4e, 0x61, 0x6d, 0x65, 0x73, 0x70, 0x61, 0x63, 0x65)
+		o = msgp.AppendString(o, z.Namespace)
+		// string "JobID"
+		o = append(o, 0xa5, 0x4a, 0x6f, 0x62, 0x49, 0x44)
+		o = msgp.AppendString(o, z.JobID)
+		// string "JobModifyIndex"
+		o = append(o, 0xae, 0x4a, 0x6f, 0x62, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.JobModifyIndex)
+		// string "NodeID"
+		o = append(o, 0xa6, 0x4e, 0x6f, 0x64, 0x65, 0x49, 0x44)
+		o = msgp.AppendString(o, z.NodeID)
+		// string "NodeModifyIndex"
+		o = append(o, 0xaf, 0x4e, 0x6f, 0x64, 0x65, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.NodeModifyIndex)
+		// string "DeploymentID"
+		o = append(o, 0xac, 0x44, 0x65, 0x70, 0x6c, 0x6f, 0x79, 0x6d, 0x65, 0x6e, 0x74, 0x49, 0x44)
+		o = msgp.AppendString(o, z.DeploymentID)
+		// string "Status"
+		o = append(o, 0xa6, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73)
+		o = msgp.AppendString(o, z.Status)
+		// string "StatusDescription"
+		o = append(o, 0xb1, 0x53, 0x74, 0x61, 0x74, 0x75, 0x73, 0x44, 0x65, 0x73, 0x63, 0x72, 0x69, 0x70, 0x74, 0x69, 0x6f, 0x6e)
+		o = msgp.AppendString(o, z.StatusDescription)
+		// string "Wait"
+		o = append(o, 0xa4, 0x57, 0x61, 0x69, 0x74)
+		o = msgp.AppendDuration(o, z.Wait)
+		// string "WaitUntil"
+		o = append(o, 0xa9, 0x57, 0x61, 0x69, 0x74, 0x55, 0x6e, 0x74, 0x69, 0x6c)
+		o = msgp.AppendTime(o, z.WaitUntil)
+		// string "NextEval"
+		o = append(o, 0xa8, 0x4e, 0x65, 0x78, 0x74, 0x45, 0x76, 0x61, 0x6c)
+		o = msgp.AppendString(o, z.NextEval)
+		// string "PreviousEval"
+		o = append(o, 0xac, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73, 0x45, 0x76, 0x61, 0x6c)
+		o = msgp.AppendString(o, z.PreviousEval)
+		// string "BlockedEval"
+		o = append(o, 0xab, 0x42, 0x6c, 0x6f, 0x63, 0x6b, 0x65, 0x64, 0x45, 0x76, 0x61, 0x6c)
+		o = msgp.AppendString(o, z.BlockedEval)
+		// string "FailedTGAllocs"
+		o = append(o, 0xae, 0x46, 0x61, 0x69, 0x6c, 0x65, 0x64, 0x54, 0x47, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.FailedTGAllocs)))
+		for za0001, za0002 := range z.FailedTGAllocs {
+			o = msgp.AppendString(o, za0001)
+			if za0002 == nil {
 				o = msgp.AppendNil(o)
 			} else {
-				o, err = za0006.MarshalMsg(o)
+				o, err = za0002.MarshalMsg(o)
 				if err != nil {
-					err = msgp.WrapError(err, "PlanAnnotations", "DesiredTGUpdates", za0005)
+					err = msgp.WrapError(err, "FailedTGAllocs", za0001)
 					return
 				}
 			}
 		}
+		// string "ClassEligibility"
+		o = append(o, 0xb0, 0x43, 0x6c, 0x61, 0x73, 0x73, 0x45, 0x6c, 0x69, 0x67, 0x69, 0x62, 0x69, 0x6c, 0x69, 0x74, 0x79)
+		o = msgp.AppendMapHeader(o, uint32(len(z.ClassEligibility)))
+		for za0003, za0004 := range z.ClassEligibility {
+			o = msgp.AppendString(o, za0003)
+			o = msgp.AppendBool(o, za0004)
+		}
+		// string "EscapedComputedClass"
+		o = append(o, 0xb4, 0x45, 0x73, 0x63, 0x61, 0x70, 0x65, 0x64, 0x43, 0x6f, 0x6d, 0x70, 0x75, 0x74, 0x65, 0x64, 0x43, 0x6c, 0x61, 0x73, 0x73)
+		o = msgp.AppendBool(o, z.EscapedComputedClass)
+		// string "QuotaLimitReached"
+		o = append(o, 0xb1, 0x51, 0x75, 0x6f, 0x74, 0x61, 0x4c, 0x69, 0x6d, 0x69, 0x74, 0x52, 0x65, 0x61, 0x63, 0x68, 0x65, 0x64)
+		o = msgp.AppendString(o, z.QuotaLimitReached)
+		// string "AnnotatePlan"
+		o = append(o, 0xac, 0x41, 0x6e, 0x6e, 0x6f, 0x74, 0x61, 0x74, 0x65, 0x50, 0x6c, 0x61, 0x6e)
+		o = msgp.AppendBool(o, z.AnnotatePlan)
+		// string "PlanAnnotations"
+		o = append(o, 0xaf, 0x50, 0x6c, 0x61, 0x6e, 0x41, 0x6e, 0x6e, 0x6f, 0x74, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+		if z.PlanAnnotations == nil {
+			o = msgp.AppendNil(o)
+		} else {
+			// map header, size 1
+			// string "DesiredTGUpdates"
+			o = append(o, 0x81, 0xb0, 0x44, 0x65, 0x73, 0x69, 0x72, 0x65, 0x64, 0x54, 0x47, 0x55, 0x70, 0x64, 0x61, 0x74, 0x65, 0x73)
+			o = msgp.AppendMapHeader(o, uint32(len(z.PlanAnnotations.DesiredTGUpdates)))
+			for za0005, za0006 := range z.PlanAnnotations.DesiredTGUpdates {
+				o = msgp.AppendString(o, za0005)
+				if za0006 == nil {
+					o = msgp.AppendNil(o)
+				} else {
+					o, err = za0006.MarshalMsg(o)
+					if err != nil {
+						err = msgp.WrapError(err, "PlanAnnotations", "DesiredTGUpdates", za0005)
+						return
+					}
+				}
+			}
+		}
+		// string "QueuedAllocations"
+		o = append(o, 0xb1, 0x51, 0x75, 0x65, 0x75, 0x65, 0x64, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x73)
+		o = msgp.AppendMapHeader(o, uint32(len(z.QueuedAllocations)))
+		for za0007, za0008 := range z.QueuedAllocations {
+			o = msgp.AppendString(o, za0007)
+			o = msgp.AppendInt(o, za0008)
+		}
+		// string "SnapshotIndex"
+		o = append(o, 0xad, 0x53, 0x6e, 0x61, 0x70, 0x73, 0x68, 0x6f, 0x74, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.SnapshotIndex)
+		// string "Attempts"
+		o = append(o, 0xa8, 0x41, 0x74, 0x74, 0x65, 0x6d, 0x70, 0x74, 0x73)
+		o = msgp.AppendInt(o, z.Attempts)
+		// string "CreateIndex"
+		o = append(o, 0xab, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.CreateIndex)
+		// string "ModifyIndex"
+		o = append(o, 0xab, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
+		o = msgp.AppendUint64(o, z.ModifyIndex)
+		// string "CreateTime"
+		o = append(o, 0xaa, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x54, 0x69, 0x6d, 0x65)
+		o = msgp.AppendInt64(o, z.CreateTime)
+		// string "ModifyTime"
+		o = append(o, 0xaa, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x54, 0x69, 0x6d, 0x65)
+		o = msgp.AppendInt64(o, z.ModifyTime)
+		if (zb0001Mask & 0x40000000) == 0 { // if not omitted
+			// string "Gang"
+			o = append(o, 0xa4, 0x47, 0x61, 0x6e, 0x67)
+			o = msgp.AppendString(o, z.Gang)
+		}
 	}
-	// string "QueuedAllocations"
-	o = append(o, 0xb1, 0x51, 0x75, 0x65, 0x75, 0x65, 0x64, 0x41, 0x6c, 0x6c, 0x6f, 0x63, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x73)
-	o = msgp.AppendMapHeader(o, uint32(len(z.QueuedAllocations)))
-	for za0007, za0008 := range z.QueuedAllocations {
-		o = msgp.AppendString(o, za0007)
-		o = msgp.AppendInt(o, za0008)
-	}
-	// string "SnapshotIndex"
-	o = append(o, 0xad, 0x53, 0x6e, 0x61, 0x70, 0x73, 0x68, 0x6f, 0x74, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.SnapshotIndex)
-	// string "Attempts"
-	o = append(o, 0xa8, 0x41, 0x74, 0x74, 0x65, 0x6d, 0x70, 0x74, 0x73)
-	o = msgp.AppendInt(o, z.Attempts)
-	// string "CreateIndex"
-	o = append(o, 0xab, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.CreateIndex)
-	// string "ModifyIndex"
-	o = append(o, 0xab, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x49, 0x6e, 0x64, 0x65, 0x78)
-	o = msgp.AppendUint64(o, z.ModifyIndex)
-	// string "CreateTime"
-	o = append(o, 0xaa, 0x43, 0x72, 0x65, 0x61, 0x74, 0x65, 0x54, 0x69, 0x6d, 0x65)
-	o = msgp.AppendInt64(o, z.CreateTime)
-	// string "ModifyTime"
-	o = append(o, 0xaa, 0x4d, 0x6f, 0x64, 0x69, 0x66, 0x79, 0x54, 0x69, 0x6d, 0x65)
-	o = msgp.AppendInt64(o, z.ModifyTime)
 	return
 }
 
@@ -5952,6 +5986,12 @@ func (z *Evaluation) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "ModifyTime")
 				return
 			}
+		case "Gang":
+			z.Gang, bts, err = msgp.ReadStringBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Gang")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -6009,7 +6049,7 @@ func (z *Evaluation) Msgsize() (s int) {
 			s += msgp.StringPrefixSize + len(za0007) + msgp.IntSize
 		}
 	}
-	s += 14 + msgp.Uint64Size + 9 + msgp.IntSize + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 11 + msgp.Int64Size + 11 + msgp.Int64Size
+	s += 14 + msgp.Uint64Size + 9 + msgp.IntSize + 12 + msgp.Uint64Size + 12 + msgp.Uint64Size + 11 + msgp.Int64Size + 11 + msgp.Int64Size + 5 + msgp.StringPrefixSize + len(z.Gang)
 	return
 }
 
@@ -6377,6 +6417,58 @@ func (z *Event) Msgsize() (s int) {
 			s += msgp.StringPrefixSize + len(za0002) + msgp.GuessSize(za0003)
 		}
 	}
+	return
+}
+
+// MarshalMsg implements msgp.Marshaler
+func (z GangConfig) MarshalMsg(b []byte) (o []byte, err error) {
+	o = msgp.Require(b, z.Msgsize())
+	// map header, size 1
+	// string "MaxPartial"
+	o = append(o, 0x81, 0xaa, 0x4d, 0x61, 0x78, 0x50, 0x61, 0x72, 0x74, 0x69, 0x61, 0x6c)
+	o = msgp.AppendDuration(o, z.MaxPartial)
+	return
+}
+
+// UnmarshalMsg implements msgp.Unmarshaler
+func (z *GangConfig) UnmarshalMsg(bts []byte) (o []byte, err error) {
+	var field []byte
+	_ = field
+	var zb0001 uint32
+	zb0001, bts, err = msgp.ReadMapHeaderBytes(bts)
+	if err != nil {
+		err = msgp.WrapError(err)
+		return
+	}
+	for zb0001 > 0 {
+		zb0001--
+		field, bts, err = msgp.ReadMapKeyZC(bts)
+		if err != nil {
+			err = msgp.WrapError(err)
+			return
+		}
+		switch msgp.UnsafeString(field) {
+		case "MaxPartial":
+			z.MaxPartial, bts, err = msgp.ReadDurationBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "MaxPartial")
+				return
+			}
+		default:
+			bts, err = msgp.Skip(bts)
+			if err != nil {
+				err = msgp.WrapError(err)
+				return
+			}
+		}
+	}
+	o = bts
+	return
+}
+
+// Msgsize returns an upper bound estimate of the number of bytes occupied by the serialized message
+func (z GangConfig) Msgsize() (s int) {
+	s = 1 + 11 + msgp.DurationSize
 	return
 }
 
@@ -13993,73 +14085,91 @@ func (z *PlanAnnotations) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *PlanGroup) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 6
-	// string "TaskGroup"
-	o = append(o, 0x86, 0xa9, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70)
-	o = msgp.AppendString(o, z.TaskGroup)
-	// string "Resources"
-	o = append(o, 0xa9, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
-	if z.Resources == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Resources.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Resources")
-			return
-		}
+	// check for omitted fields
+	zb0001Len := uint32(7)
+	var zb0001Mask uint8 /* 7 bits */
+	_ = zb0001Mask
+	if z.Together == false {
+		zb0001Len--
+		zb0001Mask |= 0x40
 	}
-	// string "Metrics"
-	o = append(o, 0xa7, 0x4d, 0x65, 0x74, 0x72, 0x69, 0x63, 0x73)
-	if z.Metrics == nil {
-		o = msgp.AppendNil(o)
-	} else {
-		o, err = z.Metrics.MarshalMsg(o)
-		if err != nil {
-			err = msgp.WrapError(err, "Metrics")
-			return
-		}
-	}
-	// string "Placements"
-	o = append(o, 0xaa, 0x50, 0x6c, 0x61, 0x63, 0x65, 0x6d, 0x65, 0x6e, 0x74, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Placements)))
-	for za0001 := range z.Placements {
-		if z.Placements[za0001] == nil {
+	// variable map header, size zb0001Len
+	o = append(o, 0x80|uint8(zb0001Len))
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "TaskGroup"
+		o = append(o, 0xa9, 0x54, 0x61, 0x73, 0x6b, 0x47, 0x72, 0x6f, 0x75, 0x70)
+		o = msgp.AppendString(o, z.TaskGroup)
+		// string "Resources"
+		o = append(o, 0xa9, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
+		if z.Resources == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			o, err = z.Placements[za0001].MarshalMsg(o)
+			o, err = z.Resources.MarshalMsg(o)
 			if err != nil {
-				err = msgp.WrapError(err, "Placements", za0001)
+				err = msgp.WrapError(err, "Resources")
 				return
 			}
 		}
-	}
-	// string "InPlace"
-	o = append(o, 0xa7, 0x49, 0x6e, 0x50, 0x6c, 0x61, 0x63, 0x65)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.InPlace)))
-	for za0002 := range z.InPlace {
-		if z.InPlace[za0002] == nil {
+		// string "Metrics"
+		o = append(o, 0xa7, 0x4d, 0x65, 0x74, 0x72, 0x69, 0x63, 0x73)
+		if z.Metrics == nil {
 			o = msgp.AppendNil(o)
 		} else {
-			// map header, size 2
-			// string "ID"
-			o = append(o, 0x82, 0xa2, 0x49, 0x44)
-			o = msgp.AppendString(o, z.InPlace[za0002].ID)
-			// string "Resources"
-			o = append(o, 0xa9, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
-			if z.InPlace[za0002].Resources == nil {
+			o, err = z.Metrics.MarshalMsg(o)
+			if err != nil {
+				err = msgp.WrapError(err, "Metrics")
+				return
+			}
+		}
+		// string "Placements"
+		o = append(o, 0xaa, 0x50, 0x6c, 0x61, 0x63, 0x65, 0x6d, 0x65, 0x6e, 0x74, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Placements)))
+		for za0001 := range z.Placements {
+			if z.Placements[za0001] == nil {
 				o = msgp.AppendNil(o)
 			} else {
-				o, err = z.InPlace[za0002].Resources.MarshalMsg(o)
+				o, err = z.Placements[za0001].MarshalMsg(o)
 				if err != nil {
-					err = msgp.WrapError(err, "InPlace", za0002, "Resources")
+					err = msgp.WrapError(err, "Placements", za0001)
 					return
 				}
 			}
 		}
+		// string "InPlace"
+		o = append(o, 0xa7, 0x49, 0x6e, 0x50, 0x6c, 0x61, 0x63, 0x65)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.InPlace)))
+		for za0002 := range z.InPlace {
+			if z.InPlace[za0002] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 2
+				// string "ID"
+				o = append(o, 0x82, 0xa2, 0x49, 0x44)
+				o = msgp.AppendString(o, z.InPlace[za0002].ID)
+				// string "Resources"
+				o = append(o, 0xa9, 0x52, 0x65, 0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0x73)
+				if z.InPlace[za0002].Resources == nil {
+					o = msgp.AppendNil(o)
+				} else {
+					o, err = z.InPlace[za0002].Resources.MarshalMsg(o)
+					if err != nil {
+						err = msgp.WrapError(err, "InPlace", za0002, "Resources")
+						return
+					}
+				}
+			}
+		}
+		// string "OfPrevious"
+		o = append(o, 0xaa, 0x4f, 0x66, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73)
+		o = msgp.AppendBool(o, z.OfPrevious)
+		if (zb0001Mask & 0x40) == 0 { // if not omitted
+			// string "Together"
+			o = append(o, 0xa8, 0x54, 0x6f, 0x67, 0x65, 0x74, 0x68, 0x65, 0x72)
+			o = msgp.AppendBool(o, z.Together)
+		}
 	}
-	// string "OfPrevious"
-	o = append(o, 0xaa, 0x4f, 0x66, 0x50, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73)
-	o = msgp.AppendBool(o, z.OfPrevious)
 	return
 }
 
@@ -14227,6 +14337,12 @@ func (z *PlanGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 				err = msgp.WrapError(err, "OfPrevious")
 				return
 			}
+		case "Together":
+			z.Together, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Together")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -14274,7 +14390,7 @@ func (z *PlanGroup) Msgsize() (s int) {
 			}
 		}
 	}
-	s += 11 + msgp.BoolSize
+	s += 11 + msgp.BoolSize + 9 + msgp.BoolSize
 	return
 }
 
@@ -19508,8 +19624,8 @@ func (z *TaskEvent) Msgsize() (s int) {
 func (z *TaskGroup) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
 	// check for omitted fields
-	zb0001Len := uint32(25)
-	var zb0001Mask uint32 /* 25 bits */
+	zb0001Len := uint32(26)
+	var zb0001Mask uint32 /* 26 bits */
 	_ = zb0001Mask
 	if z.Stateful == nil {
 		zb0001Len--
@@ -19518,6 +19634,10 @@ func (z *TaskGroup) MarshalMsg(b []byte) (o []byte, err error) {
 	if z.DependsOn == nil {
 		zb0001Len--
 		zb0001Mask |= 0x1000000
+	}
+	if z.Gang == nil {
+		zb0001Len--
+		zb0001Mask |= 0x2000000
 	}
 	// variable map header, size zb0001Len
 	o = msgp.AppendMapHeader(o, zb0001Len)
@@ -19783,6 +19903,18 @@ func (z *TaskGroup) MarshalMsg(b []byte) (o []byte, err error) {
 						return
 					}
 				}
+			}
+		}
+		if (zb0001Mask & 0x2000000) == 0 { // if not omitted
+			// string "Gang"
+			o = append(o, 0xa4, 0x47, 0x61, 0x6e, 0x67)
+			if z.Gang == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				// map header, size 1
+				// string "MaxPartial"
+				o = append(o, 0x81, 0xaa, 0x4d, 0x61, 0x78, 0x50, 0x61, 0x72, 0x74, 0x69, 0x61, 0x6c)
+				o = msgp.AppendDuration(o, z.Gang.MaxPartial)
 			}
 		}
 	}
@@ -20413,6 +20545,46 @@ func (z *TaskGroup) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					}
 				}
 			}
+		case "Gang":
+			if msgp.IsNil(bts) {
+				bts, err = msgp.ReadNilBytes(bts)
+				if err != nil {
+					return
+				}
+				z.Gang = nil
+			} else {
+				if z.Gang == nil {
+					z.Gang = new(GangConfig)
+				}
+				var zb0015 uint32
+				zb0015, bts, err = msgp.ReadMapHeaderBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Gang")
+					return
+				}
+				for zb0015 > 0 {
+					zb0015--
+					field, bts, err = msgp.ReadMapKeyZC(bts)
+					if err != nil {
+						err = msgp.WrapError(err, "Gang")
+						return
+					}
+					switch msgp.UnsafeString(field) {
+					case "MaxPartial":
+						z.Gang.MaxPartial, bts, err = msgp.ReadDurationBytes(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Gang", "MaxPartial")
+							return
+						}
+					default:
+						bts, err = msgp.Skip(bts)
+						if err != nil {
+							err = msgp.WrapError(err, "Gang")
+							return
+						}
+					}
+				}
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -20555,6 +20727,12 @@ func (z *TaskGroup) Msgsize() (s int) {
 		} else {
 			s += z.DependsOn[za0011].Msgsize()
 		}
+	}
+	s += 5
+	if z.Gang == nil {
+		s += msgp.NilSize
+	} else {
+		s += 1 + 11 + msgp.DurationSize
 	}
 	return
 }
@@ -20915,37 +21093,55 @@ func (z TaskScheduleCron) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *TaskState) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 7
-	// string "State"
-	o = append(o, 0x87, 0xa5, 0x53, 0x74, 0x61, 0x74, 0x65)
-	o = msgp.AppendString(o, z.State)
-	// string "Failed"
-	o = append(o, 0xa6, 0x46, 0x61, 0x69, 0x6c, 0x65, 0x64)
-	o = msgp.AppendBool(o, z.Failed)
-	// string "Restarts"
-	o = append(o, 0xa8, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x73)
-	o = msgp.AppendUint64(o, z.Restarts)
-	// string "LastRestart"
-	o = append(o, 0xab, 0x4c, 0x61, 0x73, 0x74, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74)
-	o = msgp.AppendTime(o, z.LastRestart)
-	// string "StartedAt"
-	o = append(o, 0xa9, 0x53, 0x74, 0x61, 0x72, 0x74, 0x65, 0x64, 0x41, 0x74)
-	o = msgp.AppendTime(o, z.StartedAt)
-	// string "FinishedAt"
-	o = append(o, 0xaa, 0x46, 0x69, 0x6e, 0x69, 0x73, 0x68, 0x65, 0x64, 0x41, 0x74)
-	o = msgp.AppendTime(o, z.FinishedAt)
-	// string "Events"
-	o = append(o, 0xa6, 0x45, 0x76, 0x65, 0x6e, 0x74, 0x73)
-	o = msgp.AppendArrayHeader(o, uint32(len(z.Events)))
-	for za0001 := range z.Events {
-		if z.Events[za0001] == nil {
-			o = msgp.AppendNil(o)
-		} else {
-			o, err = z.Events[za0001].MarshalMsg(o)
-			if err != nil {
-				err = msgp.WrapError(err, "Events", za0001)
-				return
+	// check for omitted fields
+	zb0001Len := uint32(8)
+	var zb0001Mask uint8 /* 8 bits */
+	_ = zb0001Mask
+	if z.Overran == false {
+		zb0001Len--
+		zb0001Mask |= 0x80
+	}
+	// variable map header, size zb0001Len
+	o = append(o, 0x80|uint8(zb0001Len))
+
+	// skip if no fields are to be emitted
+	if zb0001Len != 0 {
+		// string "State"
+		o = append(o, 0xa5, 0x53, 0x74, 0x61, 0x74, 0x65)
+		o = msgp.AppendString(o, z.State)
+		// string "Failed"
+		o = append(o, 0xa6, 0x46, 0x61, 0x69, 0x6c, 0x65, 0x64)
+		o = msgp.AppendBool(o, z.Failed)
+		// string "Restarts"
+		o = append(o, 0xa8, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74, 0x73)
+		o = msgp.AppendUint64(o, z.Restarts)
+		// string "LastRestart"
+		o = append(o, 0xab, 0x4c, 0x61, 0x73, 0x74, 0x52, 0x65, 0x73, 0x74, 0x61, 0x72, 0x74)
+		o = msgp.AppendTime(o, z.LastRestart)
+		// string "StartedAt"
+		o = append(o, 0xa9, 0x53, 0x74, 0x61, 0x72, 0x74, 0x65, 0x64, 0x41, 0x74)
+		o = msgp.AppendTime(o, z.StartedAt)
+		// string "FinishedAt"
+		o = append(o, 0xaa, 0x46, 0x69, 0x6e, 0x69, 0x73, 0x68, 0x65, 0x64, 0x41, 0x74)
+		o = msgp.AppendTime(o, z.FinishedAt)
+		// string "Events"
+		o = append(o, 0xa6, 0x45, 0x76, 0x65, 0x6e, 0x74, 0x73)
+		o = msgp.AppendArrayHeader(o, uint32(len(z.Events)))
+		for za0001 := range z.Events {
+			if z.Events[za0001] == nil {
+				o = msgp.AppendNil(o)
+			} else {
+				o, err = z.Events[za0001].MarshalMsg(o)
+				if err != nil {
+					err = msgp.WrapError(err, "Events", za0001)
+					return
+				}
 			}
+		}
+		if (zb0001Mask & 0x80) == 0 { // if not omitted
+			// string "Overran"
+			o = append(o, 0xa7, 0x4f, 0x76, 0x65, 0x72, 0x72, 0x61, 0x6e)
+			o = msgp.AppendBool(o, z.Overran)
 		}
 	}
 	return
@@ -21035,6 +21231,12 @@ func (z *TaskState) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					}
 				}
 			}
+		case "Overran":
+			z.Overran, bts, err = msgp.ReadBoolBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Overran")
+				return
+			}
 		default:
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -21057,6 +21259,7 @@ func (z *TaskState) Msgsize() (s int) {
 			s += z.Events[za0001].Msgsize()
 		}
 	}
+	s += 8 + msgp.BoolSize
 	return
 }
 

@@ -63,6 +63,7 @@ func (g *TaskGroup) Copy() *TaskGroup {
 	c.Scaling = copyScaling(g.Scaling)
 	c.DependsOn = copyPtrs(g.DependsOn)
 	c.Consul = copyPtr(g.Consul)
+	c.Gang = copyPtr(g.Gang)
 	return &c
 }
 

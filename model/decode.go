@@ -181,6 +181,8 @@ func (d *decoder) fresh(t reflect.Type) reflect.Value {
 		v = NewMigrateStrategy()
 	case StatefulConfig:
 		v = &StatefulConfig{Ordered: true}
+	case GangConfig:
+		v = &GangConfig{MaxPartial: DefaultMaxPartial}
 	case DisconnectStrategy:
 		v = NewDisconnectStrategy()
 	case EphemeralDisk:

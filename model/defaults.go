@@ -12,6 +12,7 @@ const (
 	DefaultKillTimeout = 5 * time.Second
 	DefaultWeight      = 50               // affinity, spread
 	DefaultStateful    = 30 * time.Second // stop_on_client_after of stateful groups
+	DefaultMaxPartial  = 10 * time.Minute
 
 	defaultCluster       = "default"
 	defaultCheckGrace    = time.Second

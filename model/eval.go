@@ -29,6 +29,7 @@ const (
 	TriggerPreemption      = "preemption"
 	TriggerScaling         = "job-scaling"
 	TriggerReconnect       = "reconnect"
+	TriggerMaxPartial      = "max-partial"
 )
 
 // Evaluation asks the scheduler to look at one job.
@@ -64,6 +65,7 @@ type Evaluation struct {
 	ModifyIndex          uint64
 	CreateTime           int64 // unix ns
 	ModifyTime           int64
+	Gang                 string `msg:",omitempty" json:",omitempty"` // of max-partial: the group whose time is over then
 }
 
 // Terminal tells whether nothing more happens to the evaluation.

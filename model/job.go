@@ -120,6 +120,7 @@ type TaskGroup struct {
 	Consul                    *Consul
 	PreventRescheduleOnLost   bool
 	DependsOn                 []*depends.Dependency `msg:",omitempty" json:",omitempty"`
+	Gang                      *GangConfig           `msg:",omitempty" json:",omitempty"`
 }
 
 // Constraint filters nodes. Operators: = == is, != not, >, >=, <, <=, regexp,
@@ -150,6 +151,11 @@ type Spread struct {
 type SpreadTarget struct {
 	Value   string
 	Percent uint8
+}
+
+// GangConfig makes a group one of which all instances run, or none; see package gang.
+type GangConfig struct {
+	MaxPartial time.Duration // how long it may run with fewer than count after losses; 0: not at all
 }
 
 // UpdateStrategy says how a new version replaces the old one.

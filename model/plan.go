@@ -32,6 +32,7 @@ type PlanGroup struct {
 	InPlace []*InPlaceUpdate
 	// OfPrevious: each placement runs the job version of what it replaces.
 	OfPrevious bool
+	Together   bool `msg:",omitempty"` // all placements of groups of this name are made, or none: a gang
 }
 
 // Placement is one new allocation.

@@ -24,8 +24,9 @@ var supported = map[string]string{
 	"ParameterizedJobConfig": "Payload MetaRequired MetaOptional",
 	"DispatchPayloadConfig":  "File",
 	"TaskGroup": `Name Count Constraints Affinities Spreads Tasks RestartPolicy ReschedulePolicy EphemeralDisk Update Migrate Stateful Networks Meta Services
-		ShutdownDelay StopAfterClientDisconnect DependsOn`,
+		ShutdownDelay MaxRunDuration StopAfterClientDisconnect DependsOn Gang`,
 	"Dependency":       "Name Job Namespace Group Condition",
+	"GangConfig":       "MaxPartial",
 	"Constraint":       "LTarget RTarget Operand",
 	"Affinity":         "LTarget RTarget Operand Weight",
 	"Spread":           "Attribute Weight SpreadTarget",
@@ -70,7 +71,7 @@ const (
 )
 
 var refusals = []refusal{
-	{field: "Job.AllAtOnce TaskGroup.MaxRunDuration NetworkResource.MBits RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
+	{field: "Job.AllAtOnce NetworkResource.MBits RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
 	{field: "Job.Multiregion", hint: "register the job in each region"},
 	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
 	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},

@@ -204,28 +204,13 @@ func (v *validator) group(p Path, g *TaskGroup) {
 	v.restart(p.Attr("restart"), g.RestartPolicy)
 	v.reschedule(p.Attr("reschedule"), g.ReschedulePolicy)
 	v.notNegative(p.Attr("shutdown_delay"), g.ShutdownDelay)
-	v.notNegative(p.Attr("max_run_duration"), g.MaxRunDuration)
 	v.notNegative(p.Attr("stop_after_client_disconnect"), g.StopAfterClientDisconnect)
 	if d := g.EphemeralDisk; d != nil {
 		v.amount(p.Attr("ephemeral_disk").Attr("size"), d.SizeMB, 0, "MB")
 	}
 	labels := v.networks(p, g)
 	v.services(p, g, nil, g.Services, labels)
-	v.scaling(p.Attr("scaling"), g)
 	v.tasks(p, g, labels)
-}
-
-func (v *validator) scaling(p Path, g *TaskGroup) {
-	s := g.Scaling
-	if s == nil {
-		return
-	}
-	v.oneOf(p.Attr("type"), s.Type, "horizontal")
-	if s.Min < 0 || s.Max < s.Min || s.Max > MaxCount {
-		v.add(p, "", "scaling needs 0 <= min <= max <= %d, not min %d and max %d", MaxCount, s.Min, s.Max)
-	} else if c := int64(g.Count); c < s.Min || c > s.Max {
-		v.add(p, "", "count %d is not between scaling's min %d and max %d", c, s.Min, s.Max)
-	}
 }
 
 // name checks a group's, task's or port's name; it becomes part of file names.

@@ -56,6 +56,8 @@ type process struct {
 	plan   *model.Plan
 	asks   map[askKey]*ask
 	failed []*place.Checker // of groups that could not be placed in full
+	// lacking says of gangs how much of them fits.
+	lacking []string
 	// replaced are the groups of which a failed or older instance was replaced.
 	replaced map[string]bool
 	// evicted are the allocations that have to give way, displaced the jobs they
@@ -105,7 +107,11 @@ func (p *process) decide() {
 		p.board.Free(out.Stops[i].Alloc)
 	}
 	for _, g := range out.Groups {
-		p.group(g)
+		if g.Gang != nil {
+			p.gang(g)
+		} else {
+			p.group(g)
+		}
 	}
 	p.followDisplaced()
 	p.carries(out)

@@ -106,6 +106,9 @@ func (s *story) register() {
 	if s.draw("roll", 0, 1) == 0 {
 		args["max_parallel"], args["min_healthy"] = "2", "10s"
 	}
+	if args["type"] != "system" && args["type"] != "sysbatch" && s.draw("gang", 0, 2) == 0 {
+		args["gang"] = s.pick("max_partial", []string{"0s", "10s", "40s"})
+	}
 	if s.draw("reschedule", 0, 2) > 0 {
 		args["unlimited"], args["delay"] = "", "5s"
 	}
@@ -220,6 +223,7 @@ func (s *story) decide() {
 		s.w.check(s.t)
 		s.checkConstraints(p.JobID, kept)
 		s.checkVictims(kept)
+		s.checkGang(p, kept)
 		if len(result.RefusedNodes) > 0 && kept.Eval.Status != model.EvalPending {
 			s.t.Fatalf("refused %v, but the evaluation is %s", result.RefusedNodes, kept.Eval.Status)
 		}
@@ -365,7 +369,7 @@ func (s *story) complete() {
 			}
 			continue
 		}
-		if j.Type != model.JobTypeService && j.Type != model.JobTypeBatch {
+		if j.Type != model.JobTypeService && j.Type != model.JobTypeBatch || s.disbanded(j) {
 			continue
 		}
 		count := j.TaskGroups[0].Count

@@ -89,6 +89,9 @@ func (c *cases) job(id string) *model.Job {
 	if c.chance(0.15) {
 		args["cpu"], args["cores"] = "0", c.one("1", "3")
 	}
+	if c.chance(0.2) {
+		args["gang"] = "60s"
+	}
 	return buildJob(id, args, "")
 }
 

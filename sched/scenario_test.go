@@ -75,6 +75,16 @@ func (s *scenario) do(d *datadriven.TestData) string {
 			s.t.Fatal(err)
 		}
 		w.now = w.now.Add(step)
+	case "overran":
+		for _, id := range s.ids(names) {
+			w.report(id, model.ClientFailed)
+			w.changeAlloc(id, func(a *model.Allocation) {
+				for name, t := range a.TaskStates {
+					next := *t
+					next.Overran, a.TaskStates = true, map[string]*model.TaskState{name: &next}
+				}
+			})
+		}
 	case "report":
 		for _, id := range s.ids(names[1:]) {
 			w.report(id, names[0])
@@ -244,6 +254,8 @@ func (s *scenario) eval(e *model.Evaluation) string {
 	for _, n := range plan.NewEvals {
 		if n.Status == model.EvalBlocked {
 			add("blocked: classes %s%s", eligible(n.ClassEligibility), escaped(n))
+		} else if n.Status == model.EvalComplete {
+			add("done with %s: %s", n.TriggeredBy, n.StatusDescription)
 		} else if n.TriggeredBy == model.TriggerPreemption {
 			add("look at %s", n.JobID)
 		} else {
@@ -305,6 +317,9 @@ func escaped(e *model.Evaluation) string {
 
 func failure(group string, m *model.AllocationMetric) []string {
 	out := []string{fmt.Sprintf("failed %s: %d evaluated, %d filtered, %d exhausted, %d more", group, m.NodesEvaluated, m.NodesFiltered, m.NodesExhausted, m.CoalescedFailures)}
+	if m.Gang != "" {
+		out = append(out, "  "+m.Gang)
+	}
 	for _, k := range slices.Sorted(maps.Keys(m.ConstraintFiltered)) {
 		out = append(out, fmt.Sprintf("  %s: %d", k, m.ConstraintFiltered[k]))
 	}
@@ -511,6 +526,9 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 			g.Disconnect.StopOnClientAfter = model.DefaultStateful
 		}
 		t.KillTimeout = 5 * time.Second
+	}
+	if has(args, "gang") {
+		g.Gang = &model.GangConfig{MaxPartial: wait(args, "gang")}
 	}
 	if has(args, "attempts") || has(args, "unlimited") {
 		g.ReschedulePolicy = &model.ReschedulePolicy{

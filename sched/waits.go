@@ -133,7 +133,10 @@ func (p *process) block() {
 	blocked := p.blocked()
 	blocked.Status = model.EvalBlocked
 	blocked.StatusDescription = p.blockedFor()
-	blocked.WaitUntil = time.Time{}
+	if len(p.lacking) > 0 {
+		blocked.StatusDescription = strings.Join(p.lacking, "; ") + ": waits for nodes or resources that let all be placed"
+	}
+	blocked.WaitUntil, blocked.Gang = time.Time{}, ""
 	// It answers why it waits; the evaluation it came from may be collected first.
 	blocked.FailedTGAllocs, blocked.QueuedAllocations = p.eval.FailedTGAllocs, p.eval.QueuedAllocations
 	blocked.SnapshotIndex = p.state.Index()

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
@@ -145,19 +144,12 @@ func (c *checks) killed(r *runner, i int) {
 	if a == nil || a.Terminal() || c.Snapshot().Node(r.n.id) == nil {
 		return
 	}
-	if _, s := r.core.Task(i); s.Fenced {
+	t, s := r.core.Task(i)
+	if s.Fenced {
 		c.w.report.Fenced++
-		return // its group's policy
 	}
-	for j := range r.tasks {
-		t, s := r.core.Task(j)
-		if j != i && (s.Phase == task.Dead && s.Failed || t.Leader && s.Phase == task.Dead) {
-			return // the job's own rules
-		}
-	}
-	t, _ := r.core.Task(i)
-	if t.Lifecycle != nil && t.Lifecycle.Sidecar {
-		return // its main tasks have ended
+	if watch.Own(r.core, i) {
+		return
 	}
 	c.w.Fail("%s ends %s of %s (%s), which is to run: %s", r.n.name, t.Name, a.Name, a.ID, r)
 }
@@ -209,7 +201,7 @@ func (w *world) unsettled() string {
 	for e := range snap.EvalsByStatus(model.EvalPending) {
 		return "evaluation " + e.ID + " of " + e.JobID + " is pending (" + e.TriggeredBy + ")" + watch.EvalsOf(snap, snap.Job(e.Namespace, e.JobID))
 	}
-	if why := watch.Undeployed(snap); why != "" {
+	if why := cmp.Or(watch.Undeployed(snap), watch.Torn(snap)); why != "" {
 		return why
 	}
 	for _, n := range w.nodes {

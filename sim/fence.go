@@ -36,10 +36,6 @@ func (n *node) leaseConfirmed(seq uint64) {
 	}
 }
 
-func ended(status string) bool {
-	return status == model.ClientComplete || status == model.ClientFailed || status == model.ClientLost
-}
-
 // fenced looks at a node whose status has changed: one that is taken down and
 // runs knows that its lease is over; and no three go at once.
 func (c *checks) fenced(before, after *model.Node) {

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"github.com/steppe-project/steppe/sim/engine"
 	"maps"
 	"slices"
 	"time"
@@ -15,6 +14,8 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/lease"
 	"github.com/steppe-project/steppe/sim/disk"
+	"github.com/steppe-project/steppe/sim/engine"
+	"github.com/steppe-project/steppe/sim/watch"
 )
 
 const (
@@ -280,7 +281,7 @@ func (n *node) sendReports() {
 // acked is the servers' word that reports are committed.
 func (n *node) acked(seq uint64) {
 	for _, u := range n.reports.Acked(seq) {
-		if r := n.runners[u.ID]; r != nil && ended(u.ClientStatus) {
+		if r := n.runners[u.ID]; r != nil && watch.Ended(u.ClientStatus) {
 			r.known = true
 			r.maybeRemove()
 		}
@@ -294,6 +295,9 @@ func (n *node) assign(ss *session, set *msg.NodeAssign) {
 		return
 	}
 	ss.confirmed = n.w.Now
+	if set.Full && len(n.strays) > 0 {
+		n.steady = n.w.Now // since when it acts on what it did not know any more
+	}
 	named := map[string]bool{}
 	var fresh []*runner
 	for _, a := range set.Allocs {
@@ -385,9 +389,7 @@ func (n *node) adoptStrays(r *runner) {
 		t, _ := r.core.Task(i)
 		known := r.assigned.Alloc.TaskStates[t.Name]
 		if records[t.Name] == nil && known != nil && known.State == model.TaskDead {
-			records[t.Name] = &disk.Record{Status: task.Status{
-				Phase: task.Dead, Failed: known.Failed, Started: !known.StartedAt.IsZero(), StartedAt: known.StartedAt, FinishedAt: known.FinishedAt,
-			}}
+			records[t.Name] = disk.Ended(known)
 		}
 	}
 	r.restored = records
@@ -415,6 +417,7 @@ func (n *node) exit(p *proc, code int) {
 		return
 	}
 	p.ended, p.code = true, code
+	n.w.checks.Overtime(n.running() && n.runners[p.alloc] != nil, p.alloc, p.task, p.started, n.steady, n.w.Now)
 	if p.watch != nil {
 		p.watch()
 	}

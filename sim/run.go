@@ -20,7 +20,7 @@ func Run(cfg Config) (Report, error) {
 	err := w.Loop()
 	w.report.Events, w.report.Launches, w.report.Preempted, w.report.After = w.Events, w.checks.Launches(), w.checks.Preempted, w.checks.After
 	w.report.Admitted, w.report.Refused = w.checks.Admitted(), w.tenants.Refused()
-	w.report.Deployments = w.checks.Deployments()
+	w.report.Counts = w.checks.Counts()
 	w.report.Virtual = w.Now.Sub(engine.Epoch)
 	for _, s := range w.servers {
 		if s.life != nil {

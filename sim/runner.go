@@ -10,6 +10,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/plugins"
 	"github.com/steppe-project/steppe/sim/disk"
+	"github.com/steppe-project/steppe/sim/watch"
 	"github.com/steppe-project/steppe/sim/workload"
 )
 
@@ -100,11 +101,14 @@ func (r *runner) restore(records map[string]*disk.Record) {
 // retake follows a process that was running.
 func (r *runner) retake(i int, in *instance) {
 	_, s := r.core.Task(i)
+	p := r.n.procs[in.rec.Handle]
 	if s.Phase == task.Starting {
 		s.Phase, s.Started, s.StartedAt = task.Running, true, r.n.w.Now
 		r.core.Resume(i, s)
+		if p != nil {
+			p.started = s.StartedAt // as far as anybody can know
+		}
 	}
-	p := r.n.procs[in.rec.Handle]
 	if p == nil { // the machine was rebooted
 		r.n.life.After(time.Millisecond, func() {
 			r.see(i, task.Observed{Kind: task.Vanished, Err: "task could not be found again"})
@@ -314,7 +318,7 @@ func (r *runner) kill(in *instance, timeout time.Duration) {
 // report publishes the status as it is now.
 func (r *runner) report(urgent bool) {
 	status, words := r.core.ClientStatus()
-	if ended(status) && !r.allGone() {
+	if watch.Ended(status) && !r.allGone() {
 		return
 	}
 	u := &model.AllocUpdate{ID: r.id, ClientStatus: status, ClientDescription: words, TaskStates: map[string]*model.TaskState{}, DeploymentStatus: workload.Says(r.n.desc, r.core.Health())}

@@ -65,7 +65,7 @@ func TestSeeds(t *testing.T) {
 	seeds := make(chan uint64)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	total := Report{Faults: map[string]int{}, Deployments: map[string]int{}}
+	total := Report{Faults: map[string]int{}, Counts: map[string]int{}}
 	failures := 0
 	began := time.Now()
 	for range runtime.GOMAXPROCS(0) {
@@ -101,13 +101,13 @@ func TestSeeds(t *testing.T) {
 	if n >= 60 && failures == 0 && (total.Held == 0 || total.Fenced == 0) {
 		t.Errorf("%d nodes were held by the brake, %d tasks stopped for want of a lease: the check is idle", total.Held, total.Fenced)
 	}
-	t.Logf("deployments: %v; begun, updated, stopped in the order of dependencies: %v", total.Deployments, total.After)
+	t.Logf("seen: %v; begun, updated, stopped in the order of dependencies: %v", total.Counts, total.After)
 	if n >= 60 && failures == 0 && min(total.After[0], total.After[1], total.After[2]) < n/10 {
 		t.Errorf("%v were begun, updated, stopped in the order of dependencies: the check is idle", total.After)
 	}
-	for _, what := range []string{model.DeploymentSuccessful, model.DeploymentFailed, model.DeploymentCancelled, "promoted", "reverted"} {
-		if n >= 60 && failures == 0 && total.Deployments[what] < n/10 {
-			t.Errorf("only %d deployments were %s: the check is idle", total.Deployments[what], what)
+	for _, what := range []string{model.DeploymentSuccessful, model.DeploymentFailed, model.DeploymentCancelled, "promoted", "reverted", "overran", "gangs", "disbanded"} {
+		if n >= 60 && failures == 0 && total.Counts[what] < n/10 {
+			t.Errorf("only %d were %s: the check is idle", total.Counts[what], what)
 		}
 	}
 	if n >= 60 && failures == 0 && total.Launches < n {
@@ -151,8 +151,8 @@ func (r *Report) add(o Report) {
 	for k, n := range o.Faults {
 		r.Faults[k] += n
 	}
-	for k, n := range o.Deployments {
-		r.Deployments[k] += n
+	for k, n := range o.Counts {
+		r.Counts[k] += n
 	}
 }
 

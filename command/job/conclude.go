@@ -109,6 +109,9 @@ func (f *follower) unplaced(p *progress) {
 // Explain are the lines that tell why a placement failed and what would help.
 func Explain(m *model.AllocationMetric) []string {
 	var out []string
+	if m.Gang != "" {
+		out = append(out, "* All or none: "+m.Gang+".")
+	}
 	for _, r := range reasons(m) {
 		out = append(out, "* "+r)
 	}

@@ -113,6 +113,7 @@ func (s *status) details(ctx context.Context, o *base.IO, job *model.Job) error 
 		})
 	}
 	o.Table([]string{"Task Group", "Queued", "Starting", "Running", "Failed", "Complete", "Lost", "Unknown"}, rows)
+	bounds(o, job)
 	evals, _, err := o.Client.Jobs().Evaluations(ctx, job.ID, q)
 	if err != nil {
 		return err

@@ -126,7 +126,7 @@ func (s *status) work(ctx context.Context, o *base.IO, n *model.Node) error {
 	var cpu, memory, disk int64
 	var rows [][]string
 	for _, a := range all {
-		if a.Occupies() && a.AllocatedResources != nil {
+		if !a.ClientTerminal() && a.AllocatedResources != nil {
 			for _, t := range a.AllocatedResources.Tasks {
 				cpu += t.Cpu.CpuShares
 				memory += t.Memory.MemoryMB

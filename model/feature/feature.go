@@ -61,10 +61,13 @@ const (
 	// Stateful lets groups be stateful: older servers would start an instance beside the
 	// one that it replaces.
 	Stateful Level = 11
+	// Gangs lets groups be gangs, and work be bounded in time: older servers would place a
+	// part of a gang, and start again what was ended for want of time.
+	Gangs Level = 12
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Stateful
+const Newest = Gangs
 
 // Description says what a level brings.
 type Description struct {
@@ -87,6 +90,7 @@ func All() []Description {
 		{Yields, "yields", "Where something cannot give way any more, nothing else of the same plan is placed into its room."},
 		{Dependencies, "dependencies", "Groups wait for what they depend on, of their job and of others."},
 		{Stateful, "stateful", "Groups are stateful: each ordinal is there once at most, started, stopped and updated in order."},
+		{Gangs, "gangs", "Groups of which all instances or none run, and max_run_duration of batch work."},
 	}
 }
 

@@ -6,11 +6,7 @@
 //	next.AllocatedResources = grant.KeepPorts(shared, now.AllocatedResources)
 package grant
 
-import (
-	"slices"
-
-	"github.com/steppe-project/steppe/model"
-)
+import "github.com/steppe-project/steppe/model"
 
 // KeepPorts returns what an update in place grants, with the ports that the allocation
 // holds already. Neither argument is changed.
@@ -23,41 +19,50 @@ func KeepPorts(grant, held *model.AllocatedResources) *model.AllocatedResources 
 	return &own
 }
 
-// Refused are the placements of a plan that do not get the room that was to be made for
-// them, by id: what was to give way to them is gone or gives way already, and its room may
-// be another's. With wide, so are all others of the plan on that node: they may count on
-// the same room. alloc is nil for an allocation that is not there.
-func Refused(plan *model.Plan, alloc func(id string) *model.Allocation, wide bool) map[string]bool {
-	var refused, nodes map[string]bool
-	each := func(visit func(p *model.Placement)) {
-		for _, g := range plan.Groups {
-			for i := 0; g != nil && i < len(g.Placements); i++ {
-				if p := g.Placements[i]; p != nil {
-					visit(p)
-				}
-			}
-		}
-	}
-	gone := func(id string) bool { victim := alloc(id); return victim == nil || victim.ServerTerminal() }
-	each(func(p *model.Placement) {
-		if slices.ContainsFunc(p.Preempts, gone) && alloc(p.ID) == nil {
-			set(&refused, p.ID)
-			set(&nodes, p.NodeID)
+// Refused are the placements of a plan that cannot be made, by id, with why: those with a
+// fault of their own and, of a gang, all if one is. With wide, so are all others on the
+// node where what was to give way to a refused one stays: they may count on its room.
+func Refused(plan *model.Plan, fault func(g *model.PlanGroup, p *model.Placement) string, wide bool) map[string]string {
+	r := &refusal{why: make(map[string]string), nodes: make(map[string]string), gangs: make(map[string]string)}
+	each(plan, func(g *model.PlanGroup, p *model.Placement) {
+		if why := fault(g, p); why != "" {
+			r.refuse(g, p, why)
 		}
 	})
-	if wide && len(nodes) > 0 {
-		each(func(p *model.Placement) {
-			if nodes[p.NodeID] {
-				set(&refused, p.ID)
+	for before := 0; len(r.why) > before; {
+		before = len(r.why)
+		each(plan, func(g *model.PlanGroup, p *model.Placement) {
+			switch why := r.gangs[g.TaskGroup]; {
+			case r.why[p.ID] != "":
+			case g.Together && why != "":
+				r.refuse(g, p, why)
+			case wide && r.nodes[p.NodeID] != "":
+				r.refuse(g, p, r.nodes[p.NodeID])
 			}
 		})
 	}
-	return refused
+	return r.why
 }
 
-func set(m *map[string]bool, key string) {
-	if *m == nil {
-		*m = make(map[string]bool)
+// refusal is what is refused so far: placements, nodes on which room is not made, gangs.
+type refusal struct{ why, nodes, gangs map[string]string }
+
+func (r *refusal) refuse(g *model.PlanGroup, p *model.Placement, why string) {
+	r.why[p.ID] = why
+	if len(p.Preempts) > 0 {
+		r.nodes[p.NodeID] = why
 	}
-	(*m)[key] = true
+	if g.Together {
+		r.gangs[g.TaskGroup] = why
+	}
+}
+
+func each(plan *model.Plan, visit func(g *model.PlanGroup, p *model.Placement)) {
+	for _, g := range plan.Groups {
+		for i := 0; g != nil && i < len(g.Placements); i++ {
+			if p := g.Placements[i]; p != nil {
+				visit(g, p)
+			}
+		}
+	}
 }

@@ -1,11 +1,16 @@
-// Package level says which feature level a job asks for. It is part of the model: pure.
+// Package level says which feature level a job needs: who proposes one asks before, and
+// apply refuses it on all servers alike. It is part of the model: pure rules.
+//
+// Invariant: a job that asks for nothing new needs feature.Base.
 //
 // Example:
 //
-//	if level.Of(job) > cluster { ... }
+//	if level.Of(job) > snap.FeatureLevel() { /* not before all servers understand it */ }
 package level
 
 import (
+	"slices"
+
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/model/feature"
@@ -15,18 +20,38 @@ import (
 )
 
 // Of is the level that came with all that a job asks for: Base for most.
-func Of(job *model.Job) feature.Level {
+func Of(j *model.Job) feature.Level {
 	switch {
-	case job == nil:
+	case j == nil:
 		return feature.Base
-	case stateful.Any(job):
+	case slices.ContainsFunc(j.TaskGroups, func(g *model.TaskGroup) bool {
+		return g != nil && (g.Gang != nil || g.MaxRunDuration > 0)
+	}):
+		return feature.Gangs
+	case stateful.Any(j):
 		return feature.Stateful
-	case precedence.Uses(job):
+	case precedence.Uses(j):
 		return feature.Dependencies
-	case deploy.Needed(job):
+	case deploy.Needed(j):
 		return feature.Deployments
-	case launch.IsTemplate(job):
+	case launch.IsTemplate(j):
 		return feature.Launches
+	}
+	return feature.Base
+}
+
+// OfPlan is Gangs for a plan that places a gang, Preemption for one that has others give
+// way, and Deployments for one that brings one, or old versions beside the new one.
+func OfPlan(p *model.Plan) feature.Level {
+	switch {
+	case p == nil:
+		return feature.Base
+	case slices.ContainsFunc(p.Groups, func(g *model.PlanGroup) bool { return g != nil && g.Together }):
+		return feature.Gangs
+	case slices.ContainsFunc(p.Stops, func(s *model.PlanStop) bool { return s != nil && s.PreemptedBy != "" }):
+		return feature.Preemption
+	case deploy.InPlan(p):
+		return feature.Deployments
 	}
 	return feature.Base
 }

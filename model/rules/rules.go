@@ -35,6 +35,7 @@ func Problems(j *model.Job) []model.Problem {
 	c.updates()
 	c.leaves()
 	c.stateful()
+	c.groups()
 	return slices.Concat(model.Validate(j), c.problems, precedence.Problems(j), model.Unsupported(j))
 }
 

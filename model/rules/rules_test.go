@@ -1,8 +1,10 @@
 package rules_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/rules"
@@ -39,6 +41,19 @@ func TestProblems(t *testing.T) {
 		{"waits in vain", model.JobTypeBatch, waits, `job.group["g"].task["t"].dispatch_payload: there will be no payload`},
 		{"waits for what is forbidden", model.JobTypeBatch, func(j *model.Job) { param("forbidden")(j); waits(j) }, "there will be no payload"},
 		{"file leads out", model.JobTypeBatch, func(j *model.Job) { param("")(j); waits(j); j.TaskGroups[0].Tasks[0].DispatchPayload.File = "../x" }, "is not a file in the task's directory"},
+		{"bounded", model.JobTypeSysbatch, func(j *model.Job) { j.TaskGroups[0].MaxRunDuration = time.Minute }, ""},
+		{"bounded service", model.JobTypeService, func(j *model.Job) { j.TaskGroups[0].MaxRunDuration = time.Minute }, `job.group["g"].max_run_duration: max_run_duration is for work that ends, and a service job is meant to stay`},
+		{"bounded system", model.JobTypeSystem, func(j *model.Job) { j.TaskGroups[0].MaxRunDuration = time.Minute }, "make this work a job of type"},
+		{"bounded before", model.JobTypeBatch, func(j *model.Job) { j.TaskGroups[0].MaxRunDuration = -time.Minute }, "must be above 0, but is -1m0s"},
+		{"gang", model.JobTypeService, func(j *model.Job) { j.TaskGroups[0].Gang = &model.GangConfig{} }, ""},
+		{"gang of a batch", model.JobTypeBatch, func(j *model.Job) { j.TaskGroups[0].Gang = &model.GangConfig{MaxPartial: time.Minute} }, ""},
+		{"system gang", model.JobTypeSystem, func(j *model.Job) { j.TaskGroups[0].Gang = &model.GangConfig{} }, `job.group["g"].gang: a system job runs once on every node, and cannot have gangs`},
+		{"partial before", model.JobTypeBatch, func(j *model.Job) { j.TaskGroups[0].Gang = &model.GangConfig{MaxPartial: -1} }, `job.group["g"].gang.max_partial: must not be negative`},
+		{"gang with canaries", model.JobTypeService, func(j *model.Job) {
+			j.TaskGroups[0].Gang, j.TaskGroups[0].Count = &model.GangConfig{}, 2
+			j.TaskGroups[0].Update = model.NewUpdateStrategy()
+			j.TaskGroups[0].Update.Canary = 1
+		}, `job.group["g"].gang: a gang is updated as a whole, and cannot have canaries`},
 		{"no file", model.JobTypeBatch, func(j *model.Job) { param("")(j); waits(j); j.TaskGroups[0].Tasks[0].DispatchPayload.File = "" }, "is not a file in the task's directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -59,6 +74,23 @@ func TestProblems(t *testing.T) {
 				t.Errorf("%v, want %s", got[0], c.want)
 			}
 		})
+	}
+}
+
+// The bounds of a count are checked beside what this version does not act on.
+func TestScalingBounds(t *testing.T) {
+	j := model.NewJob(model.JobTypeService)
+	g := model.NewTaskGroup(j)
+	g.Name, j.TaskGroups = "g", []*model.TaskGroup{g}
+	for want, s := range map[string]*model.ScalingPolicy{
+		"count 1 is not between scaling's min 2 and max 3": {Type: "horizontal", Min: 2, Max: 3},
+		"scaling needs 0 <= min <= max":                    {Type: "horizontal", Min: 2, Max: 1},
+		`"up" is not a valid value`:                        {Type: "up", Max: 1},
+	} {
+		g.Scaling = s
+		if got := fmt.Sprint(rules.Problems(j)); !strings.Contains(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

@@ -75,6 +75,9 @@ func Explain(s State, namespace, id string, env sched.Env) *insight.Explanation 
 	out.Notes = d.notes()
 	for _, g := range job.TaskGroups {
 		out.Groups = append(out.Groups, d.group(g))
+		if m := d.plan.Eval.FailedTGAllocs[g.Name]; m != nil && m.Gang != "" {
+			out.Notes = append(out.Notes, "group "+g.Name+" runs whole or not at all: "+m.Gang)
+		}
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package place
 
 import (
+	"maps"
 	"math/rand/v2"
 
 	"github.com/steppe-project/steppe/model"
@@ -35,6 +36,16 @@ func NewBoard(fork *Fleet, set Settings) *Board {
 		fleet: fork, set: set, rng: newRand(set.Seed),
 		job: make(map[int32]int32), groups: make(map[string]map[int32]int32),
 	}
+}
+
+// Fork is a board that begins as b is: what is booked on one is not on the other. A
+// checker, and a selector, stays with its board.
+func (b *Board) Fork() *Board {
+	f := &Board{fleet: b.fleet.Fork(), set: b.set, rng: b.rng, job: maps.Clone(b.job), groups: make(map[string]map[int32]int32, len(b.groups))}
+	for name, rows := range b.groups {
+		f.groups[name] = maps.Clone(rows)
+	}
+	return f
 }
 
 // Add notes an instance of the job that the fleet contains; ended ones and

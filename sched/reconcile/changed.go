@@ -10,8 +10,8 @@ import (
 // Changed tells whether instances of a group have to be replaced to take a new
 // version of their job: their tasks would see the difference. Count, priority,
 // constraints, services, policies (restart, reschedule, update, migrate),
-// shutdown delays, kill timeouts, actions, scaling and dependencies change under a running
-// instance; everything else does not. Nor does a policy for disconnection that
+// shutdown delays, kill timeouts, max_run_duration, actions, scaling and dependencies change
+// under a running instance; everything else does not, nor does the count of a gang. Nor does a policy for disconnection that
 // makes the servers count on a node to stop an instance sooner than it knows: one
 // that is cut off just then would never hear of it.
 func Changed(from, to *model.Job, group string) bool {
@@ -24,6 +24,9 @@ func Changed(from, to *model.Job, group string) bool {
 	a, b := Find(from, group), Find(to, group)
 	if a == nil || b == nil || len(a.Tasks) != len(b.Tasks) {
 		return true
+	}
+	if (a.Gang != nil || b.Gang != nil) && a.Count != b.Count {
+		return true // a gang of another size is another gang
 	}
 	if !equal(from.Meta, to.Meta) || !equal(essence(a), essence(b)) || sooner(a, b) {
 		return true
@@ -66,7 +69,7 @@ func essence(g *model.TaskGroup) model.TaskGroup {
 	e.RestartPolicy, e.ReschedulePolicy, e.Update, e.Migrate, e.Stateful = nil, nil, nil, nil, nil
 	e.Disconnect, e.MaxClientDisconnect, e.StopAfterClientDisconnect, e.PreventRescheduleOnLost = nil, 0, 0, false
 	e.Services, e.Scaling, e.DependsOn = nil, nil, nil
-	e.ShutdownDelay, e.MaxRunDuration = 0, 0
+	e.ShutdownDelay, e.MaxRunDuration, e.Gang = 0, 0, nil
 	return e
 }
 

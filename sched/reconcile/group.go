@@ -43,6 +43,7 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 	r.wait(out)
 	fresh := len(out.Places)
 	roll.replace(out)
+	r.gang(out, roll, slots)
 	out.Counts.Place += uint64(fresh) - out.Counts.Migrate - out.Counts.Canary
 	out.Counts.InPlaceUpdate = uint64(len(out.InPlace))
 	out.Counts.DestructiveUpdate = uint64(len(out.Places) - fresh)
@@ -208,7 +209,7 @@ func awaited(a *model.Allocation) bool {
 		return true
 	}
 	switch a.DesiredDescription {
-	case DescLost, DescNodeGone, DescMigrating:
+	case DescLost, DescNodeGone, DescMigrating, DescGangPartial, DescGangBroken:
 		return true
 	}
 	return false
@@ -269,6 +270,7 @@ func (r *run) revive(out *Group, roll *roll, i int, a *model.Allocation) {
 	switch {
 	case !ok:
 		out.Ignored++
+		roll.broken = true
 	case at.After(r.in.Now):
 		out.Ignored++
 		out.Counts.RescheduleLater++

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deadline"
 )
 
 const (
@@ -39,7 +40,7 @@ func (r *run) reschedule(a *model.Allocation, p *model.ReschedulePolicy) (at tim
 	if flag(a.DesiredTransition.ForceReschedule) || flag(a.DesiredTransition.Reschedule) {
 		return r.in.Now, true
 	}
-	if p == nil {
+	if p == nil || deadline.Overran(a) { // time is over for the work, wherever it runs
 		return time.Time{}, false
 	}
 	failed := endTime(a)

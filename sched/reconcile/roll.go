@@ -27,12 +27,13 @@ type roll struct {
 	unhealthy int                 // instances of the present version that are not healthy yet
 	starting  bool                // one of them has not even started
 	paused    bool                // one of them failed
+	broken    bool                // one has failed for good
 	healthyAt time.Time           // when the last of those that run will be healthy
 }
 
-// update is the group's update strategy; nil replaces all at once.
+// update is the group's update strategy; nil replaces all at once: a gang, too.
 func (r *roll) update() *model.UpdateStrategy {
-	if r.batch {
+	if r.batch || r.group.Gang != nil {
 		return nil
 	}
 	u := r.group.Update
@@ -80,7 +81,7 @@ func (r *roll) replace(out *Group) {
 	case r.in.Waits[r.group.Name] == ToUpdate:
 		out.Held += len(r.old)
 		limit = 0
-	case u == nil:
+	case u == nil && r.mode != held:
 	case r.paused || r.mode == held:
 		limit = 0
 	case r.mode == byHealth:

@@ -19,6 +19,8 @@ const (
 	DescUnfit       = "alloc not needed as the node no longer suits the job"
 	DescDuplicate   = "alloc not needed: another one has its name"
 	DescNotPromoted = "alloc not needed as its deployment ended before the canary was promoted"
+	DescGangPartial = "alloc is stopped: its gang had fewer instances than its count for longer than max_partial"
+	DescGangBroken  = "alloc is not needed: another instance of its gang has failed for good"
 )
 
 // Input is what a job's reconciliation reads.
@@ -81,7 +83,27 @@ type Group struct {
 	RollOn time.Time
 	Counts model.DesiredUpdates
 	Waits  []string // what ordinals of a stateful group wait for
+	Gang   *Gang    // nil for a group that is none
 }
+
+// Gang is what there is of one. What is to place of it is placed together, or not at all.
+type Gang struct {
+	// Live are its instances that run, or are to, now; Stays is how many of them, and of
+	// those that are done, are not replaced by what is to place.
+	Live  []*model.Allocation
+	Stays int
+	// Size is how many there should be of the version that the live ones run, Done how
+	// many have completed.
+	Size, Done int
+	// Broken: an instance has failed for good.
+	Broken bool
+}
+
+// Whole tells whether the gang is complete once all that is to place is.
+func (g *Group) Whole() bool { return g.Gang.Stays+len(g.Places) == g.Group.Count }
+
+// Partial tells whether some of a gang run, and others are missing.
+func (g *Gang) Partial() bool { return len(g.Live) > 0 && len(g.Live)+g.Done < g.Size }
 
 // Place is one instance to place.
 type Place struct {

@@ -12,6 +12,7 @@
 //   - What is left of a plan fits the state it was checked against: nodes exist
 //     and are ready, have the resources, ports and cores, and meet the job's
 //     constraints; the job still has the plan's version.
+//   - Of a gang (PlanGroup.Together) all placements are left, or none.
 //   - A running allocation is not stopped when the placement that was to replace
 //     it is refused.
 //   - Stops and updates of allocations that have ended or are gone are dropped
@@ -43,6 +44,7 @@ const (
 	reasonReturned   = "the node of the allocation it replaces came back"
 	reasonHandedOut  = "the evaluation was decided by another worker"
 	reasonYielded    = "what was to give way has ended, or gave way to another one"
+	reasonGang       = "another instance of its gang does not fit"
 	reasonPriority   = "what was to give way has a higher priority now"
 )
 
@@ -220,7 +222,28 @@ func (c *check) round() bool {
 			}
 		}
 	}
-	return again
+	return c.together() || again
+}
+
+// together refuses all that is placed of a gang of which something is refused, and tells
+// whether that is more than before.
+func (c *check) together() bool {
+	broken := map[string]bool{}
+	for _, g := range c.plan.Groups {
+		for _, p := range g.Placements {
+			broken[g.TaskGroup] = broken[g.TaskGroup] || g.Together && c.refused[p] != ""
+		}
+	}
+	more := false
+	for _, g := range c.plan.Groups {
+		for _, p := range g.Placements {
+			if g.Together && broken[g.TaskGroup] && c.refused[p] == "" && c.state.Alloc(p.ID) == nil {
+				c.refused[p], more = reasonGang, true
+				c.takeBack(p)
+			}
+		}
+	}
+	return more
 }
 
 // asks compiles the groups of the plan, by their number in it; nil for one that

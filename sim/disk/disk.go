@@ -15,6 +15,7 @@ import (
 
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
+	"github.com/steppe-project/steppe/model"
 )
 
 // Disk is what an agent keeps. Some of it is written at once, some soon: that is
@@ -33,6 +34,14 @@ type Record struct {
 	ID     string // of the start under way or done
 	Handle string // of the started process, "" = none
 	Status task.Status
+}
+
+// Ended is the record of a task of which the servers know that it has ended.
+func Ended(known *model.TaskState) *Record {
+	return &Record{Status: task.Status{
+		Phase: task.Dead, Failed: known.Failed, Started: !known.StartedAt.IsZero(), StartedAt: known.StartedAt, FinishedAt: known.FinishedAt,
+		Overran: known.Overran,
+	}}
 }
 
 // New makes an empty one. later schedules f soon, in the life of the agent.

@@ -31,6 +31,11 @@ func (b *Brake) Down(id string, now time.Time) int {
 // Up notes that a node is down no longer.
 func (b *Brake) Up(id string) { delete(b.downs, id) }
 
+// Ended tells whether a client status is final.
+func Ended(status string) bool {
+	return status == model.ClientComplete || status == model.ClientFailed || status == model.ClientLost
+}
+
 // Poststop tells whether a task of a group runs after all others.
 func Poststop(g *model.TaskGroup, task string) bool {
 	for _, t := range g.Tasks {

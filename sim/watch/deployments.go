@@ -34,10 +34,10 @@ func newDeployments() deployments {
 	return deployments{wrote: map[string]string{}, missed: map[string]bool{}, ended: map[string]int{}}
 }
 
-// Deployments is how many deployments ended, by status, with the promotions and the ways
-// back.
-func (c *Watch) Deployments() map[string]int {
-	out := map[string]int{"promoted": c.promoted, "reverted": c.reverted}
+// Counts is how many deployments ended, by status, with the promotions and the ways
+// back, and what else was seen by its name.
+func (c *Watch) Counts() map[string]int {
+	out := map[string]int{"promoted": c.promoted, "reverted": c.reverted, "overran": c.overran, "gangs": c.gangs.whole, "disbanded": c.gangs.disbanded}
 	for status, n := range c.ended {
 		out[status] = n
 	}
@@ -163,7 +163,7 @@ func (c *Watch) budget(before, after *model.Allocation) {
 	job := snap.Job(after.Namespace, after.JobID)
 	g := reconcile.Find(job, after.TaskGroup)
 	next := snap.Alloc(after.NextAllocation)
-	if g == nil || next == nil || next.DeploymentID == "" || deploy.Strategy(job, g) == nil || !well(before) && !c.missed[before.ID] {
+	if g == nil || g.Gang != nil || next == nil || next.DeploymentID == "" || deploy.Strategy(job, g) == nil || !well(before) && !c.missed[before.ID] {
 		return
 	}
 	c.missed[next.ID] = true

@@ -17,6 +17,10 @@
 //   - of a stateful group at most one allocation of a name has not ended; they are placed
 //     from below, stopped from above and updated from above, none below the partition, and
 //     what is told to stop while others of a stopped job are waits only so long
+//   - what was ended for want of time (max_run_duration) is not replaced, and no process
+//     runs for longer while its agent is up (Overtime)
+//   - no entry places a part of a gang; none is partial for much longer than max_partial,
+//     nor in the end (Torn)
 //   - in the end the scheduler has nothing to do (Undecided), and every deployment has
 //     ended (Undeployed)
 //
@@ -64,12 +68,14 @@ type Watch struct {
 	dependencies
 	ordinals ordinals
 	suspects []overlooked
+	overran  int // allocations that had no time left
+	gangs    gangs
 }
 
 // New makes a Watch. Versions of jobs carry a mark of their own under a meta key.
 func New(mark string, fail func(format string, args ...any)) *Watch {
 	store := state.New()
-	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches(), deployments: newDeployments(), ordinals: ordinals{stops: map[[2]string]int64{}}}
+	c := &Watch{fail: fail, store: store, machine: fsm.New(store), mark: mark, marks: map[string]int{}, launches: newLaunches(), deployments: newDeployments(), ordinals: ordinals{stops: map[[2]string]int64{}}, gangs: newGangs()}
 	_, c.feed = store.Subscribe(state.TableAllocs, state.TableJobs, state.TableNodes, state.TableNamespaces, state.TableDeployments)
 	return c
 }
@@ -86,6 +92,7 @@ func (c *Watch) Apply(e fsm.Entry) {
 	c.remember()
 	c.machine.Apply(e)
 	c.changes()
+	c.muster()
 	c.overdue()
 	c.ending()
 }
@@ -112,6 +119,8 @@ func (c *Watch) changes() {
 			c.budget(before, after)
 			c.stopped(before, after)
 			c.ordinal(before, after)
+			c.outOfTime(before, after)
+			c.gang(before, after)
 			touched[after.NodeID] = true
 			if before == nil {
 				c.alone(after)

@@ -50,6 +50,8 @@ func Job(dice *rand.Rand, id string, meta map[string]string) *model.Job {
 	rollout(dice, j)
 	precede(dice, j)
 	ordinals(dice, j)
+	bound(dice, j)
+	together(dice, j)
 	return j
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/steppe-project/steppe/agent/client/task"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deadline"
 	"github.com/steppe-project/steppe/model/lease"
 )
 
@@ -23,6 +24,7 @@ type Core struct {
 	stopAt  time.Time // when the group's shutdown delay is over
 	tasks   []*coreTask
 	health  health
+	run     span
 }
 
 // coreTask is what a Core knows of one task.
@@ -84,6 +86,7 @@ func (c *Core) Task(i int) (*model.Task, task.Status) { return c.tasks[i].task, 
 // Resume sets the status of a task as an earlier run of the agent left it.
 func (c *Core) Resume(i int, s task.Status) {
 	c.tasks[i].status, c.tasks[i].nonce = s, s.RestartSeen
+	c.run.resumed = true
 }
 
 // Adopt takes over the settings of an update in place. Tasks are matched by
@@ -105,7 +108,7 @@ func (c *Core) Adopt(a *msg.AssignedAlloc) {
 
 // See takes in what was seen of one task.
 func (c *Core) See(o Order, i int, seen task.Observed, now time.Time, carry func(Effect)) {
-	w := c.wishes(o, o.stop())[i]
+	w := c.wishes(o, o.stop(), now)[i]
 	c.step(o, c.tasks[i], w, seen, now, carry)
 }
 
@@ -114,7 +117,7 @@ func (c *Core) Settle(o Order, now time.Time, carry func(Effect)) {
 	stop := o.stop() && c.delayOver(o, now)
 	for range maxFixpoint {
 		moved := false
-		for i, w := range c.wishes(o, stop) {
+		for i, w := range c.wishes(o, stop, now) {
 			moved = c.step(o, c.tasks[i], w, task.Observed{}, now, carry) || moved
 		}
 		if !moved {
@@ -129,6 +132,9 @@ func (c *Core) step(o Order, t *coreTask, w wish, seen task.Observed, now time.T
 	next, action := task.Step(before, c.desired(o, t, w, now), seen, now)
 	if w.stop == causeLease && before.Phase != task.Dead {
 		next.Fenced = true
+	}
+	if overruns(w, before) && (seen.Kind != task.Exited || !next.Succeeded()) { // else it was done by itself
+		next.Overran = true
 	}
 	if next == before && action.Verb == task.VerbNone && len(action.Events) == 0 {
 		return false
@@ -162,6 +168,7 @@ func (c *Core) WakeAt(o Order, now time.Time) time.Time {
 	}
 	consider(c.fenceAt(o, now))
 	consider(c.judgeAt(o))
+	consider(c.overAt(now))
 	for _, t := range c.tasks {
 		consider(t.status.WakeAt)
 	}
@@ -179,7 +186,13 @@ func (c *Core) Dead() bool {
 }
 
 // ClientStatus is the status of the allocation that follows from its tasks.
-func (c *Core) ClientStatus() (status, description string) { return clientStatus(c.members()) }
+func (c *Core) ClientStatus() (status, description string) {
+	status, description = clientStatus(c.members())
+	if status == model.ClientFailed && c.flagged() {
+		description = deadline.Words(c.group.MaxRunDuration)
+	}
+	return status, description
+}
 
 func (c *Core) members() []member {
 	out := make([]member, len(c.tasks))
@@ -191,14 +204,14 @@ func (c *Core) members() []member {
 
 // stopping is how the i-th task is to be ended now, for a kill that is repeated.
 func (c *Core) stopping(o Order, i int, now time.Time) task.Action {
-	d := c.desired(o, c.tasks[i], c.wishes(o, o.stop())[i], now)
+	d := c.desired(o, c.tasks[i], c.wishes(o, o.stop(), now)[i], now)
 	return task.Action{Verb: task.VerbKill, Timeout: d.KillTimeout, Signal: d.KillSignal}
 }
 
 // desired words a wish for one task in terms of task.Step.
 func (c *Core) desired(o Order, t *coreTask, w wish, now time.Time) task.Desired {
 	d := task.Desired{
-		Start: w.start, Stop: w.stop != causeNone, NoDelay: o.noDelay() || w.stop == causeNever,
+		Start: w.start, Stop: w.stop != causeNone, Fails: t.status.Overran || overruns(w, t.status), NoDelay: o.noDelay() || w.stop == causeNever,
 		RestartNonce: t.nonce, Revive: t.revive,
 		RestartOnSuccess: t.role.restartsOnSuccess(o.Assigned.Job.Type),
 		KillTimeout:      t.task.KillTimeout, KillSignal: t.task.KillSignal, ShutdownDelay: t.task.ShutdownDelay,
@@ -224,6 +237,8 @@ func (c *Core) desired(o Order, t *coreTask, w wish, now time.Time) task.Desired
 		d.StopEvent = task.MainTasksDeadEvent(now)
 	case causeLease:
 		d.StopEvent, d.NoDelay = task.DisconnectedEvent(now, lease.StopAfter(c.group)), true
+	case causeOverran:
+		d.StopEvent = task.OverranEvent(now, c.group.MaxRunDuration)
 	}
 	return d
 }

@@ -54,13 +54,17 @@ func (c *Core) fenceAt(o Order, now time.Time) time.Time {
 
 // wishes are what each task should do. stop tells that the servers want it, and
 // that it is time to.
-func (c *Core) wishes(o Order, stop bool) []wish {
+func (c *Core) wishes(o Order, stop bool, now time.Time) []wish {
 	fenced, hold := c.fence(o)
-	out := wishes(c.members(), stop || fenced, o.Hard)
+	over := !fenced && c.over(now)
+	out := wishes(c.members(), stop || fenced || over, o.Hard)
 	for i := range out {
 		w := &out[i]
-		if fenced && !o.stop() && !o.Hard && w.stop == causeServer {
+		switch own := !o.stop() && !o.Hard; {
+		case own && fenced && w.stop == causeServer:
 			w.stop = causeLease
+		case own && over && w.stop != causeNone && w.stop != causeNever:
+			w.stop = causeOverran
 		}
 		w.start = w.start && !hold
 	}

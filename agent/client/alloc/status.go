@@ -11,7 +11,7 @@ func clientStatus(members []member) (status, description string) {
 	dead, failed, started, fenced := true, false, false, false
 	for _, m := range members {
 		dead = dead && m.status.Phase == task.Dead
-		failed = failed || m.status.Phase == task.Dead && m.status.Failed
+		failed = failed || m.status.Phase == task.Dead && (m.status.Failed || m.status.Overran)
 		started = started || m.status.Started
 		fenced = fenced || m.status.Fenced
 	}

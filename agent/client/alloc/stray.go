@@ -120,7 +120,7 @@ func (s *Set) restoreOther(a *msg.AssignedAlloc, t *model.Task, records map[stri
 		Events: known.Events,
 		Status: task.Status{
 			Phase: task.Dead, Failed: known.Failed, Started: !known.StartedAt.IsZero(), Restarts: known.Restarts,
-			LastRestart: known.LastRestart, StartedAt: known.StartedAt, FinishedAt: known.FinishedAt,
+			LastRestart: known.LastRestart, StartedAt: known.StartedAt, FinishedAt: known.FinishedAt, Overran: known.Overran,
 		},
 	}
 }

@@ -21,6 +21,7 @@ const (
 	causeMain    // all main tasks have ended
 	causeNever   // its turn will not come
 	causeLease   // the node has had no lease for so long
+	causeOverran // the group has run for as long as it may
 )
 
 // wish is what a task should do.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deadline"
 	"github.com/steppe-project/steppe/plugins"
 )
 
@@ -60,6 +61,13 @@ func DisconnectedEvent(now time.Time, after time.Duration) *model.TaskEvent {
 	message := fmt.Sprintf("No contact with the servers for %v: the task is stopped, as stop_on_client_after asks", after)
 	e := Event(model.EventDisconnected, now, message)
 	e.Details["stop_on_client_after"] = after.String()
+	return e
+}
+
+// OverranEvent is for tasks that end because their group has run for too long.
+func OverranEvent(now time.Time, bound time.Duration) *model.TaskEvent {
+	e := Event(deadline.EventOverran, now, deadline.Words(bound))
+	e.Details["max_run_duration"] = deadline.Text(bound)
 	return e
 }
 

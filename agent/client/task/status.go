@@ -41,6 +41,10 @@ type Status struct {
 	StopSeen bool
 	// Fenced: it was told to end because its node had no lease.
 	Fenced bool `json:",omitempty"`
+	// Overran: it was told to end because its group had run for too long.
+	Overran bool `json:",omitempty"`
+	// FirstStart is when it started the first time; see RanSince.
+	FirstStart time.Time `json:",omitzero"`
 	// RestartSeen is the last Desired.RestartNonce acted on.
 	RestartSeen uint64
 }
@@ -62,11 +66,20 @@ func (s Status) Up() bool {
 // Succeeded tells whether the task ended well.
 func (s Status) Succeeded() bool { return s.Phase == Dead && !s.Failed }
 
+// RanSince is when the task started the first time; zero if it never did. Records of
+// earlier versions know only the newest start.
+func (s Status) RanSince() time.Time {
+	if s.FirstStart.IsZero() && s.Started {
+		return s.StartedAt
+	}
+	return s.FirstStart
+}
+
 // State is the status as the API shows it, with events as its history.
 func (s Status) State(events []*model.TaskEvent) *model.TaskState {
 	out := &model.TaskState{
 		State: model.TaskPending, Restarts: s.Restarts, LastRestart: s.LastRestart,
-		StartedAt: s.StartedAt, FinishedAt: s.FinishedAt, Events: events,
+		StartedAt: s.StartedAt, FinishedAt: s.FinishedAt, Events: events, Overran: s.Overran,
 	}
 	switch {
 	case s.Phase == Dead:
@@ -86,6 +99,8 @@ type Desired struct {
 	Stop       bool
 	StopReason string
 	StopEvent  *model.TaskEvent
+	// Fails makes an end that Stop brings about a failure.
+	Fails bool
 	// NoDelay skips ShutdownDelay.
 	NoDelay bool
 	// RestartNonce asks for a restart when it is above Status.RestartSeen;

@@ -39,6 +39,9 @@ func (m *machine) observe(o Observed) {
 		m.failedStart(driverFailureEvent(o.At, o.Err), o.Recoverable)
 	case Started:
 		if m.s.Phase == Starting {
+			if m.s.FirstStart = m.s.RanSince(); m.s.FirstStart.IsZero() {
+				m.s.FirstStart = o.At
+			}
 			m.s.Phase, m.s.Started, m.s.StartedAt = Running, true, o.At
 			m.s.FinishedAt = time.Time{}
 			m.event(startedEvent(o.At))
@@ -57,7 +60,7 @@ func (m *machine) failedStart(why *model.TaskEvent, recoverable bool) {
 		return
 	}
 	if m.d.Stop || m.s.StopSeen {
-		m.die(false)
+		m.die(m.d.Fails)
 		return
 	}
 	m.event(why)
@@ -86,7 +89,7 @@ func (m *machine) exited(o Observed) {
 		if m.s.Phase == Killing {
 			m.event(killedEvent(o.At))
 		}
-		m.die(false)
+		m.die(m.d.Fails && (m.s.StopSeen || failed)) // else it was done before it was told to end
 	case m.s.Phase == Killing: // for a restart
 		m.restartNow()
 	case !failed && !m.d.RestartOnSuccess:
@@ -108,7 +111,7 @@ func (m *machine) vanished(o Observed) {
 	}
 	m.s.FinishedAt = o.At
 	if m.d.Stop || m.s.StopSeen {
-		m.die(false)
+		m.die(m.d.Fails)
 		return
 	}
 	m.restartNow()
@@ -201,7 +204,7 @@ func (m *machine) wantStopped() {
 	m.s.StopSeen = true
 	switch m.s.Phase {
 	case Waiting, Delaying:
-		m.die(false)
+		m.die(m.d.Fails && m.s.Started)
 	case Starting:
 		if first {
 			m.a.Verb = VerbCancel

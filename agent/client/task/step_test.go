@@ -285,3 +285,25 @@ func TestRate(t *testing.T) {
 		}
 	})
 }
+
+// The first start is remembered over restarts, and an end for want of time is a failure
+// that nothing follows.
+func TestFirstStart(t *testing.T) {
+	started := Observed{Kind: Started}
+	s, _, _ := run(t, Status{Phase: Starting}, service(2, "fail"), started, exit(0), Observed{}, Observed{}, Observed{}, Observed{}, Observed{}, started)
+	if s.Phase != Running || !s.FirstStart.Equal(epoch) || s.StartedAt.Equal(epoch) || !s.RanSince().Equal(epoch) {
+		t.Errorf("%+v", s)
+	}
+	old := Status{Phase: Starting, Started: true, StartedAt: epoch.Add(-time.Hour)} // of an earlier version
+	if s, _, _ = run(t, old, service(2, "fail"), started); !s.RanSince().Equal(epoch.Add(-time.Hour)) {
+		t.Errorf("%+v", s)
+	}
+	over := service(2, "fail")
+	over.Stop, over.Fails = true, true
+	if s, _, _ = run(t, Status{Phase: Running, Started: true}, over, Observed{}, exit(0)); s.Phase != Dead || !s.Failed {
+		t.Errorf("%+v", s)
+	}
+	if s, _, _ = run(t, Status{Phase: Running, Started: true}, over, exit(0)); s.Failed {
+		t.Errorf("it had ended well before: %+v", s)
+	}
+}

@@ -1,0 +1,176 @@
+package watch
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/steppe-project/steppe/fsm/state"
+	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/reconcile"
+)
+
+// A gang that is partial for too long is disbanded when both of these are over: a leader
+// may be missing, and plans may be lost.
+const (
+	lateEntries = 300
+	lateTime    = 2 * time.Minute
+)
+
+// gangs remembers what the state does not say of gangs.
+type gangs struct {
+	partial map[gangKey]since
+	placed  map[gangKey]int // in this entry
+	touched map[gangKey]bool
+	// whole counts the times that a gang was placed, disbanded those of instances that
+	// were stopped with the rest.
+	whole, disbanded int
+}
+
+type gangKey struct{ namespace, job, group string }
+
+// since is when a gang became partial.
+type since struct {
+	index uint64
+	time  int64
+}
+
+func newGangs() gangs {
+	return gangs{partial: map[gangKey]since{}, placed: map[gangKey]int{}, touched: map[gangKey]bool{}}
+}
+
+// gang notes a change of an allocation of one.
+func (c *Watch) gang(before, after *model.Allocation) {
+	g := reconcile.Find(after.Job, after.TaskGroup)
+	if g == nil || g.Gang == nil {
+		return
+	}
+	key := gangKey{after.Namespace, after.JobID, after.TaskGroup}
+	c.gangs.touched[key] = true
+	if before == nil {
+		c.gangs.placed[key]++
+	}
+	if before != nil && !before.ServerTerminal() && after.ServerTerminal() && (after.DesiredDescription == reconcile.DescGangPartial || after.DesiredDescription == reconcile.DescGangBroken) {
+		c.gangs.disbanded++
+	}
+}
+
+// muster looks at the gangs that an entry touched: what it placed made them whole, but for
+// what was lost since the decision.
+func (c *Watch) muster() {
+	snap := c.store.Snapshot()
+	for key := range c.gangs.touched {
+		m := musterOf(snap, key)
+		if c.gangs.placed[key] > 0 {
+			c.gangs.whole++
+			delete(c.gangs.partial, key)
+			if why := m.unexplained(snap); why != "" {
+				c.fail("entry %d places %d instances of gang %v, which has %d of %d then: %s", snap.Index(), c.gangs.placed[key], key, m.live+m.done, m.size, why)
+			}
+		}
+		if !m.partial() {
+			delete(c.gangs.partial, key)
+		} else if _, known := c.gangs.partial[key]; !known {
+			c.gangs.partial[key] = since{snap.Index(), c.time}
+		}
+	}
+	clear(c.gangs.touched)
+	clear(c.gangs.placed)
+	for key, from := range c.gangs.partial {
+		m := musterOf(snap, key)
+		over := time.Duration(c.time - from.time)
+		if m.partial() && over > m.allowed+lateTime && snap.Index() > from.index+lateEntries {
+			c.fail("gang %v has %d of %d instances for %s, max_partial is %s%s", key, m.live+m.done, m.size, over, m.allowed, EvalsOf(snap, snap.Job(key.namespace, key.job)))
+		}
+		if m.partial() && int64(over) > soonTime && snap.Index() > from.index+soonEntries && !pending(snap, key) {
+			c.fail("gang %v has %d of %d instances for %s, and nobody will look%s", key, m.live+m.done, m.size, over, EvalsOf(snap, snap.Job(key.namespace, key.job)))
+		}
+	}
+}
+
+// pending tells whether an evaluation of a gang's job is due, or waits for a time.
+func pending(snap *state.Snapshot, key gangKey) bool {
+	for e := range snap.EvalsByJob(key.namespace, key.job) {
+		if e.Status == model.EvalPending {
+			return true
+		}
+	}
+	return false
+}
+
+// roll is what there is of a gang: of the version of its newest live instance.
+type roll struct {
+	key              gangKey
+	live, done, size int
+	allowed          time.Duration
+	newest           map[int]*model.Allocation // by index
+	placed           *model.Allocation         // the newest live one
+}
+
+func musterOf(snap *state.Snapshot, key gangKey) *roll {
+	m := &roll{key: key, newest: map[int]*model.Allocation{}}
+	for a := range snap.AllocsByJob(key.namespace, key.job) {
+		if a.TaskGroup != key.group {
+			continue
+		}
+		if now := m.newest[a.Index()]; now == nil || a.CreateIndex > now.CreateIndex {
+			m.newest[a.Index()] = a
+		}
+		if !a.Terminal() && (m.placed == nil || a.CreateIndex > m.placed.CreateIndex) {
+			m.placed = a
+		}
+	}
+	if m.placed == nil {
+		return m
+	}
+	g := reconcile.Find(m.placed.Job, key.group)
+	if now := reconcile.Find(snap.Job(key.namespace, key.job), key.group); now != nil && now.Gang != nil {
+		m.allowed = now.Gang.MaxPartial
+		m.size = min(g.Count, now.Count)
+	}
+	for i, a := range m.newest {
+		switch {
+		case i >= m.size:
+		case !a.Terminal():
+			m.live++
+		case !a.ServerTerminal() && a.ClientStatus == model.ClientComplete && a.Job.Type == model.JobTypeBatch:
+			m.done++
+		}
+	}
+	return m
+}
+
+func (m *roll) partial() bool { return m.live > 0 && m.live+m.done < m.size }
+
+// unexplained tells of a missing instance of a gang that was just placed and was not lost
+// since the decision; "" for none.
+func (m *roll) unexplained(snap *state.Snapshot) string {
+	if !m.partial() {
+		return ""
+	}
+	decided := uint64(0)
+	if e := snap.Eval(m.placed.EvalID); e != nil {
+		decided = e.SnapshotIndex
+	}
+	for i := range m.size {
+		a := m.newest[i]
+		if a == nil || a.Terminal() && a.ModifyIndex <= decided && !(a.ClientStatus == model.ClientComplete && a.Job.Type == model.JobTypeBatch && !a.ServerTerminal()) {
+			return fmt.Sprintf("nothing of index %d", i)
+		}
+	}
+	return ""
+}
+
+// Torn tells of a gang that is partial in the end; "" for none.
+func Torn(snap *state.Snapshot) string {
+	for j := range snap.Jobs(state.Range{}) {
+		for _, g := range j.TaskGroups {
+			if g.Gang == nil || j.Stop {
+				continue
+			}
+			if m := musterOf(snap, gangKey{j.Namespace, j.ID, g.Name}); m.partial() {
+				return fmt.Sprintf("gang %s of %s has %d of %d instances%s", g.Name, j.ID, m.live+m.done, m.size, EvalsOf(snap, j))
+			}
+		}
+	}
+	return ""
+}
