@@ -32,8 +32,8 @@ type Config struct {
 type Report struct {
 	Events, Entries, Writes, Placements, Launches, Preempted int
 	After                                                    [3]int // begun, updated and stopped in the order of dependencies
-	Admitted, Refused                                        int // into namespaces with a quota
-	Downs, Held, Fenced                                      int // nodes taken down, held by the brake, tasks stopped for want of a lease
+	Admitted, Refused                                        int    // into namespaces with a quota
+	Downs, Held, Fenced                                      int    // nodes taken down, held by the brake, tasks stopped for want of a lease
 	Faults                                                   map[string]int
 	Deployments                                              map[string]int // how they ended, and what was done to them
 	Virtual                                                  time.Duration

@@ -18,7 +18,7 @@ const pastStates = 512
 // dependencies remembers recent states: what a plan began may have been ready on the one
 // that it was made on, and not any more.
 type dependencies struct {
-	past  []*state.Snapshot // the newest last; the state before the newest entry
+	past []*state.Snapshot // the newest last; the state before the newest entry
 	// After is what was done in the order of dependencies: groups begun, updated, stopped.
 	After [3]int
 }
