@@ -149,7 +149,7 @@ var mutants = []mutant{
 	// Dependencies.
 	{"a dependency is met when it is not", "sched/readiness/readiness.go", "if c.have >= c.want {", "if c.have < c.want {", simulator},
 	{"a dependency that has only begun is healthy", "sched/readiness/instance.go", "if !ok || at.After(r.now) {", "if !ok && at.After(r.now) {", tests("./sched/...")},
-	{"what waits for a dependency is not woken", "agent/server/dependents/dependents.go", "if m != nil && len(m.Waits) > 0 && waits[group] == nil {", "if false {", simulator},
+	{"what waits for a dependency is not woken", "agent/server/dependents/dependents.go", "if m != nil && len(m.Waits) > 0 && waits[group] == nil {", "if m != nil && len(m.Waits) > 0 && waits[group] == nil && false {", simulator},
 	{"a new leader forgets who waits for a dependency", "agent/server/dependents/dependents.go", "			w.note(e.ID, e)\n", "			_ = e\n", tests("./agent/server/dependents")},
 	{"a cycle of dependencies over jobs is admitted", "fsm/tenants.go", "if err := precedence.Check(next, x.Job); err != nil {", "if err := precedence.Check(next, x.Job); err != nil && false {", tests("./fsm")},
 	{"a cycle of dependencies is not seen", "model/precedence/precedence.go", "if s.state[k] == open {", "if s.state[k] == open && false {", tests("./model/precedence")},
