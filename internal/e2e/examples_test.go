@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func steppe(args ...string) (string, int) {
@@ -25,6 +26,13 @@ func TestExamplesRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			out, code := steppe("job", "run", f)
+			for range 100 { // a new cluster activates its feature level within seconds
+				if !strings.Contains(out, "this needs feature level") {
+					break
+				}
+				time.Sleep(300 * time.Millisecond)
+				out, code = steppe("job", "run", f)
+			}
 			want := 0
 			if name == "too-large" {
 				want = 2
