@@ -192,7 +192,8 @@ func (p *pass) speak(d *model.Deployment, job *model.Job) bool {
 
 // running looks at a deployment that goes on.
 func (p *pass) running(d *model.Deployment, job *model.Job) {
-	if why := p.failure(d); why != "" {
+	complete := stateful.Complete(d, job, p.snap.AllocsByJob(d.Namespace, d.JobID))
+	if why := p.failure(d, complete); why != "" {
 		p.end(d, model.DeploymentFailed, why)
 		return
 	}
@@ -204,7 +205,7 @@ func (p *pass) running(d *model.Deployment, job *model.Job) {
 	for _, s := range d.TaskGroups {
 		done, rolled = done && deploy.Done(s), rolled && deploy.RolledOut(s)
 	}
-	if done && !p.older(d, job) && stateful.Complete(d, job, p.snap.AllocsByJob(d.Namespace, d.JobID)) {
+	if done && !p.older(d, job) && complete {
 		p.end(d, model.DeploymentSuccessful, deploy.DescSuccessful)
 		return
 	}
@@ -213,15 +214,16 @@ func (p *pass) running(d *model.Deployment, job *model.Job) {
 	}
 }
 
-// failure is why a deployment has failed, "" if it has not.
-func (p *pass) failure(d *model.Deployment) string {
+// failure is why a deployment has failed, "" if it has not; complete tells that of its
+// stateful groups all ordinals are there that it brings.
+func (p *pass) failure(d *model.Deployment, complete bool) string {
 	for _, name := range deploy.Groups(d) {
 		switch s := d.TaskGroups[name]; {
 		case s.ProgressDeadline <= 0:
 			if s.UnhealthyAllocs > 0 {
 				return deploy.DescUnhealthy
 			}
-		case deploy.Done(s) || deploy.Waits(s) && p.ripe(s):
+		case deploy.Done(s) && complete || deploy.Waits(s) && p.ripe(s):
 		case !p.now.Before(s.RequireProgressBy):
 			return deploy.DescDeadline
 		default:
