@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/steppe-project/steppe/model"
@@ -471,13 +472,13 @@ func (r *run) stopOrdered(allocs []*model.Allocation, description string) {
 }
 
 // ordered tells whether what there is of a group is stopped one after the other: as its
-// job says, or what it runs.
+// job says, or any of the versions that run.
 func (r *run) ordered(group string, allocs []*model.Allocation) bool {
-	c := stateful.Of(r.in.Job, group)
-	for i := len(allocs) - 1; i >= 0 && c == nil; i-- {
-		if !allocs[i].ClientTerminal() {
-			c = stateful.Of(allocs[i].Job, group)
-		}
+	if c := stateful.Of(r.in.Job, group); c != nil {
+		return c.Ordered
 	}
-	return c != nil && c.Ordered
+	return slices.ContainsFunc(allocs, func(a *model.Allocation) bool {
+		c := stateful.Of(a.Job, group)
+		return c != nil && c.Ordered && !a.ClientTerminal()
+	})
 }

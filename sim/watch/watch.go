@@ -282,7 +282,7 @@ func Undecided(store *state.Store, env sched.Env) string {
 		own.Steady, own.Seed = env.Steady, env.Seed
 		plan := sched.Process(basis, e, own).Plan
 		if len(plan.Stops) > 0 {
-			return "job " + j.ID + ": there is something to stop"
+			return "job " + j.ID + ": there is something to stop: " + snap.Alloc(plan.Stops[0].ID).Name + ", " + plan.Stops[0].Description + EvalsOf(snap, j)
 		}
 		for _, g := range plan.Groups {
 			if len(g.Placements) > 0 {

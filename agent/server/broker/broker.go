@@ -6,6 +6,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/feature"
+	"github.com/steppe-project/steppe/model/stateful"
 	"github.com/steppe-project/steppe/sched"
 )
 
@@ -77,7 +78,7 @@ func (b *Broker) Name() string { return "broker" }
 
 // Reads implements loop.Component.
 func (b *Broker) Reads() []state.Table {
-	return []state.Table{state.TableEvals, state.TableNodes, state.TableAllocs, state.TableConfig}
+	return []state.Table{state.TableEvals, state.TableNodes, state.TableAllocs, state.TableJobs, state.TableConfig}
 }
 
 // Reset implements loop.Component.
@@ -95,6 +96,11 @@ func (b *Broker) Reset(snap *state.Snapshot) {
 			// What was freed while nobody watched is found in the allocations'
 			// history; worth reading only when somebody waits for it.
 			b.blocked.readHistory(snap)
+			for job := range snap.Jobs(state.Range{}) {
+				if stateful.Any(job) { // its priority may have been lowered meanwhile
+					b.blocked.allAt = max(b.blocked.allAt, job.JobModifyIndex)
+				}
+			}
 			blocked = true
 		}
 		b.track(e)
@@ -119,6 +125,14 @@ func (b *Broker) Observe(changes []state.Change) {
 			before, _ := c.Before.(*model.Allocation)
 			after, _ := c.After.(*model.Allocation)
 			b.blocked.observeAlloc(before, after, c.Index)
+		case state.TableJobs:
+			before, _ := c.Before.(*model.Job)
+			after, _ := c.After.(*model.Job)
+			if before != nil && after != nil && after.Priority < before.Priority {
+				// What stays at an older version, below a partition for example, matters as
+				// much as the newest one: it may have to give way from now on.
+				b.blocked.observeAll(c.Index)
+			}
 		case state.TableConfig:
 			switch after := c.After.(type) {
 			case *model.SchedulerConfiguration:

@@ -253,6 +253,11 @@ func TestScenarios(t *testing.T) {
 			case "placed":
 				s.placed(d)
 				return fmt.Sprintf("index %d\n", s.index)
+			case "priority": // a new version of the job, that places nothing
+				j := *s.store.Snapshot().Job(model.DefaultNamespace, d.CmdArgs[0].Key)
+				arg(d, "prio", &j.Priority)
+				s.apply(must(&fsm.RegisterJob{Job: &j}))
+				return fmt.Sprintf("index %d\n", s.index)
 			case "feature": // and everybody may preempt
 				s.apply(must(&fsm.FeatureLevel{Level: feature.Newest}))
 				s.apply(must(&fsm.SchedulerConfig{Config: &model.SchedulerConfiguration{PreemptionConfig: model.PreemptionConfig{ServiceSchedulerEnabled: true}}}))

@@ -195,7 +195,8 @@ func (p *pass) speak(d *model.Deployment, job *model.Job) bool {
 
 // running looks at a deployment that goes on.
 func (p *pass) running(d *model.Deployment, job *model.Job) {
-	if why := p.failure(d); why != "" {
+	complete := stateful.Complete(d, job, p.snap.AllocsByJob(d.Namespace, d.JobID))
+	if why := p.failure(d, complete); why != "" {
 		p.end(d, model.DeploymentFailed, why)
 		return
 	}
@@ -207,7 +208,7 @@ func (p *pass) running(d *model.Deployment, job *model.Job) {
 	for _, s := range d.TaskGroups {
 		done, rolled = done && deploy.Done(s), rolled && deploy.RolledOut(s)
 	}
-	if done && !p.older(d, job) && stateful.Complete(d, job, p.snap.AllocsByJob(d.Namespace, d.JobID)) {
+	if done && !p.older(d, job) && complete {
 		p.end(d, model.DeploymentSuccessful, deploy.DescSuccessful)
 		return
 	}
@@ -216,8 +217,9 @@ func (p *pass) running(d *model.Deployment, job *model.Job) {
 	}
 }
 
-// failure is why a deployment has failed, "" if it has not.
-func (p *pass) failure(d *model.Deployment) string {
+// failure is why a deployment has failed, "" if it has not; complete tells that of its
+// stateful groups all ordinals are there that it brings.
+func (p *pass) failure(d *model.Deployment, complete bool) string {
 	waits := p.waits(d)
 	for _, name := range deploy.Groups(d) {
 		s := d.TaskGroups[name]
@@ -226,7 +228,7 @@ func (p *pass) failure(d *model.Deployment) string {
 			if s.UnhealthyAllocs > 0 {
 				return deploy.DescUnhealthy
 			}
-		case deploy.Done(s) || deploy.Waits(s) && p.ripe(s):
+		case deploy.Done(s) && complete || deploy.Waits(s) && p.ripe(s):
 		case waits[name] != nil: // its turn comes after what it depends on
 		case !p.now.Before(by):
 			return deploy.DescDeadline

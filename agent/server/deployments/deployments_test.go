@@ -32,6 +32,8 @@ type stage struct {
 	word string // of nodes: that their agents say something of health
 	// least is the fewest instances that were healthy at any time since it was set.
 	least int
+	// stateful is the group's block, if any.
+	stateful *model.StatefulConfig
 }
 
 const (
@@ -88,6 +90,10 @@ func (s *stage) run(version string, count int, change func(u *model.UpdateStrate
 	g.Update.MinHealthyTime, g.Update.ProgressDeadline = healthyAfter, deadline
 	if change != nil {
 		change(g.Update)
+	}
+	if g.Stateful = s.stateful; g.Stateful != nil {
+		g.Disconnect = model.NewDisconnectStrategy()
+		g.Disconnect.StopOnClientAfter = model.DefaultStateful
 	}
 	g.ReschedulePolicy = &model.ReschedulePolicy{}
 	task := model.NewTask(g)
@@ -269,6 +275,47 @@ func TestRolling(t *testing.T) {
 	for e := range s.Store.Snapshot().EvalsByStatus(model.EvalPending) {
 		t.Errorf("%+v", e)
 	}
+}
+
+// A deployment of a stateful group starts from below, updates from above, ends with the
+// partition, and takes the job back when it fails.
+func TestStateful(t *testing.T) {
+	s := newStage(t)
+	pass := func(d time.Duration) {
+		for range int(d / time.Second) {
+			s.pass(time.Second)
+			s.look()
+		}
+	}
+	s.stateful = &model.StatefulConfig{Ordered: true}
+	s.run("one", 3, nil)
+	s.want("running", "one=1")
+	pass(30 * time.Second)
+	s.want("successful", "one=3")
+	s.stateful = &model.StatefulConfig{Ordered: true, Partition: 2}
+	s.least = 3
+	s.run("two", 3, nil)
+	pass(10 * time.Second)
+	s.want("successful", "one=2 two=1")
+	if d := s.newest(); d.TaskGroups["g"].DesiredTotal != 1 {
+		t.Errorf("%d instances are deployed", d.TaskGroups["g"].DesiredTotal)
+	}
+	s.stateful = &model.StatefulConfig{Ordered: true, Partition: 1}
+	s.run("two", 3, nil)
+	s.lead()
+	pass(20 * time.Second)
+	s.want("successful", "one=1 two=2")
+	s.stateful = &model.StatefulConfig{Ordered: true, Partition: 1}
+	s.run("bad", 3, func(u *model.UpdateStrategy) { u.AutoRevert = true })
+	pass(deadline + 30*time.Second)
+	s.want("successful", "one=1 two=2")
+	if s.least != 2 {
+		t.Errorf("at least %d were healthy, want 2", s.least)
+	}
+	s.stateful = &model.StatefulConfig{Ordered: true}
+	s.run("two", 3, nil)
+	pass(20 * time.Second)
+	s.want("successful", "two=3")
 }
 
 // Of nodes whose agents say nothing of health, what they say of tasks counts.
