@@ -164,11 +164,6 @@ func TestValidate(t *testing.T) {
 			task(j).Artifacts = []*TaskArtifact{{GetterSource: "x", GetterMode: "any", RelativeDest: "../alloc/x"}}
 		}, ""},
 		{"template", func(j *Job) { task(j).Templates = []*Template{NewTemplate()} }, "needs data|needs a destination"},
-		{"scaling", func(j *Job) { group(j).Scaling = &ScalingPolicy{Type: "horizontal", Min: 2, Max: 3} }, "not between scaling's"},
-		{"both forms of stopping", func(j *Job) {
-			group(j).StopAfterClientDisconnect = time.Minute
-			group(j).Disconnect = &DisconnectStrategy{StopOnClientAfter: time.Minute}
-		}, "only one of them"},
 		{"stopping before", func(j *Job) { group(j).StopAfterClientDisconnect = -1 }, "stop_after_client_disconnect: must not be negative"},
 		{"disk", func(j *Job) { group(j).EphemeralDisk.SizeMB = -1; task(j).LogConfig.Disabled = true }, "ephemeral_disk.size: must be 0"},
 	} {

@@ -129,13 +129,15 @@ func (p *process) partialFor(g *reconcile.Group) time.Duration {
 
 // awaitWhole has a partial gang looked at when its time is over.
 func (p *process) awaitWhole(g *reconcile.Group) {
-	at := p.env.Now.Add(g.Group.Gang.MaxPartial - p.partialFor(g))
+	since := p.env.Now.Add(-p.partialFor(g))
+	at := since.Add(g.Group.Gang.MaxPartial)
 	for _, e := range p.clocks(g.Group.Name) {
 		if e.Status == model.EvalPending && e.WaitUntil.After(p.env.Now) && !e.WaitUntil.After(at) {
 			return
 		}
 	}
 	e := p.newEval(model.TriggerMaxPartial, at.UTC())
+	e.CreateTime = since.UnixNano() // max_partial may have been less when it was last waited for
 	e.Gang, e.StatusDescription = g.Group.Name, gang.Waits(g.Group, len(g.Gang.Live)+g.Gang.Done)
 }
 

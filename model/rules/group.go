@@ -26,6 +26,21 @@ func (c *checker) groups() {
 			c.add(at, wrong.Message, wrong.Hint)
 		}
 		c.scaling(p.Attr("scaling"), g)
+		c.alone(p, g)
+	}
+}
+
+// alone refuses what decides on the start of a group twice: which of them would go first
+// is not settled.
+func (c *checker) alone(p model.Path, g *model.TaskGroup) {
+	waits := len(g.DependsOn)+len(c.job.DependsOn) > 0
+	switch {
+	case g.Stateful != nil && g.Gang != nil:
+		c.add(p.Attr("gang"), "a stateful group starts one after the other, a gang all at once: a group cannot be both", "delete one of the blocks")
+	case g.Stateful != nil && waits:
+		c.add(p.Attr("stateful"), "a group that depends on others cannot be stateful yet", "delete its depends_on, or the stateful block; others may depend on a stateful group")
+	case g.Gang != nil && waits:
+		c.add(p.Attr("gang"), "a group that depends on others cannot be a gang yet", "delete its depends_on, or the gang block; others may depend on a gang")
 	}
 }
 

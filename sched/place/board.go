@@ -38,8 +38,7 @@ func NewBoard(fork *Fleet, set Settings) *Board {
 	}
 }
 
-// Fork is a board that begins as b is: what is booked on one is not on the other. A
-// checker, and a selector, stays with its board.
+// Fork is a board that begins as b is, and has its own checkers and selectors.
 func (b *Board) Fork() *Board {
 	f := &Board{fleet: b.fleet.Fork(), set: b.set, rng: b.rng, job: maps.Clone(b.job), groups: make(map[string]map[int32]int32, len(b.groups))}
 	for name, rows := range b.groups {
@@ -116,8 +115,7 @@ func (b *Board) take(row int32, a *Ask) *Choice {
 	return choice
 }
 
-// Shared is the grant of every instance without one of its own; nil when each
-// has its own.
+// Shared is the grant of every instance without one of its own; nil for none such.
 func (b *Board) Shared(a *Ask) *model.AllocatedResources {
 	if a.own() {
 		return nil

@@ -69,8 +69,7 @@ type reason struct {
 	nodes int
 }
 
-// Checker makes the feasibility function of an ask on the board as it is and
-// will be.
+// Checker makes the feasibility function of an ask on the board as it is and will be.
 func (b *Board) Checker(a *Ask) *Checker {
 	k := b.checker(a)
 	if len(a.distinct) > 0 {

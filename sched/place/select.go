@@ -117,11 +117,10 @@ func (s *Selector) Next(avoid []string) *Choice {
 
 // Prefer is Next on a given node; nil when it does not fit there.
 func (s *Selector) Prefer(nodeID string) *Choice {
-	row, ok := s.board.fleet.row(nodeID)
-	if !ok || int(row) >= len(s.same) || s.row(row).kind != kindFits {
-		return nil
+	if row, ok := s.board.fleet.row(nodeID); ok && int(row) < len(s.same) && s.row(row).kind == kindFits {
+		return s.book(row)
 	}
-	return s.book(row)
+	return nil
 }
 
 func (s *Selector) book(row int32) *Choice {

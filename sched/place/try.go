@@ -35,8 +35,7 @@ func (b *Board) Most(a *Ask, dimension string) (left int64, on *model.Node) {
 	return left, on
 }
 
-// Unready counts the nodes that an ask would fit on if they took new work, and
-// names one with what keeps it from that.
+// Unready counts the nodes that fit but for taking no new work, and names one with why.
 func (b *Board) Unready(a *Ask) (nodes int, example *model.Node, why string) {
 	k := b.checker(a)
 	for row := range int32(b.fleet.rows()) {

@@ -112,7 +112,8 @@ func musterOf(snap *state.Snapshot, key gangKey) *roll {
 		if a.TaskGroup != key.group {
 			continue
 		}
-		if now := m.newest[a.Index()]; now == nil || a.CreateIndex > now.CreateIndex {
+		// What an earlier version completed counts when the job is again as it was then.
+		if now := m.newest[a.Index()]; now == nil || a.CreateIndex > now.CreateIndex && !completed(now) || completed(a) {
 			m.newest[a.Index()] = a
 		}
 		if !a.Terminal() && (m.placed == nil || a.CreateIndex > m.placed.CreateIndex) {
@@ -132,11 +133,15 @@ func musterOf(snap *state.Snapshot, key gangKey) *roll {
 		case i >= m.size:
 		case !a.Terminal():
 			m.live++
-		case !a.ServerTerminal() && a.ClientStatus == model.ClientComplete && a.Job.Type == model.JobTypeBatch:
+		case completed(a):
 			m.done++
 		}
 	}
 	return m
+}
+
+func completed(a *model.Allocation) bool {
+	return !a.ServerTerminal() && a.ClientStatus == model.ClientComplete && a.Job.Type == model.JobTypeBatch
 }
 
 func (m *roll) partial() bool { return m.live > 0 && m.live+m.done < m.size }
@@ -153,7 +158,7 @@ func (m *roll) unexplained(snap *state.Snapshot) string {
 	}
 	for i := range m.size {
 		a := m.newest[i]
-		if a == nil || a.Terminal() && a.ModifyIndex <= decided && !(a.ClientStatus == model.ClientComplete && a.Job.Type == model.JobTypeBatch && !a.ServerTerminal()) {
+		if a == nil || a.Terminal() && a.ModifyIndex <= decided && !completed(a) {
 			return fmt.Sprintf("nothing of index %d", i)
 		}
 	}

@@ -13,7 +13,7 @@ func together(dice *rand.Rand, j *model.Job) {
 		return
 	}
 	for _, g := range j.TaskGroups {
-		if !chance(dice, 0.35) {
+		if !chance(dice, 0.35) || g.Stateful != nil || len(g.DependsOn)+len(j.DependsOn) > 0 {
 			continue
 		}
 		g.Gang = &model.GangConfig{MaxPartial: []time.Duration{0, 5 * time.Second, 15 * time.Second, 40 * time.Second}[dice.IntN(4)]}

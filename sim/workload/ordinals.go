@@ -18,7 +18,7 @@ func ordinals(dice *rand.Rand, j *model.Job) {
 		p = 0.9
 	}
 	for _, g := range j.TaskGroups {
-		if !chance(dice, p) {
+		if !chance(dice, p) || len(g.DependsOn)+len(j.DependsOn) > 0 {
 			continue
 		}
 		g.Stateful = &model.StatefulConfig{Ordered: chance(dice, 0.75)}
