@@ -16,7 +16,6 @@ import (
 type ordinalStory struct {
 	t *rapid.T
 	w *world
-	n int
 }
 
 func (s *ordinalStory) draw(label string, lo, hi int) int {

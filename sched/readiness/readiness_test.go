@@ -242,7 +242,7 @@ func TestUpdates(t *testing.T) {
 			a := w.add(alloc(old, 1, model.ClientRunning))
 			if tt.ready != "old" {
 				a.DesiredStatus = model.DesiredStop
-				a = w.add(alloc(next, 1, tt.ready))
+				w.add(alloc(next, 1, tt.ready))
 			}
 			for _, a := range w.allocs["j"][1:] {
 				a.TaskGroup, a.Name = "db", model.AllocName("j", "db", 0)
