@@ -33,7 +33,8 @@ func (c *Watch) Clash(a *model.Allocation, other, task string, here bool) bool {
 		return false
 	}
 	if o.Name == a.Name && o.Namespace == a.Namespace && o.JobID == a.JobID && stateful.Is(o) && a.Job != nil && stateful.Is(a) {
-		return true
+		// A version that is not stateful ends the promise, also for what replaces older ones.
+		return stateful.Of(c.Snapshot().Job(a.Namespace, a.JobID), a.TaskGroup) != nil
 	}
 	if here || o.ID != a.PreviousAllocation || o.ClientStatus != model.ClientLost || System(o) {
 		return false
