@@ -32,9 +32,9 @@ func (c *Watch) Clash(a *model.Allocation, other, task string, here bool) bool {
 	if o == nil || o.ID == a.ID || o.Job == nil || Poststop(reconcile.Find(o.Job, o.TaskGroup), task) {
 		return false
 	}
-	if o.Name == a.Name && o.Namespace == a.Namespace && o.JobID == a.JobID && stateful.Is(o) && a.Job != nil && stateful.Is(a) {
-		// A version that is not stateful ends the promise, also for what replaces older ones.
-		return stateful.Of(c.Snapshot().Job(a.Namespace, a.JobID), a.TaskGroup) != nil
+	if o.Name == a.Name && o.Namespace == a.Namespace && o.JobID == a.JobID && stateful.Is(o) && a.Job != nil && stateful.Is(a) &&
+		stateful.Of(c.Snapshot().Job(a.Namespace, a.JobID), a.TaskGroup) != nil { // a version that is not ends the promise
+		return true
 	}
 	if here || o.ID != a.PreviousAllocation || o.ClientStatus != model.ClientLost || System(o) {
 		return false
