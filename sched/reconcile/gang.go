@@ -34,9 +34,6 @@ func (r *run) gang(out *Group, roll *roll, slots []slot) {
 	}
 	if older > 0 && older == len(s.Live) {
 		s.Size = min(s.Size, groupOf(s.Live[0], g).Count) // it is the older version's gang still
-		if groupOf(s.Live[0], g).Gang == nil {
-			s.Size = len(s.Live) + s.Done // that was none: nothing is missing before it is updated
-		}
 	}
 	out.Gang = s
 }

@@ -124,7 +124,7 @@ func musterOf(snap *state.Snapshot, key gangKey) *roll {
 		return m
 	}
 	g := reconcile.Find(m.placed.Job, key.group)
-	if now := reconcile.Find(snap.Job(key.namespace, key.job), key.group); now != nil && now.Gang != nil && g != nil && g.Gang != nil {
+	if now := reconcile.Find(snap.Job(key.namespace, key.job), key.group); now != nil && now.Gang != nil {
 		m.allowed = now.Gang.MaxPartial
 		m.size = min(g.Count, now.Count)
 	}
