@@ -175,8 +175,7 @@ func (p *planApply) fault(g *model.PlanGroup, pl *model.Placement) string {
 			return refusedYielded // its room may be another's
 		}
 	}
-	name := model.AllocName(p.job.ID, g.TaskGroup, pl.Index)
-	return stateful.Holder(p.job, g.TaskGroup, name, p.AllocsByJob(p.job.Namespace, p.job.ID), p.plan.Stops)
+	return stateful.Holder(p.job, g.TaskGroup, pl.Index, p.AllocsByJob(p.job.Namespace, p.job.ID), p.plan.Stops)
 }
 
 func put[V any](m *map[string]V, key string, v V) {

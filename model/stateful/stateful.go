@@ -104,12 +104,13 @@ func Spares(job *model.Job, a *model.Allocation) bool {
 	return c != nil && a.Index() < c.Partition
 }
 
-// Holder is why a plan cannot place a name, "" when it can: of a stateful group it is
+// Holder is why a plan cannot place an index, "" when it can: of a stateful group it is
 // free only when all that had it has ended, or is given up as lost by the same plan.
-func Holder(job *model.Job, group, name string, allocs iter.Seq[*model.Allocation], stops []*model.PlanStop) string {
+func Holder(job *model.Job, group string, index int, allocs iter.Seq[*model.Allocation], stops []*model.PlanStop) string {
 	if Of(job, group) == nil {
 		return ""
 	}
+	name := model.AllocName(job.ID, group, index)
 	for a := range allocs {
 		if a.Name == name && !a.ClientTerminal() && !givenUp(a, stops) {
 			return "allocation " + a.ID + " of the stateful instance " + name + " has not ended"

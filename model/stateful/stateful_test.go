@@ -57,7 +57,7 @@ func TestHolder(t *testing.T) {
 	j := job(0, 0)
 	a := instance(j, 1)
 	held := func(stops ...*model.PlanStop) bool {
-		return stateful.Holder(j, "g", "db.g[1]", slices.Values([]*model.Allocation{a}), stops) != ""
+		return stateful.Holder(j, "g", 1, slices.Values([]*model.Allocation{a}), stops) != ""
 	}
 	a.DesiredStatus = model.DesiredStop
 	switch {

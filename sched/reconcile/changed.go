@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/lease"
+	"github.com/steppe-project/steppe/model/stateful"
 )
 
 // Changed tells whether instances of a group have to be replaced to take a new
@@ -49,17 +50,7 @@ func sooner(from, to *model.TaskGroup) bool {
 }
 
 // Find returns a job's group by name, or nil.
-func Find(j *model.Job, group string) *model.TaskGroup {
-	if j == nil {
-		return nil
-	}
-	for _, g := range j.TaskGroups {
-		if g.Name == group {
-			return g
-		}
-	}
-	return nil
-}
+func Find(j *model.Job, group string) *model.TaskGroup { return stateful.Group(j, group) }
 
 // essence is a group without what may change in place, and without its tasks.
 func essence(g *model.TaskGroup) model.TaskGroup {
