@@ -23,3 +23,24 @@ func TestBlockedEvaluationKnowsWhy(t *testing.T) {
 		t.Errorf("the blocked evaluation has %+v, queued %v", b.FailedTGAllocs, b.QueuedAllocations)
 	}
 }
+
+// TestBlockedEvaluationFollowsTheJob: what may have to give way to a job, and so what
+// wakes the evaluation that waits for it, goes by the job's priority as it is now.
+func TestBlockedEvaluationFollowsTheJob(t *testing.T) {
+	w := newWorld()
+	job := map[string]string{"mem": "200", "priority": "20"}
+	w.setJob(buildJob("x", job, ""))
+	w.run(w.newEval("x", model.TriggerJobRegister))
+	job["priority"] = "80"
+	w.setJob(buildJob("x", job, ""))
+	w.run(w.newEval("x", model.TriggerJobRegister))
+	for _, e := range w.EvalsByJob("default", "x") {
+		if e.Status == model.EvalBlocked {
+			if e.Priority != 80 || e.JobModifyIndex != w.jobs["x"].JobModifyIndex {
+				t.Errorf("the blocked evaluation is of priority %d, for the job as of %d", e.Priority, e.JobModifyIndex)
+			}
+			return
+		}
+	}
+	t.Fatal("nothing is blocked")
+}

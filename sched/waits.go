@@ -132,6 +132,9 @@ func (p *process) block() {
 	}
 	blocked := p.blocked()
 	blocked.Status = model.EvalBlocked
+	// It may have waited since before the job was changed: what has to give way to it, and
+	// so what wakes it, goes by the priority that the job has now.
+	blocked.JobModifyIndex, blocked.Priority, blocked.Type = p.job.JobModifyIndex, p.job.Priority, p.job.Type
 	blocked.StatusDescription = p.blockedFor()
 	if len(p.lacking) > 0 {
 		blocked.StatusDescription = strings.Join(p.lacking, "; ") + ": waits for nodes or resources that let all be placed"
