@@ -48,10 +48,8 @@ func (c *ApplyPlan) apply(x *tx) (result, error) {
 	if c.Plan == nil || c.Plan.EvalID == "" {
 		return nil, model.Errorf(model.CodeInvalid, "a plan needs an evaluation")
 	}
-	if e := x.Eval(c.Plan.EvalID); c.Plan.SnapshotIndex > 0 && (e == nil || e.Terminal()) {
-		// An operator's restore, or a purge, came in between: the decision is about
-		// a state that is no more. (Without an index it was made on none.)
-		return nil, model.Errorf(model.CodeConflict, "evaluation %s of the plan is gone or final", c.Plan.EvalID)
+	if err := grant.Late(c.Plan, x.Eval(c.Plan.EvalID), x.FeatureLevel() >= feature.Supersedes); err != nil {
+		return nil, err
 	}
 	p := &planApply{tx: x, plan: c.Plan, tally: &tally{tx: x}, out: &model.PlanResult{Index: x.index}}
 	p.job = x.JobVersion(c.Plan.Namespace, c.Plan.JobID, c.Plan.JobVersion)

@@ -6,6 +6,7 @@ import (
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 // A plan that was under way while an operator restored an older state must not
@@ -40,5 +41,35 @@ func TestPlanOfAVanishedEvaluationIsRefused(t *testing.T) {
 	}
 	if out := run(5, plan(4)); model.CodeOf(out.Err) != model.CodeConflict {
 		t.Fatalf("a plan of a final evaluation: %v", out.Err)
+	}
+}
+
+// TestPlanOfAChangedEvaluationIsRefused: what was decided on an evaluation that has been
+// handed out again since brings nothing, else both decisions would.
+func TestPlanOfAChangedEvaluationIsRefused(t *testing.T) {
+	for level, refused := range map[feature.Level]bool{feature.Gangs: false, feature.Supersedes: true} {
+		f := fsm.New(state.New())
+		index := uint64(0)
+		run := func(body fsm.Body) fsm.Outcome {
+			t.Helper()
+			cmd, err := fsm.NewCommand(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			index++
+			return f.Apply(fsm.Entry{Index: index, Term: 1, Time: int64(index), Commands: []fsm.Command{cmd}})[0]
+		}
+		eval := func() *model.Evaluation {
+			return &model.Evaluation{ID: "e", Namespace: model.DefaultNamespace, JobID: "j", Type: model.JobTypeService, Status: model.EvalPending}
+		}
+		run(&fsm.FeatureLevel{Level: level})
+		run(&fsm.UpsertEvals{Evals: []*model.Evaluation{eval()}})
+		decided := eval()
+		decided.ModifyIndex, decided.Status = index, model.EvalComplete
+		run(&fsm.UpsertEvals{Evals: []*model.Evaluation{eval()}}) // woken again
+		plan := &model.Plan{EvalID: "e", Namespace: model.DefaultNamespace, JobID: "j", SnapshotIndex: index - 1, Eval: decided}
+		if out := run(&fsm.ApplyPlan{Plan: plan}); (model.CodeOf(out.Err) == model.CodeConflict) != refused {
+			t.Errorf("at level %d a plan of an evaluation that was handed out again: %v", level, out.Err)
+		}
 	}
 }

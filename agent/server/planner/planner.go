@@ -201,6 +201,10 @@ func (p *Planner) commit(ctx context.Context, jobs []job, cmds []fsm.Command) {
 		if err == nil {
 			cause = outcomes[i].Err
 		}
+		if model.CodeOf(cause) == model.CodeConflict {
+			p.cfg.Logger.Debug("a plan came too late", "eval", j.eval.ID, "job", j.eval.JobID, "error", cause)
+			continue // its evaluation has another's attention
+		}
 		if cause != nil {
 			c := *j.eval
 			c.Status, c.Attempts = model.EvalPending, j.eval.Attempts+1

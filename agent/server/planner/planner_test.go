@@ -12,6 +12,7 @@ import (
 	"github.com/steppe-project/steppe/agent/server/memlog"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/feature"
 	"github.com/steppe-project/steppe/sched"
 )
 
@@ -175,4 +176,38 @@ func (f *failOnce) Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outc
 		return nil, model.Errorf(model.CodeUnavailable, "disk full")
 	}
 	return f.Log.Propose(ctx, cmds...)
+}
+
+// Another component wakes the evaluation while its plan is on its way: the plan brings
+// nothing, and the evaluation is left to whoever is handed it now.
+func TestOvertaken(t *testing.T) {
+	s := newStage(t, 2)
+	s.log.Must(&fsm.FeatureLevel{Level: feature.Newest})
+	eval, plan := s.decide("job")
+	p := New(Config{View: s.view, Proposer: &overtaker{Log: s.log, eval: *eval}, Logger: quiet})
+	other, otherPlan := s.decide("other")
+	for _, d := range []job{{eval, plan}, {other, otherPlan}} {
+		if err := p.Submit(t.Context(), d.eval, d.plan); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.run(p, func() bool { return s.status(other).Status == model.EvalComplete })
+	if e := s.status(eval); e.Status != model.EvalPending || e.Attempts != 0 {
+		t.Errorf("the evaluation is %s with %d attempts, %s", e.Status, e.Attempts, e.StatusDescription)
+	}
+	for a := range s.log.Store.Snapshot().AllocsByJob(eval.Namespace, "job") {
+		t.Errorf("the plan brought %s", a.Name)
+	}
+}
+
+// overtaker changes an evaluation before each proposal.
+type overtaker struct {
+	*memlog.Log
+	eval model.Evaluation
+}
+
+func (o *overtaker) Propose(ctx context.Context, cmds ...fsm.Command) ([]fsm.Outcome, error) {
+	again := o.eval
+	o.Must(&fsm.UpsertEvals{Evals: []*model.Evaluation{&again}})
+	return o.Log.Propose(ctx, cmds...)
 }
