@@ -64,7 +64,10 @@ func (s *server) start() {
 	s.life = w.NewLife()
 	s.store = state.New()
 	s.machine = fsm.New(s.store)
-	s.time = &consensus.Clock{Wall: s.Wall, Elapsed: func() time.Duration { return s.Ticks().Sub(engine.Epoch) }, Newest: func() int64 { return s.appliedTime }}
+	s.time = &consensus.Clock{
+		Wall: s.Wall, Elapsed: func() time.Duration { return s.Ticks().Sub(engine.Epoch) },
+		Newest: func() int64 { return s.appliedTime }, Leads: func() bool { return s.lead != nil },
+	}
 	s.appliedTime = 0
 	s.applied = s.store.Snapshot().Index()
 	if s.stored != nil {
@@ -149,7 +152,7 @@ func (s *server) apply(index uint64) []fsm.Outcome {
 	}
 	outcomes := s.machine.Apply(e)
 	s.applied, s.appliedTime = index, e.Time
-	s.time.Applied(e.Time)
+	s.time.Applied(e.Time, e.Term)
 	s.w.checks.applied(s)
 	s.changed()
 	return outcomes

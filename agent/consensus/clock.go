@@ -27,6 +27,9 @@ type Clock struct {
 	Wall    func() time.Time
 	Elapsed func() time.Duration
 	Newest  func() int64
+	// Leads tells whether entries are stamped with what this clock says: else nobody
+	// goes by it, however wrong it is. Nil: they are.
+	Leads func() bool
 
 	mu     sync.Mutex
 	at     int64 // what was told last, unix ns
@@ -34,6 +37,8 @@ type Clock struct {
 	steady nodelease.Steady
 	seen   time.Duration // when steady was brought up to date
 	ahead  int64         // of Elapsed, but for what steady knows and less than a leap
+	led    bool          // when last asked
+	term   uint64        // of the newest entry applied
 }
 
 const (
@@ -51,33 +56,56 @@ func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	passed := int64(max(elapsed-c.then, 0))
-	at := c.at + passed
+	at, lost := c.at+passed, int64(0)
 	if ahead := at - wall; ahead > 0 {
-		lost := min(ahead, passed/slewing)
+		lost = min(ahead, passed/slewing)
 		at -= lost
-		c.ahead -= lost
 	}
-	c.seen = elapsed
 	c.at, c.then = max(at, wall, newest), elapsed
-	c.watch(c.at, elapsed)
+	leads := c.leads()
+	if leads && !c.led {
+		lost = c.unseen(elapsed)
+		c.another(c.at, elapsed)
+	}
+	if c.led = leads; leads {
+		c.ahead -= lost
+		c.watch(c.at, elapsed)
+	}
 	return time.Unix(0, c.at).UTC()
 }
 
-// Applied notes the time of an entry that was applied: so a server that follows
-// knows how the clock went before it leads. The leader's clock may have been losing
-// time meanwhile, to gain it now, which nobody sees from here.
-func (c *Clock) Applied(at int64) {
+func (c *Clock) leads() bool { return c.Leads == nil || c.Leads() }
+
+// unseen is what the clock may have lost since steady was brought up to date.
+func (c *Clock) unseen(elapsed time.Duration) int64 {
+	return int64(max(elapsed-c.seen, 0)) / slewing
+}
+
+// Applied notes the time of an entry of a term that was applied: so a server that
+// follows knows how the clock went before it leads. The leader's clock may have been
+// losing time meanwhile, to gain it now, which nobody sees from here.
+func (c *Clock) Applied(at int64, term uint64) {
 	elapsed := c.Elapsed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ahead -= int64(max(elapsed-c.seen, 0)) / slewing
-	c.seen = elapsed
+	c.ahead -= c.unseen(elapsed)
+	if term != c.term {
+		c.term, c.led = term, false
+		c.another(at, elapsed)
+	}
 	c.watch(at, elapsed)
+}
+
+// another notes that another clock is the cluster's from here on: it goes on from the
+// log, which may be behind what the one before said, to make good for it later.
+func (c *Clock) another(at int64, elapsed time.Duration) {
+	c.ahead = min(c.ahead, at-int64(elapsed))
 }
 
 // watch notes a jump when the clock says at; c.mu is held.
 func (c *Clock) watch(at int64, elapsed time.Duration) {
 	ahead, now := at-int64(elapsed), time.Unix(0, at).UTC()
+	c.seen = elapsed
 	switch by := time.Duration(ahead - c.ahead); {
 	case c.steady.From.IsZero():
 		c.steady.From, c.ahead = now, ahead

@@ -41,7 +41,7 @@ func TestClock(t *testing.T) {
 			}
 			last = now
 			if rapid.Bool().Draw(t, "applies") {
-				c.Applied(last.UnixNano())
+				c.Applied(last.UnixNano(), 1)
 			}
 			// Steady never takes for passed what has not.
 			for _, l := range looks {
@@ -62,6 +62,67 @@ func TestClock(t *testing.T) {
 		}
 		if !last.Equal(wall) {
 			t.Fatalf("after weeks without steps it is off by %s", last.Sub(wall))
+		}
+	})
+}
+
+// Whoever leads, and whatever the clocks of the others said meanwhile, Steady never takes
+// for passed what has not.
+func TestClocksOfServers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const servers = 3
+		var (
+			elapsed time.Duration
+			newest  int64
+			leader  int
+			term    uint64
+			walls   [servers]time.Time
+			clocks  [servers]*Clock
+		)
+		for i := range clocks {
+			walls[i] = time.Unix(1_700_000_000, 0)
+			clocks[i] = &Clock{
+				Wall: func() time.Time { return walls[i] }, Elapsed: func() time.Duration { return elapsed },
+				Newest: func() int64 { return newest }, Leads: func() bool { return leader == i },
+			}
+		}
+		commit := func() time.Time {
+			now := clocks[leader].Now()
+			newest = max(newest, now.UnixNano())
+			for _, c := range clocks {
+				c.Applied(now.UnixNano(), term)
+			}
+			return now
+		}
+		type look struct {
+			says    time.Time
+			elapsed time.Duration
+		}
+		looks := []look{{commit(), elapsed}}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			pass := time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "pass"))
+			elapsed += pass
+			for i := range walls {
+				walls[i] = walls[i].Add(pass)
+			}
+			some := rapid.IntRange(0, servers-1).Draw(t, "server")
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			case 0:
+				walls[some] = walls[some].Add(time.Duration(rapid.Int64Range(-int64(time.Hour), int64(time.Hour)).Draw(t, "step")))
+			case 1:
+				leader, term = some, term+1
+			case 2:
+				clocks[some].Now() // nobody goes by it, if it does not lead
+			default:
+				looks = append(looks, look{commit(), elapsed})
+			}
+			now := clocks[leader].Now()
+			for _, l := range looks {
+				longer := elapsed - l.elapsed + 2*leap
+				if at := clocks[leader].Steady().After(l.says, longer); !at.After(now) {
+					t.Fatalf("%s after %s is %s, and it is %s: only %s passed", longer, l.says, at, now, elapsed-l.elapsed)
+				}
+			}
 		}
 	})
 }

@@ -74,7 +74,10 @@ func Open(cfg Config) (*Host, error) {
 		lease: lease{length: leaseOf(cfg.Timing.Heartbeat)},
 	}
 	h.adapter = &adapter{machine: cfg.Machine, fatal: h.fail}
-	h.clock = &Clock{Wall: cfg.Now, Elapsed: func() time.Duration { return time.Since(began) }, Newest: h.adapter.time.Load}
+	h.clock = &Clock{
+		Wall: cfg.Now, Elapsed: func() time.Duration { return time.Since(began) }, Newest: h.adapter.time.Load,
+		Leads: func() bool { return h.Leadership().Self },
+	}
 	h.adapter.noted = h.clock.Applied
 	h.publish(Leadership{})
 	var err error

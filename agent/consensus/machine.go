@@ -28,7 +28,7 @@ type adapter struct {
 	broken  atomic.Bool   // after fatal nothing is applied any more
 	applied atomic.Uint64 // index of the last command entry applied
 	time    atomic.Int64  // its time
-	noted   func(time int64)
+	noted   func(time int64, term uint64)
 	saved   atomic.Int64 // bytes of the newest snapshot, 0 before the first
 }
 
@@ -65,7 +65,7 @@ func (a *adapter) applyOne(l *raft.Log) any {
 		}
 	}
 	a.time.Store(e.Time)
-	a.noted(e.Time)
+	a.noted(e.Time, e.Term)
 	a.applied.Store(e.Index)
 	return outcomes
 }

@@ -46,7 +46,7 @@ func Recover(cfg Config, write bool) (r *Recovery, err error) {
 	rc.LocalID, rc.Logger = raft.ServerID(cfg.ID), logger
 	_, transport := raft.NewInmemTransport(raft.ServerAddress(cfg.Addr)) // names this server, carries nothing
 	alone := raft.Configuration{Servers: []raft.Server{{ID: rc.LocalID, Address: raft.ServerAddress(cfg.Addr), Suffrage: raft.Voter}}}
-	machine := &adapter{machine: cfg.Machine, fatal: fatal, noted: func(int64) {}}
+	machine := &adapter{machine: cfg.Machine, fatal: fatal, noted: func(int64, uint64) {}}
 	if err := raft.RecoverCluster(rc, machine, s.logs, s.stable, s.snapshots, transport, alone); err != nil || broken != nil {
 		return nil, model.Errorf(model.CodeInvalid, "cannot recover from the data in %s: %w", cfg.Dir, errors.Join(err, broken))
 	}

@@ -17,8 +17,8 @@ type Steady struct {
 // was gained before.
 const JumpAtLeast = time.Second
 
-// Jump is one of them: to At, by By. Times between were not told, so that one which is
-// there because it was cut to seconds is of after it.
+// Jump is one of them: to At, by By. Times between were not told, so that one less than a
+// second before it is of after it, and was cut to seconds.
 type Jump struct {
 	At time.Time
 	By time.Duration
@@ -31,7 +31,7 @@ func (s Steady) After(t time.Time, d time.Duration) time.Time {
 	}
 	until := t.Add(d)
 	for _, j := range s.Jumps {
-		if !t.After(j.At.Add(JumpAtLeast - j.By)) {
+		if !t.After(j.At.Add(max(JumpAtLeast-j.By, -time.Second))) {
 			until = until.Add(j.By)
 		}
 	}

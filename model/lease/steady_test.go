@@ -19,9 +19,10 @@ func TestSteady(t *testing.T) {
 		{watched, 50, at(110).Add(time.Hour + time.Minute)},
 		{watched, 150, at(160).Add(time.Hour + time.Minute)},
 		{watched, 400, at(410).Add(time.Hour + time.Minute)},
-		{watched, 3999, at(4009).Add(time.Minute)}, // 4,000 and a part of a second, cut off
+		{watched, 3999, at(4009).Add(time.Hour + time.Minute)}, // told before, as far as is known
 		{watched, 4000, at(4010).Add(time.Minute)},
 		{watched, 4940, at(4950).Add(time.Minute)},
+		{Steady{From: at(100), Jumps: []Jump{{at(4000).Add(time.Second / 2), time.Hour}}}, 4000, at(4010)}, // cut to seconds
 		{watched, 5000, at(5010)},
 	} {
 		if got := c.steady.After(at(c.since), 10*time.Second); !got.Equal(c.want) {
