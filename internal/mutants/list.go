@@ -34,6 +34,7 @@ var mutants = []mutant{
 	{"one allocation gives way to two", "sched/place/yield.go", "return y.taken[v.Alloc.ID] })", "return y.taken[v.Alloc.ID] && false })", tests("./sched/...")},
 	{"nobody looks at a displaced job", "sched/preempt.go", "p.displaced[[2]string{a.Namespace, a.JobID}] = true", "p.displaced[[2]string{a.Namespace, \"\"}] = true", simulator},
 	{"what gave way to another gives way again", "fsm/plans.go", "victim == nil || victim.ServerTerminal()", "victim == nil", tests("./fsm/...")},
+	{"what waits for one thing waits on though another was refused", "fsm/plans.go", "e.Status == model.EvalBlocked && p.FeatureLevel() >= feature.Again", "false", tests("./fsm")},
 	{"a refused preemptor's victims stop all the same", "fsm/plans.go", "case p.Alloc(s.PreemptedBy) == nil || now.ClientTerminal():", "case now.ClientTerminal():", tests("./fsm/...")},
 	{"displaced instances are not replaced", "sched/reconcile/group.go", "if a.DesiredStatus == model.DesiredEvict {\n\t\treturn true", "if a.DesiredStatus == model.DesiredEvict {\n\t\treturn false", tests("./sched/...")},
 	{"a preemptor starts beside its victim", "agent/client/alloc/judge.go", "slices.Contains(a.PreemptedAllocations, b.ID)", "slices.Contains(a.PreemptedAllocations, a.ID)", tests("./agent/client/alloc")},

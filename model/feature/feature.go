@@ -64,10 +64,13 @@ const (
 	// Gangs lets groups be gangs, and work be bounded in time: older servers would place a
 	// part of a gang, and start again what was ended for want of time.
 	Gangs Level = 12
+	// Again has an evaluation of whose plan something was refused decided again also
+	// where it was to wait on: older servers would let it wait for the rest alone.
+	Again Level = 13
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Gangs
+const Newest = Again
 
 // Description says what a level brings.
 type Description struct {
@@ -91,6 +94,7 @@ func All() []Description {
 		{Dependencies, "dependencies", "Groups wait for what they depend on, of their job and of others."},
 		{Stateful, "stateful", "Groups are stateful: each ordinal is there once at most, started, stopped and updated in order."},
 		{Gangs, "gangs", "Groups of which all instances or none run, and max_run_duration of batch work."},
+		{Again, "again", "Where a part of a plan is refused, it is decided again also if another part has to wait."},
 	}
 }
 
