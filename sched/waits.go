@@ -133,9 +133,6 @@ func (p *process) block() {
 	blocked := p.blocked()
 	blocked.Status = model.EvalBlocked
 	blocked.StatusDescription = p.blockedFor()
-	if len(p.lacking) > 0 {
-		blocked.StatusDescription = strings.Join(p.lacking, "; ") + ": waits for nodes or resources that let all be placed"
-	}
 	blocked.WaitUntil, blocked.Gang = time.Time{}, ""
 	// It answers why it waits; the evaluation it came from may be collected first.
 	blocked.FailedTGAllocs, blocked.QueuedAllocations = p.eval.FailedTGAllocs, p.eval.QueuedAllocations
@@ -155,7 +152,9 @@ func (p *process) block() {
 // blockedFor is what a blocked evaluation says of itself.
 func (p *process) blockedFor() string {
 	var list []string
-	if len(p.failed) > 0 {
+	if len(p.lacking) > 0 {
+		list = append(list, strings.Join(p.lacking, "; ")+": waits for nodes or resources that let all be placed")
+	} else if len(p.failed) > 0 {
 		list = append(list, "waits for nodes or resources that let the rest be placed")
 	}
 	for _, g := range p.job.TaskGroups {

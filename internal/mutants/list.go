@@ -149,6 +149,7 @@ var mutants = []mutant{
 	{"an instance that restarts is healthy", "agent/client/alloc/health.go", "case t.status.Phase != task.Running:", "case !t.status.Started:", tests("./agent/client/alloc")},
 	// Dependencies.
 	{"a dependency is met when it is not", "sched/readiness/readiness.go", "if c.have >= c.want {", "if c.have < c.want {", simulator},
+	{"what waits for a dependency and for room is woken by no room", "sched/readiness/readiness.go", "len(m.Waits) == 0 || m.NodePool != \"\" {", "len(m.Waits) == 0 {", tests("./sched/readiness")},
 	{"a dependency that has only begun is healthy", "sched/readiness/instance.go", "if !ok || at.After(r.now) {", "if !ok && at.After(r.now) {", tests("./sched/...")},
 	{"what waits for a dependency is not woken", "agent/server/dependents/dependents.go", "if m != nil && len(m.Waits) > 0 && waits[group] == nil {", "if m != nil && len(m.Waits) > 0 && waits[group] == nil && false {", simulator},
 	{"a new leader forgets who waits for a dependency", "agent/server/dependents/dependents.go", "			w.note(e.ID, e)\n", "			_ = e\n", tests("./agent/server/dependents")},
