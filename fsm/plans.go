@@ -22,9 +22,9 @@ const (
 // updates, stops, deployment, new evaluations and the status of the one that
 // was processed. Whether it fits was verified by the planner, on the newest
 // state; here a placement is refused only when its job version or node is
-// gone, and with it all of its gang. Then the evaluation, if it was to be complete, stays pending, so that
-// it is processed again. A placement whose allocation exists already is
-// skipped. Value: *model.PlanResult.
+// gone, and with it all of its gang. Then the evaluation, if it was to be complete or to
+// wait for something else (which alone would wake it), stays pending, so that it is processed
+// again. A placement whose allocation exists already is skipped. Value: *model.PlanResult.
 type ApplyPlan struct{ Plan *model.Plan }
 
 // Kind is KindApplyPlan.
@@ -48,7 +48,7 @@ func (c *ApplyPlan) apply(x *tx) (result, error) {
 	if c.Plan == nil || c.Plan.EvalID == "" {
 		return nil, model.Errorf(model.CodeInvalid, "a plan needs an evaluation")
 	}
-	if err := grant.Late(c.Plan, x.Eval(c.Plan.EvalID), x.FeatureLevel() >= feature.Supersedes); err != nil {
+	if err := grant.Late(c.Plan, x.Eval(c.Plan.EvalID), x.FeatureLevel() >= feature.Again); err != nil {
 		return nil, err
 	}
 	p := &planApply{tx: x, plan: c.Plan, tally: &tally{tx: x}, out: &model.PlanResult{Index: x.index}}
@@ -80,7 +80,7 @@ func (c *ApplyPlan) apply(x *tx) (result, error) {
 func (p *planApply) evals() error {
 	evals := p.plan.NewEvals
 	if e := p.plan.Eval; e != nil {
-		if len(p.out.RefusedNodes) > 0 && e.Status == model.EvalComplete {
+		if len(p.out.RefusedNodes) > 0 && (e.Status == model.EvalComplete || e.Status == model.EvalBlocked && p.FeatureLevel() >= feature.Again) {
 			e.Status = model.EvalPending
 			e.StatusDescription = "part of the plan was refused"
 		}

@@ -47,7 +47,7 @@ func TestPlanOfAVanishedEvaluationIsRefused(t *testing.T) {
 // TestPlanOfAChangedEvaluationIsRefused: what was decided on an evaluation that has been
 // handed out again since brings nothing, else both decisions would.
 func TestPlanOfAChangedEvaluationIsRefused(t *testing.T) {
-	for level, refused := range map[feature.Level]bool{feature.Gangs: false, feature.Supersedes: true} {
+	for level, refused := range map[feature.Level]bool{feature.Gangs: false, feature.Again: true} {
 		f := fsm.New(state.New())
 		index := uint64(0)
 		run := func(body fsm.Body) fsm.Outcome {

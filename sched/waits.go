@@ -136,9 +136,6 @@ func (p *process) block() {
 	// so what wakes it, goes by the priority that the job has now.
 	blocked.JobModifyIndex, blocked.Priority, blocked.Type = p.job.JobModifyIndex, p.job.Priority, p.job.Type
 	blocked.StatusDescription = p.blockedFor()
-	if len(p.lacking) > 0 {
-		blocked.StatusDescription = strings.Join(p.lacking, "; ") + ": waits for nodes or resources that let all be placed"
-	}
 	blocked.WaitUntil, blocked.Gang = time.Time{}, ""
 	// It answers why it waits; the evaluation it came from may be collected first.
 	blocked.FailedTGAllocs, blocked.QueuedAllocations = p.eval.FailedTGAllocs, p.eval.QueuedAllocations
@@ -158,7 +155,9 @@ func (p *process) block() {
 // blockedFor is what a blocked evaluation says of itself.
 func (p *process) blockedFor() string {
 	var list []string
-	if len(p.failed) > 0 {
+	if len(p.lacking) > 0 {
+		list = append(list, strings.Join(p.lacking, "; ")+": waits for nodes or resources that let all be placed")
+	} else if len(p.failed) > 0 {
 		list = append(list, "waits for nodes or resources that let the rest be placed")
 	}
 	for _, g := range p.job.TaskGroups {

@@ -34,6 +34,7 @@ var mutants = []mutant{
 	{"one allocation gives way to two", "sched/place/yield.go", "return y.taken[v.Alloc.ID] })", "return y.taken[v.Alloc.ID] && false })", tests("./sched/...")},
 	{"nobody looks at a displaced job", "sched/preempt.go", "p.displaced[[2]string{a.Namespace, a.JobID}] = true", "p.displaced[[2]string{a.Namespace, \"\"}] = true", simulator},
 	{"what gave way to another gives way again", "fsm/plans.go", "victim == nil || victim.ServerTerminal()", "victim == nil", tests("./fsm/...")},
+	{"what waits for one thing waits on though another was refused", "fsm/plans.go", "e.Status == model.EvalBlocked && p.FeatureLevel() >= feature.Again", "false", tests("./fsm")},
 	{"a refused preemptor's victims stop all the same", "fsm/plans.go", "case p.Alloc(s.PreemptedBy) == nil || now.ClientTerminal():", "case now.ClientTerminal():", tests("./fsm/...")},
 	{"displaced instances are not replaced", "sched/reconcile/group.go", "if a.DesiredStatus == model.DesiredEvict {\n\t\treturn true", "if a.DesiredStatus == model.DesiredEvict {\n\t\treturn false", tests("./sched/...")},
 	{"a preemptor starts beside its victim", "agent/client/alloc/judge.go", "slices.Contains(a.PreemptedAllocations, b.ID)", "slices.Contains(a.PreemptedAllocations, a.ID)", tests("./agent/client/alloc")},
@@ -148,6 +149,7 @@ var mutants = []mutant{
 	{"an instance that restarts is healthy", "agent/client/alloc/health.go", "case t.status.Phase != task.Running:", "case !t.status.Started:", tests("./agent/client/alloc")},
 	// Dependencies.
 	{"a dependency is met when it is not", "sched/readiness/readiness.go", "if c.have >= c.want {", "if c.have < c.want {", simulator},
+	{"what waits for a dependency and for room is woken by no room", "sched/readiness/readiness.go", "len(m.Waits) == 0 || m.NodePool != \"\" {", "len(m.Waits) == 0 {", tests("./sched/readiness")},
 	{"a dependency that has only begun is healthy", "sched/readiness/instance.go", "if !ok || at.After(r.now) {", "if !ok && at.After(r.now) {", tests("./sched/...")},
 	{"what waits for a dependency is not woken", "agent/server/dependents/dependents.go", "if m != nil && len(m.Waits) > 0 && waits[group] == nil {", "if m != nil && len(m.Waits) > 0 && waits[group] == nil && false {", simulator},
 	{"a new leader forgets who waits for a dependency", "agent/server/dependents/dependents.go", "			w.note(e.ID, e)\n", "			_ = e\n", tests("./agent/server/dependents")},

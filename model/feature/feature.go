@@ -64,13 +64,15 @@ const (
 	// Gangs lets groups be gangs, and work be bounded in time: older servers would place a
 	// part of a gang, and start again what was ended for want of time.
 	Gangs Level = 12
-	// Supersedes has a plan refused when its evaluation was changed after it was handed
-	// out: what is decided anew may be decided without what that plan brings.
-	Supersedes Level = 13
+	// Again has decided again what a plan did not bring: it is refused as a whole when its
+	// evaluation was changed after it was handed out, since what is decided then may not
+	// know of it; and an evaluation of whose plan something was refused does not wait on
+	// for the rest alone.
+	Again Level = 13
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Supersedes
+const Newest = Again
 
 // Description says what a level brings.
 type Description struct {
@@ -94,7 +96,7 @@ func All() []Description {
 		{Dependencies, "dependencies", "Groups wait for what they depend on, of their job and of others."},
 		{Stateful, "stateful", "Groups are stateful: each ordinal is there once at most, started, stopped and updated in order."},
 		{Gangs, "gangs", "Groups of which all instances or none run, and max_run_duration of batch work."},
-		{Supersedes, "supersedes", "A plan is refused when its evaluation has been decided, or is to be decided, anew."},
+		{Again, "again", "What a plan does not bring is decided again: when part of it is refused and the rest has to wait, and as a whole when its evaluation was handed out again."},
 	}
 }
 

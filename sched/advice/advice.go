@@ -121,6 +121,8 @@ func (d *decision) notes() []string {
 			out = append(out, fmt.Sprintf("evaluation %s (%s) is due", short(e.ID), e.TriggeredBy))
 		case e.Status == model.EvalBlocked && readiness.Only(e):
 			out = append(out, fmt.Sprintf("evaluation %s waits for what the job depends on, and goes on as soon as that is ready", short(e.ID)))
+		case e.Status == model.EvalBlocked && readiness.Waits(e):
+			out = append(out, fmt.Sprintf("evaluation %s waits for nodes or resources and, elsewhere, for what the job depends on, and places what is missing as soon as that is possible", short(e.ID)))
 		case e.Status == model.EvalBlocked:
 			out = append(out, fmt.Sprintf("evaluation %s waits for nodes or resources, and places what is missing as soon as that is possible", short(e.ID)))
 		}

@@ -289,10 +289,11 @@ func Waits(e *model.Evaluation) bool {
 }
 
 // Only tells whether all that an evaluation has left undone waits for dependencies, so
-// that no room anywhere would help.
+// that no room anywhere would help. Of a group for which nodes were looked at, were there
+// none at all, something else is missing, too: their pool is noted then.
 func Only(e *model.Evaluation) bool {
 	for _, m := range e.FailedTGAllocs {
-		if m == nil || len(m.Waits) == 0 || m.NodesEvaluated > 0 || len(m.Remedies) > 0 {
+		if m == nil || len(m.Waits) == 0 || m.NodePool != "" {
 			return false
 		}
 	}

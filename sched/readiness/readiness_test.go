@@ -276,3 +276,27 @@ func TestClockBehind(t *testing.T) {
 		t.Errorf("%v", wait["g"].For)
 	}
 }
+
+// What is blocked for room, too, is woken by room: for another group, or for an instance of
+// the same one that is replaced while the rest is not begun, were there nodes or not.
+func TestOnly(t *testing.T) {
+	waits := &model.AllocationMetric{Waits: []string{"waits until group db is healthy: 0 of 1"}}
+	lacks := &model.AllocationMetric{NodePool: "default"} // no node was there to look at
+	both := &model.AllocationMetric{NodePool: "default", Waits: waits.Waits}
+	for _, tt := range []struct {
+		name        string
+		failed      map[string]*model.AllocationMetric
+		waits, only bool
+	}{
+		{"nothing", nil, false, false},
+		{"one waits", map[string]*model.AllocationMetric{"a": waits}, true, true},
+		{"one lacks room", map[string]*model.AllocationMetric{"a": lacks}, false, false},
+		{"one waits, another lacks room", map[string]*model.AllocationMetric{"a": waits, "b": lacks}, true, false},
+		{"one waits and lacks room", map[string]*model.AllocationMetric{"a": both}, true, false},
+	} {
+		e := &model.Evaluation{FailedTGAllocs: tt.failed}
+		if Waits(e) != tt.waits || Only(e) != tt.only {
+			t.Errorf("%s: waits %v, only %v", tt.name, Waits(e), Only(e))
+		}
+	}
+}

@@ -177,6 +177,8 @@ func setEval(e *model.Evaluation, key, value string, now time.Time) {
 		fmt.Sscan(value, &e.Attempts)
 	case "seen":
 		fmt.Sscan(value, &e.SnapshotIndex)
+	case "waits", "lacks":
+		fail(e, value, key == "waits")
 	case "escaped":
 		e.EscapedComputedClass = true
 	case "wait":
@@ -194,6 +196,22 @@ func setEval(e *model.Evaluation, key, value string, now time.Time) {
 		}
 	default:
 		panic("unknown key " + key)
+	}
+}
+
+// fail notes that a group of an evaluation waits for a dependency, or that no node was
+// found for it.
+func fail(e *model.Evaluation, group string, waits bool) {
+	failed := map[string]*model.AllocationMetric{group: {}}
+	for g, m := range e.FailedTGAllocs {
+		c := *m
+		failed[g] = &c
+	}
+	e.FailedTGAllocs = failed
+	if waits {
+		failed[group].Waits = []string{"waits until group g0 is completed: 1 of 2"}
+	} else {
+		failed[group].NodePool = model.DefaultNodePool
 	}
 }
 

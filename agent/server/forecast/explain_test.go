@@ -9,6 +9,8 @@ import (
 	"github.com/steppe-project/steppe/agent/rpc/msg"
 	"github.com/steppe-project/steppe/fsm"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/depends"
+	"github.com/steppe-project/steppe/model/feature"
 )
 
 func (s *stage) explain(t *testing.T, kind, id string) *msg.ExplainResponse {
@@ -18,6 +20,25 @@ func (s *stage) explain(t *testing.T, kind, id string) *msg.ExplainResponse {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// One group waits for room, another for the first: both are said.
+func TestExplainBoth(t *testing.T) {
+	s := newStage(t)
+	s.Must(&fsm.FeatureLevel{Level: feature.Newest})
+	s.node(1, 4000)
+	j := web(6, 1000, "1")
+	next := *j.TaskGroups[0]
+	next.Name, next.Count, next.DependsOn = "next", 1, []*depends.Dependency{{Name: "g", Condition: depends.Started}}
+	j.TaskGroups = append(j.TaskGroups, &next)
+	s.run(t, j, 0)
+	out := s.explain(t, msg.ExplainJob, "web").Explanation
+	if notes := out.Notes; len(notes) != 1 || !strings.Contains(notes[0], "waits for nodes or resources and, elsewhere, for what the job depends on") {
+		t.Errorf("notes: %q", notes)
+	}
+	if g, next := out.Groups[0], out.Groups[1]; len(g.Remedies) == 0 || len(g.Waits) > 0 || len(next.Waits) != 1 || len(next.Remedies) > 0 {
+		t.Errorf("the groups: %+v, %+v", g, next)
+	}
 }
 
 func TestExplain(t *testing.T) {
