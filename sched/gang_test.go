@@ -38,10 +38,13 @@ func (s *story) checkGang(decided, kept *model.Plan) {
 	if gangPlan(kept) == 0 {
 		return
 	}
-	there := map[int]bool{}
+	there, stopped := map[int]bool{}, map[string]bool{}
+	for _, st := range kept.Stops {
+		stopped[st.ID] = true
+	}
 	for _, a := range s.w.AllocsByJob("", job.ID) {
 		done := job.Type == model.JobTypeBatch && a.ClientStatus == model.ClientComplete && !a.ServerTerminal()
-		there[a.Index()] = there[a.Index()] || !a.Terminal() || done || a.ModifyIndex > decided.SnapshotIndex
+		there[a.Index()] = there[a.Index()] || !a.Terminal() || done || a.ModifyIndex > decided.SnapshotIndex && !stopped[a.ID]
 	}
 	for i := range job.TaskGroups[0].Count {
 		if !there[i] {
