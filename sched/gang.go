@@ -138,7 +138,7 @@ func (p *process) awaitWhole(g *reconcile.Group) {
 	}
 	e := p.newEval(model.TriggerMaxPartial, at.UTC())
 	e.CreateTime = since.UnixNano() // max_partial may have been less when it was last waited for
-	e.Gang, e.StatusDescription = g.Group.Name, gang.Waits(g.Group, len(g.Gang.Live)+g.Gang.Done)
+	e.Gang, e.StatusDescription = g.Group.Name, gang.Waits(g.Group, g.Gang.There)
 }
 
 // whole completes what waits for a gang that came back as a whole.

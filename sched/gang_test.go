@@ -38,10 +38,13 @@ func (s *story) checkGang(decided, kept *model.Plan) {
 	if gangPlan(kept) == 0 {
 		return
 	}
-	there := map[int]bool{}
+	there, stopped := map[int]bool{}, map[string]bool{}
+	for _, st := range kept.Stops {
+		stopped[st.ID] = true
+	}
 	for _, a := range s.w.AllocsByJob("", job.ID) {
 		done := job.Type == model.JobTypeBatch && a.ClientStatus == model.ClientComplete && !a.ServerTerminal()
-		there[a.Index()] = there[a.Index()] || !a.Terminal() || done || a.ModifyIndex > decided.SnapshotIndex
+		there[a.Index()] = there[a.Index()] || !a.Terminal() || done || a.ModifyIndex > decided.SnapshotIndex && !stopped[a.ID]
 	}
 	for i := range job.TaskGroups[0].Count {
 		if !there[i] {
@@ -56,21 +59,28 @@ func (s *story) disbanded(j *model.Job) bool {
 	if j.TaskGroups[0].Gang == nil {
 		return false
 	}
-	live, done, broken, count := 0, 0, false, j.TaskGroups[0].Count
+	live, broken, there, newest := 0, false, map[int]bool{}, (*model.Job)(nil)
 	for _, a := range s.w.AllocsByJob("", j.ID) {
 		switch {
 		case !a.Terminal():
 			live++
-			count = min(count, a.Job.TaskGroups[0].Count)
+			there[a.Index()] = true
+			if newest == nil || a.Job.CreateIndex > newest.CreateIndex || a.Job.CreateIndex == newest.CreateIndex && a.Job.Version > newest.Version {
+				newest = a.Job
+			}
 		case a.ServerTerminal() || a.NextAllocation != "":
 		case a.ClientStatus == model.ClientComplete && j.Type == model.JobTypeBatch:
-			done++
+			there[a.Index()] = true
 		default:
 			broken = true
 		}
 	}
-	if live > 0 && live+done < count {
-		s.t.Fatalf("gang %s has %d of %d instances in the end", j.ID, live+done, count)
+	if live > 0 {
+		for i := range min(j.TaskGroups[0].Count, newest.TaskGroups[0].Count) {
+			if !there[i] {
+				s.t.Fatalf("gang %s has no instance %d in the end", j.ID, i)
+			}
+		}
 	}
 	return live == 0 && broken
 }

@@ -203,6 +203,7 @@ func (w *world) apply(plan *model.Plan) {
 		if s.FollowupEvalID != "" {
 			next.FollowupEvalID = s.FollowupEvalID
 		}
+		next.ModifyIndex = w.index
 		w.setAlloc(&next)
 	}
 	for _, e := range append([]*model.Evaluation{plan.Eval}, plan.NewEvals...) {

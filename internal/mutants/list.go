@@ -45,6 +45,7 @@ var mutants = []mutant{
 	{"a part of a gang is applied", "model/grant/grant.go", "case g.Together && why != \"\":", "case false:", tests("./model/grant")},
 	{"what a refused gang was to replace stops", "fsm/plans.go", "if now == nil || p.spared[s.NextAllocation] {", "if now == nil {", tests("./fsm")},
 	{"a gang goes on in part", "sched/gang.go", "case s.Partial() && p.partialFor(g) >= g.Group.Gang.MaxPartial:", "case s.Partial() && p.partialFor(g) < 0:", tests("./sched")},
+	{"an older count makes a gang whole", "sched/reconcile/gang.go", "slices.MaxFunc(live", "slices.MinFunc(live", tests("./sched")},
 	{"nobody looks at a partial gang in time", "sched/gang.go", "	case s.Partial():\n\t\tp.awaitWhole(g)\n", "", simulator},
 	{"an earlier loss of a gang counts", "sched/gang.go", "e.Status != model.EvalComplete && e.CreateIndex > placed {", "e.Status != model.EvalComplete {", tests("./sched")},
 	{"a gang goes on without one that has failed for good", "sched/reconcile/group.go", "		roll.broken = true", "		roll.broken = false", tests("./sched")},

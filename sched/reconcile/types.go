@@ -92,9 +92,9 @@ type Gang struct {
 	// those that are done, are not replaced by what is to place.
 	Live  []*model.Allocation
 	Stays int
-	// Size is how many there should be of the version that the live ones run, Done how
-	// many have completed.
-	Size, Done int
+	// Size is how many there should be of the newest version that the live ones run, There
+	// how many of these run or have completed.
+	Size, There int
 	// Broken: an instance has failed for good.
 	Broken bool
 }
@@ -103,7 +103,7 @@ type Gang struct {
 func (g *Group) Whole() bool { return g.Gang.Stays+len(g.Places) == g.Group.Count }
 
 // Partial tells whether some of a gang run, and others are missing.
-func (g *Gang) Partial() bool { return len(g.Live) > 0 && len(g.Live)+g.Done < g.Size }
+func (g *Gang) Partial() bool { return len(g.Live) > 0 && g.There < g.Size }
 
 // Place is one instance to place.
 type Place struct {

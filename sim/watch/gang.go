@@ -64,7 +64,7 @@ func (c *Watch) muster() {
 			c.gangs.whole++
 			delete(c.gangs.partial, key)
 			if why := m.unexplained(snap); why != "" {
-				c.fail("entry %d places %d instances of gang %v, which has %d of %d then: %s", snap.Index(), c.gangs.placed[key], key, m.live+m.done, m.size, why)
+				c.fail("entry %d places %d instances of gang %v, which has %d of %d then: %s", snap.Index(), c.gangs.placed[key], key, m.there, m.size, why)
 			}
 		}
 		if !m.partial() {
@@ -79,10 +79,10 @@ func (c *Watch) muster() {
 		m := musterOf(snap, key)
 		over := time.Duration(c.time - from.time)
 		if m.partial() && over > m.allowed+lateTime && snap.Index() > from.index+lateEntries {
-			c.fail("gang %v has %d of %d instances for %s, max_partial is %s%s", key, m.live+m.done, m.size, over, m.allowed, EvalsOf(snap, snap.Job(key.namespace, key.job)))
+			c.fail("gang %v has %d of %d instances for %s, max_partial is %s%s", key, m.there, m.size, over, m.allowed, EvalsOf(snap, snap.Job(key.namespace, key.job)))
 		}
 		if m.partial() && int64(over) > soonTime && snap.Index() > from.index+soonEntries && !pending(snap, key) {
-			c.fail("gang %v has %d of %d instances for %s, and nobody will look%s", key, m.live+m.done, m.size, over, EvalsOf(snap, snap.Job(key.namespace, key.job)))
+			c.fail("gang %v has %d of %d instances for %s, and nobody will look%s", key, m.there, m.size, over, EvalsOf(snap, snap.Job(key.namespace, key.job)))
 		}
 	}
 }
@@ -97,17 +97,20 @@ func pending(snap *state.Snapshot, key gangKey) bool {
 	return false
 }
 
-// roll is what there is of a gang: of the version of its newest live instance.
+// roll is what there is of a gang: whole is as many as the newest version wants that a live
+// instance runs, or as the job does now, whichever is less. What ran before, gang or not,
+// goes on until all of it is replaced, if all of it is there; else it has max_partial.
 type roll struct {
-	key              gangKey
-	live, done, size int
-	allowed          time.Duration
-	newest           map[int]*model.Allocation // by index
-	placed           *model.Allocation         // the newest live one
+	key               gangKey
+	live, there, size int
+	allowed           time.Duration
+	newest            map[int]*model.Allocation // by index
+	placed            *model.Allocation         // the newest live one
 }
 
 func musterOf(snap *state.Snapshot, key gangKey) *roll {
 	m := &roll{key: key, newest: map[int]*model.Allocation{}}
+	var latest *model.Job
 	for a := range snap.AllocsByJob(key.namespace, key.job) {
 		if a.TaskGroup != key.group {
 			continue
@@ -116,25 +119,26 @@ func musterOf(snap *state.Snapshot, key gangKey) *roll {
 		if now := m.newest[a.Index()]; now == nil || a.CreateIndex > now.CreateIndex && !completed(now) || completed(a) {
 			m.newest[a.Index()] = a
 		}
-		if !a.Terminal() && (m.placed == nil || a.CreateIndex > m.placed.CreateIndex) {
+		if a.Terminal() {
+			continue
+		}
+		m.live++
+		if m.placed == nil || a.CreateIndex > m.placed.CreateIndex {
 			m.placed = a
 		}
+		if latest == nil || a.Job.CreateIndex > latest.CreateIndex || a.Job.CreateIndex == latest.CreateIndex && a.Job.Version > latest.Version {
+			latest = a.Job
+		}
 	}
-	if m.placed == nil {
+	now := reconcile.Find(snap.Job(key.namespace, key.job), key.group)
+	if m.live == 0 || now == nil || now.Gang == nil {
 		return m
 	}
-	g := reconcile.Find(m.placed.Job, key.group)
-	if now := reconcile.Find(snap.Job(key.namespace, key.job), key.group); now != nil && now.Gang != nil {
-		m.allowed = now.Gang.MaxPartial
-		m.size = min(g.Count, now.Count)
-	}
-	for i, a := range m.newest {
-		switch {
-		case i >= m.size:
-		case !a.Terminal():
-			m.live++
-		case completed(a):
-			m.done++
+	m.allowed = now.Gang.MaxPartial
+	m.size = min(reconcile.Find(latest, key.group).Count, now.Count)
+	for i := range m.size {
+		if a := m.newest[i]; a != nil && (!a.Terminal() || completed(a)) {
+			m.there++
 		}
 	}
 	return m
@@ -144,7 +148,7 @@ func completed(a *model.Allocation) bool {
 	return !a.ServerTerminal() && a.ClientStatus == model.ClientComplete && a.Job.Type == model.JobTypeBatch
 }
 
-func (m *roll) partial() bool { return m.live > 0 && m.live+m.done < m.size }
+func (m *roll) partial() bool { return m.live > 0 && m.there < m.size }
 
 // unexplained tells of a missing instance of a gang that was just placed and was not lost
 // since the decision; "" for none.
@@ -173,7 +177,7 @@ func Torn(snap *state.Snapshot) string {
 				continue
 			}
 			if m := musterOf(snap, gangKey{j.Namespace, j.ID, g.Name}); m.partial() {
-				return fmt.Sprintf("gang %s of %s has %d of %d instances%s", g.Name, j.ID, m.live+m.done, m.size, EvalsOf(snap, j))
+				return fmt.Sprintf("gang %s of %s has %d of %d instances%s", g.Name, j.ID, m.there, m.size, EvalsOf(snap, j))
 			}
 		}
 	}
