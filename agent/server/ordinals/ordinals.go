@@ -43,8 +43,9 @@ const maxEvals = 1024
 
 // Ordinals is the component.
 type Ordinals struct {
-	jobs  map[model.NamespacedID]noted // those with news
-	nodes map[string]uint64            // those that were lost or came back, and when
+	jobs  map[model.NamespacedID]noted    // those with news
+	of    map[model.NamespacedID]struct{} // those whose newest version has stateful groups
+	nodes map[string]uint64               // those that were lost or came back, and when
 }
 
 // noted is how new the news of a job is, and whether some is of a stateful instance.
@@ -55,7 +56,9 @@ type noted struct {
 
 // New makes the component.
 func New() *Ordinals {
-	return &Ordinals{jobs: make(map[model.NamespacedID]noted), nodes: make(map[string]uint64)}
+	return &Ordinals{
+		jobs: make(map[model.NamespacedID]noted), of: make(map[model.NamespacedID]struct{}), nodes: make(map[string]uint64),
+	}
 }
 
 // Name implements loop.Component.
@@ -63,17 +66,19 @@ func (c *Ordinals) Name() string { return "ordinals" }
 
 // Reads implements loop.Component.
 func (c *Ordinals) Reads() []state.Table {
-	return []state.Table{state.TableAllocs, state.TableNodes, state.TableEvals}
+	return []state.Table{state.TableJobs, state.TableAllocs, state.TableNodes, state.TableEvals}
 }
 
 // Reset implements loop.Component.
 func (c *Ordinals) Reset(snap *state.Snapshot) {
 	clear(c.jobs)
+	clear(c.of)
 	clear(c.nodes)
 	for job := range snap.Jobs(state.Range{}) {
 		if !stateful.Any(job) {
 			continue
 		}
+		c.of[name(job)] = struct{}{}
 		for a := range snap.AllocsByJob(job.Namespace, job.ID) {
 			c.note(a, a.ModifyIndex)
 			if n := snap.Node(a.NodeID); n != nil && !a.ClientTerminal() {
@@ -91,9 +96,13 @@ func (c *Ordinals) note(a *model.Allocation, index uint64) {
 // Observe implements loop.Component.
 func (c *Ordinals) Observe(changes []state.Change) {
 	for i := range changes {
+		if changes[i].Table == state.TableJobs {
+			c.observeJob(&changes[i])
+			continue
+		}
 		switch after := changes[i].After.(type) {
 		case *model.Allocation:
-			if before, _ := changes[i].Before.(*model.Allocation); before != nil && news(before, after) {
+			if before, _ := changes[i].Before.(*model.Allocation); before != nil && c.news(before, after) {
 				c.note(after, changes[i].Index)
 			}
 		case *model.Node:
@@ -104,13 +113,30 @@ func (c *Ordinals) Observe(changes []state.Change) {
 	}
 }
 
-// news tells whether a change of an allocation is one that others may wait for.
-func news(before, after *model.Allocation) bool {
+func name(job *model.Job) model.NamespacedID {
+	return model.NamespacedID{Namespace: job.Namespace, ID: job.ID}
+}
+
+func (c *Ordinals) observeJob(ch *state.Change) {
+	after, _ := ch.After.(*model.Job)
+	if after != nil && stateful.Any(after) {
+		c.of[name(after)] = struct{}{}
+	} else if before, _ := ch.Before.(*model.Job); before != nil {
+		delete(c.of, name(before))
+	}
+}
+
+// news tells whether a change of an allocation is one that others may wait for: of a
+// version without stateful groups, too, where the newest one has some.
+func (c *Ordinals) news(before, after *model.Allocation) bool {
 	if before.ClientTerminal() != after.ClientTerminal() {
 		// Of an older version of its job, too: what takes its place may be stateful.
 		return after.Job == nil || after.Job.Type == model.JobTypeService
 	}
-	return stateful.Is(after) && !after.ClientTerminal() &&
+	if _, of := c.of[model.NamespacedID{Namespace: after.Namespace, ID: after.JobID}]; !of && !stateful.Is(after) {
+		return false
+	}
+	return !after.ClientTerminal() &&
 		(before.ClientStatus != after.ClientStatus || deploy.Healthy(before) != deploy.Healthy(after) ||
 			deploy.Unhealthy(before) != deploy.Unhealthy(after) || !maps.EqualFunc(before.TaskStates, after.TaskStates, sameState))
 }
@@ -123,7 +149,7 @@ func sameState(a, b *model.TaskState) bool {
 func (c *Ordinals) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(c.nodes)) {
 		for a := range snap.AllocsByNode(id) {
-			if stateful.Is(a) && !a.ClientTerminal() {
+			if (stateful.Is(a) || stateful.Of(snap.Job(a.Namespace, a.JobID), a.TaskGroup) != nil) && !a.ClientTerminal() {
 				c.note(a, c.nodes[id])
 			}
 		}

@@ -140,3 +140,44 @@ func TestPurged(t *testing.T) {
 		t.Errorf("evaluations for %v", got)
 	}
 }
+
+// The newest version is stateful, and what its ordinals wait for runs an older one that is
+// not.
+func TestBecameStateful(t *testing.T) {
+	s := newScene(t)
+	s.step()
+	s.decide()
+	s.step()
+	job := *s.Store.Snapshot().Job(model.DefaultNamespace, "web")
+	g := *job.TaskGroups[0]
+	g.Stateful = &model.StatefulConfig{Ordered: true}
+	job.TaskGroups = []*model.TaskGroup{&g}
+	s.Must(&fsm.RegisterJob{Job: &job, Eval: &model.Evaluation{ID: "became", Namespace: job.Namespace, JobID: "web", Type: job.Type, Status: model.EvalPending}})
+	s.step()
+	s.decide()
+	s.step()
+	expect := func(what string) {
+		t.Helper()
+		if got := s.step(); !slices.Contains(got, "web") {
+			t.Errorf("%s: evaluations for %v", what, got)
+		}
+		s.decide()
+		s.step()
+	}
+	s.report("web0", model.ClientRunning)
+	expect("an instance of the older version has started")
+	s.lead()
+	s.Must(&fsm.NodeStatus{Updates: []fsm.NodeStatusUpdate{{NodeID: "n1", Status: model.NodeStatusDown}}})
+	expect("its node is lost")
+	job.TaskGroups = []*model.TaskGroup{{}}
+	*job.TaskGroups[0] = g
+	job.TaskGroups[0].Stateful = nil
+	s.Must(&fsm.RegisterJob{Job: &job, Eval: &model.Evaluation{ID: "was", Namespace: job.Namespace, JobID: "web", Type: job.Type, Status: model.EvalPending}})
+	s.step()
+	s.decide()
+	s.Must(&fsm.NodeStatus{Updates: []fsm.NodeStatusUpdate{{NodeID: "n1", Status: model.NodeStatusReady}}})
+	s.report("web0", model.ClientFailed)
+	if got := s.step(); slices.Contains(got, "web") {
+		t.Errorf("no version is stateful any more: evaluations for %v", got)
+	}
+}
