@@ -41,9 +41,10 @@ var supported = map[string]string{
 	"Port":             "Label Value To HostNetwork IgnoreCollision",
 	"Task": `Name Driver User Lifecycle Config Constraints Affinities Env Services Resources RestartPolicy DispatchPayload Meta KillTimeout LogConfig
 		Leader ShutdownDelay KillSignal`,
-	"TaskLifecycle": "Hook Sidecar",
-	"Resources":     "CPU Cores MemoryMB",
-	"LogConfig":     "MaxFiles MaxFileSizeMB Disabled",
+	"TaskLifecycle":   "Hook Sidecar",
+	"Resources":       "CPU Cores MemoryMB Devices",
+	"RequestedDevice": "Name Count Constraints Affinities",
+	"LogConfig":       "MaxFiles MaxFileSizeMB Disabled",
 	"Service": `Name Tags CanaryTags EnableTagOverride PortLabel AddressMode Address Checks CheckRestart Meta CanaryMeta
 		TaggedAddresses TaskName OnUpdate Weights Provider`,
 	"ServiceWeights": "Passing Warning",
@@ -71,7 +72,7 @@ const (
 )
 
 var refusals = []refusal{
-	{field: "Job.AllAtOnce NetworkResource.MBits RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate", hint: usePlain},
+	{field: "Job.AllAtOnce NetworkResource.MBits RestartPolicy.RenderTemplates EphemeralDisk.Sticky EphemeralDisk.Migrate Resources.SecretsMB Resources.IOPS", hint: usePlain},
 	{field: "Job.Multiregion", hint: "register the job in each region"},
 	{field: "Job.ConsulNamespace TaskGroup.Consul Task.Consul Task.Kind Service.Kind ServiceCheck.Expose", hint: useCatalogue},
 	{field: "Job.VaultNamespace Task.Vault Task.Secrets", hint: useSecrets},
@@ -96,7 +97,6 @@ var refusals = []refusal{
 	{field: "Resources.MemoryMaxMB", accepted: notNegative, hint: "write a limit in MB"},
 	{field: "Resources.DiskMB", hint: "ephemeral_disk of the group sets the disk"},
 	{field: "Resources.Networks", hint: "move the network block from the task's resources into the group"},
-	{field: "Resources.Devices Resources.SecretsMB Resources.IOPS", hint: usePlain},
 	{field: "Resources.NUMA", hint: "cores works"},
 
 	{field: "Service.Connect", hint: useCatalogue + "; there is no mesh: address services directly"},

@@ -38,6 +38,11 @@ func (w *world) check(t failer) {
 			for _, c := range r.Cpu.ReservedCores {
 				once(t, cores, fmt.Sprintf("core %d of %s", c, a.NodeID), id)
 			}
+			for _, d := range r.Devices {
+				for _, one := range d.DeviceIDs {
+					once(t, cores, fmt.Sprintf("device %s/%s/%s %s of %s", d.Vendor, d.Type, d.Name, one, a.NodeID), id)
+				}
+			}
 		}
 		for _, p := range a.AllocatedResources.Shared.Ports {
 			once(t, ports, fmt.Sprintf("port %s:%d", p.HostIP, p.Value), id)

@@ -54,6 +54,7 @@ func (s *story) addNode() {
 	args := map[string]string{
 		"attr.arch": s.pick("arch", []string{"amd64", "arm64", "riscv"}),
 		"mem":       []string{"500", "1000", "2000"}[i%3],
+		"devices":   []string{"v/gpu/a:1", "v/gpu/a:1,v/gpu/b:2", "w/gpu/c:2"}[i%3],
 	}
 	s.w.setNode(buildNode(id, args, i))
 	s.evalAll()
@@ -99,6 +100,9 @@ func (s *story) register() {
 	}
 	if s.draw("ports", 0, 2) == 0 {
 		args["ports"] = "web:8080,admin"
+	}
+	if s.draw("devices", 0, 5) == 0 {
+		args["device"] = s.pick("device", []string{"gpu:1", "gpu:2", "v/gpu/a:1", "v/gpu/b:2"})
 	}
 	if s.draw("cores", 0, 3) == 0 {
 		args["cores"] = "2"

@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/depends"
 	"github.com/steppe-project/steppe/model/deploy"
+	"github.com/steppe-project/steppe/sched/place/device"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -294,6 +295,9 @@ func grant(r *model.AllocatedResources) string {
 		if c := r.Tasks[name].Cpu.ReservedCores; len(c) > 0 {
 			out += fmt.Sprintf(" %s=cores%v", name, c)
 		}
+		for _, d := range r.Tasks[name].Devices {
+			out += fmt.Sprintf(" %s=%s%v", name, d.Name, d.DeviceIDs)
+		}
 	}
 	return out
 }
@@ -473,6 +477,18 @@ func applyNode(n *model.Node, args map[string]string) {
 		}
 	}
 	n.Attributes = attrs
+	if v, ok := args["devices"]; ok { // vendor/type/name:count of healthy ones, ...
+		n.NodeResources.Devices = nil
+		for _, kind := range strings.Split(v, ",") {
+			name, count, _ := strings.Cut(kind, ":")
+			parts := device.Parts(name)
+			d := &model.NodeDeviceResource{Vendor: parts[0], Type: parts[1], Name: parts[2]}
+			for i := range atoi(count) {
+				d.Instances = append(d.Instances, &model.NodeDevice{ID: strconv.Itoa(i), Healthy: true})
+			}
+			n.NodeResources.Devices = append(n.NodeResources.Devices, d)
+		}
+	}
 	if v, ok := args["reserved_ports"]; ok {
 		n.ReservedResources = &model.NodeReservedResources{Networks: model.NodeReservedNetworkResources{ReservedHostPorts: v}}
 	}
@@ -504,6 +520,17 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 		Resources: &model.Resources{CPU: number(args, "cpu", 100), Cores: number(args, "cores", 0), MemoryMB: number(args, "mem", 100), MemoryMaxMB: number(args, "memory_max", 0)},
 	}
 	g := &model.TaskGroup{Name: "g", Count: number(args, "count", 1), Tasks: []*model.Task{t}, EphemeralDisk: &model.EphemeralDisk{SizeMB: number(args, "disk", 10)}}
+	if v, ok := args["device"]; ok { // name:count
+		name, count, _ := strings.Cut(v, ":")
+		d := &model.RequestedDevice{Name: name, Count: uint64(atoi(count))}
+		if v, ok := args["device_model"]; ok {
+			d.Constraints = []*model.Constraint{{LTarget: "${device.model}", Operand: "=", RTarget: v}}
+		}
+		if v, ok := args["device_likes"]; ok {
+			d.Affinities = []*model.Affinity{{LTarget: "${device.model}", Operand: "=", RTarget: v, Weight: 50}}
+		}
+		t.Resources.Devices = []*model.RequestedDevice{d}
+	}
 	if has(args, "migrate") {
 		g.Migrate = &model.MigrateStrategy{MaxParallel: number(args, "migrate", 1)}
 	}

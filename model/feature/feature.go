@@ -69,10 +69,12 @@ const (
 	// know of it; and an evaluation of whose plan something was refused does not wait on
 	// for the rest alone.
 	Again Level = 13
+	// Devices lets tasks ask for devices of nodes: older servers would place them without.
+	Devices Level = 14
 )
 
 // Newest is the level that this binary understands, and all below it.
-const Newest = Again
+const Newest = Devices
 
 // Description says what a level brings.
 type Description struct {
@@ -97,6 +99,7 @@ func All() []Description {
 		{Stateful, "stateful", "Groups are stateful: each ordinal is there once at most, started, stopped and updated in order."},
 		{Gangs, "gangs", "Groups of which all instances or none run, and max_run_duration of batch work."},
 		{Again, "again", "What a plan does not bring is decided again: when part of it is refused and the rest has to wait, and as a whole when its evaluation was handed out again."},
+		{Devices, "devices", "Tasks ask for devices of nodes, such as GPUs."},
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	DoDrop       = "drop"       // constraint Position of Where (job, group, task)
 	DoLimit      = "limit"      // of distinct_property, constraint Position of Where: From → To
 	DoPort       = "port"       // static port What becomes dynamic
+	DoDevice     = "device"     // of What, request Position of Task: From → To, 0 for none
 	DoDatacenter = "datacenter" // What is added to the job's datacenters
 	DoPool       = "pool"       // the job's node_pool becomes What
 	DoDriver     = "driver"     // drivers What are enabled on Nodes
@@ -64,6 +65,7 @@ type Size struct {
 	Datacenter, Pool  string
 	Class             string   `json:",omitempty"`
 	Drivers           []string `json:",omitempty"`
+	Devices           []string `json:",omitempty"` // as many of each as its instances ask for
 	Rules             []string `json:",omitempty"` // constraints that it meets
 	Apart             []string `json:",omitempty"` // of which each node has a value of its own
 }
@@ -93,6 +95,11 @@ func (s *Step) Words() string {
 		return fmt.Sprintf("raise the limit of constraint %d of the %s (`%s`) from %d to %d", s.Position, s.place(), s.What, s.From, s.To)
 	case DoPort:
 		return fmt.Sprintf("let port %q be dynamic instead of %d", s.What, s.From)
+	case DoDevice:
+		if s.To == 0 {
+			return fmt.Sprintf("let task %q do without device %s", s.Task, s.What)
+		}
+		return fmt.Sprintf("let task %q ask for %d instead of %d of device %s", s.Task, s.To, s.From, s.What)
 	case DoDatacenter:
 		return fmt.Sprintf("add datacenter %q to the job's datacenters", s.What)
 	case DoPool:
@@ -175,6 +182,9 @@ func (s *Step) add() string {
 	}
 	if len(z.Drivers) > 0 {
 		fmt.Fprintf(&b, ", driver %s", strings.Join(z.Drivers, ", "))
+	}
+	if len(z.Devices) > 0 {
+		fmt.Fprintf(&b, ", with devices %s", strings.Join(z.Devices, ", "))
 	}
 	for _, r := range z.Rules {
 		fmt.Fprintf(&b, ", `%s`", r)

@@ -24,6 +24,8 @@ func Of(j *model.Job) feature.Level {
 	switch {
 	case j == nil:
 		return feature.Base
+	case slices.ContainsFunc(j.TaskGroups, asksDevices):
+		return feature.Devices
 	case slices.ContainsFunc(j.TaskGroups, func(g *model.TaskGroup) bool {
 		return g != nil && (g.Gang != nil || g.MaxRunDuration > 0)
 	}):
@@ -38,6 +40,14 @@ func Of(j *model.Job) feature.Level {
 		return feature.Launches
 	}
 	return feature.Base
+}
+
+// asksDevices tells whether a task of a group asks for devices: older servers would place
+// it without.
+func asksDevices(g *model.TaskGroup) bool {
+	return g != nil && slices.ContainsFunc(g.Tasks, func(t *model.Task) bool {
+		return t != nil && t.Resources != nil && len(t.Resources.Devices) > 0
+	})
 }
 
 // OfPlan is Gangs for a plan that places a gang, Preemption for one that has others give

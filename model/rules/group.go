@@ -27,6 +27,7 @@ func (c *checker) groups() {
 		}
 		c.scaling(p.Attr("scaling"), g)
 		c.alone(p, g)
+		c.devices(p, g)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/model/insight"
 	"github.com/steppe-project/steppe/model/relation"
 	"github.com/steppe-project/steppe/sched/place"
+	"github.com/steppe-project/steppe/sched/place/device"
 )
 
 // maxKinds bounds the kinds of nodes of which more are tried.
@@ -152,7 +153,11 @@ func (s *search) tailored(nodes int, room place.Amounts) *insight.Step {
 		if g != s.group && !s.system() {
 			continue
 		}
-		z.Drivers = append(z.Drivers, place.NewAsk(s.job, g).Drivers...)
+		ask := place.NewAsk(s.job, g)
+		z.Drivers = append(z.Drivers, ask.Drivers...)
+		for _, d := range ask.Devices {
+			z.Devices = append(z.Devices, d.Name)
+		}
 		for _, r := range rules(s.job, g) {
 			switch {
 			case seen[r.step.What] || r.c.Operand == relation.DistinctHosts:
@@ -166,6 +171,8 @@ func (s *search) tailored(nodes int, room place.Amounts) *insight.Step {
 	}
 	slices.Sort(z.Drivers)
 	z.Drivers = slices.Compact(z.Drivers)
+	slices.Sort(z.Devices)
+	z.Devices = slices.Compact(z.Devices)
 	return &insight.Step{Do: insight.DoAdd, Group: s.group.Name, To: int64(nodes), Size: z}
 }
 
@@ -185,6 +192,9 @@ func made(job *model.Job, g *model.TaskGroup, z *insight.Size) *model.Node {
 	}
 	for _, d := range z.Drivers {
 		n.Drivers[d] = &model.DriverInfo{Detected: true, Healthy: true}
+	}
+	for _, other := range job.TaskGroups {
+		supply(n, job, other)
 	}
 	addresses := map[string]bool{place.DefaultHostNetwork: true}
 	for _, net := range g.Networks {
@@ -207,6 +217,22 @@ func made(job *model.Job, g *model.TaskGroup, z *insight.Size) *model.Node {
 		}
 	}
 	return n
+}
+
+// maxSupplied bounds the devices of one kind on a node that is made up.
+const maxSupplied = 256
+
+// supply gives a node the devices that all instances of a group ask for, but for what
+// constraints say of them.
+func supply(n *model.Node, job *model.Job, g *model.TaskGroup) {
+	for _, d := range place.NewAsk(job, g).Devices {
+		parts := device.Parts(d.Name)
+		made := &model.NodeDeviceResource{Vendor: cmp.Or(parts[0], "any"), Type: parts[1], Name: cmp.Or(parts[2], "any")}
+		for i := range min(d.Count*g.Count, maxSupplied) {
+			made.Instances = append(made.Instances, &model.NodeDevice{ID: fmt.Sprintf("%s-%s-%d", g.Name, d.Task, i), Healthy: true})
+		}
+		n.NodeResources.Devices = append(n.NodeResources.Devices, made)
+	}
 }
 
 // meet gives a node what a constraint asks for, if it is plain what that is.

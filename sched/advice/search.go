@@ -2,6 +2,7 @@ package advice
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -31,6 +32,7 @@ const (
 	costAdd        = 1.0
 	costPort       = 1.1
 	costConstraint = 1.2
+	costDevice     = 1.22 // and by how much is lost
 	costScale      = 1.25 // another job
 	costDriver     = 1.4
 	costDatacenter = 1.5
@@ -68,6 +70,7 @@ func (d *decision) Remedies(group string) []*insight.Remedy {
 	s.unready()
 	s.amounts()
 	s.ports()
+	s.devices()
 	s.constraints()
 	s.drivers()
 	s.where()
@@ -226,6 +229,26 @@ func (s *search) ports() {
 		step := &insight.Step{Do: insight.DoPort, Group: s.group.Name, What: p.Label, From: int64(p.Value)}
 		if s.try(step) {
 			s.add(costPort, step)
+		}
+	}
+}
+
+// devices lets tasks ask for fewer devices, or for none.
+func (s *search) devices() {
+	for _, t := range s.group.Tasks {
+		if t.Resources == nil {
+			continue
+		}
+		for i, d := range t.Resources.Devices {
+			step := func(by int) *insight.Step {
+				return &insight.Step{
+					Do: insight.DoDevice, Group: s.group.Name, Task: t.Name, What: d.Name, Position: i + 1,
+					From: int64(d.Count), To: int64(d.Count) - int64(by),
+				}
+			}
+			if by := least(int(min(d.Count, math.MaxInt32)), func(n int) bool { return s.try(step(n)) }); by > 0 {
+				s.add(costDevice+float64(by)/float64(d.Count), step(by))
+			}
 		}
 	}
 }

@@ -172,6 +172,11 @@ func edit(job *model.Job, s *insight.Step) {
 				}
 			}
 		}
+	case insight.DoDevice:
+		r := taskOf(g, s.Task).Resources
+		if r.Devices[s.Position-1].Count = uint64(s.To); s.To == 0 {
+			r.Devices = slices.Delete(slices.Clone(r.Devices), s.Position-1, s.Position)
+		}
 	case insight.DoDatacenter:
 		job.Datacenters = append(slices.Clone(job.Datacenters), s.What)
 	case insight.DoPool:

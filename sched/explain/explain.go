@@ -38,6 +38,7 @@ const (
 	costReady      = 0.05 // a node is there already
 	costPort       = 1.1
 	costConstraint = 1.2
+	costDevice     = 1.25
 	costPeers      = 1.3
 	costDriver     = 1.4
 	costDatacenter = 1.5
@@ -63,6 +64,7 @@ func Remedies(b *place.Board, a *place.Ask) []string {
 	s.unready()
 	s.amounts()
 	s.ports()
+	s.devices()
 	s.constraints()
 	s.drivers()
 	s.where()
@@ -79,6 +81,7 @@ func OnNodes(b *place.Board, a *place.Ask) []string {
 	s := &search{board: b, ask: a.OncePerNode()}
 	s.amounts()
 	s.ports()
+	s.devices()
 	return append(s.ordered(), "give the exhausted nodes more room, or keep the job off them with a constraint")
 }
 
@@ -179,6 +182,19 @@ func (s *search) ports() {
 	}
 }
 
+func (s *search) devices() {
+	for i, d := range s.ask.Devices {
+		n, on := s.fits(s.ask.WithoutDevice(i))
+		switch {
+		case n == 0:
+		case d.Count == 1:
+			s.add(costDevice, "let task %q do without device %s (fits on node %s)", d.Task, d.Name, on)
+		default:
+			s.add(costDevice, "let task %q ask for fewer than %d of device %s, or for none (fits on node %s)", d.Task, d.Count, d.Name, on)
+		}
+	}
+}
+
 func (s *search) constraints() {
 	for i, text := range s.ask.Constraints() {
 		if n, on := s.fits(s.ask.WithoutConstraint(i)); n > 0 {
@@ -228,6 +244,9 @@ func (s *search) client() string {
 	fmt.Fprintf(&b, "%d MB of memory and %d MB of disk", need.Memory, need.Disk)
 	if len(s.ask.Drivers) > 0 {
 		fmt.Fprintf(&b, ", driver %s", strings.Join(s.ask.Drivers, ", "))
+	}
+	for _, d := range s.ask.Devices {
+		fmt.Fprintf(&b, ", %d of device %s", d.Count, d.Name)
 	}
 	for _, c := range s.ask.Constraints() {
 		fmt.Fprintf(&b, ", %s", c)

@@ -25,13 +25,20 @@ func (a *Ask) addAffinities(list []*model.Affinity) {
 }
 
 // likes is how much the ask prefers a node, -1 to 1: the weights of the affinities
-// that the node meets, over what all weights amount to. It keeps no node out.
+// that the node meets, and its devices, over what all weights amount to. It keeps no
+// node out.
 func (a *Ask) likes(n *model.Node) float64 {
 	met, all := 0.0, 0.0
 	for _, l := range a.likings {
 		all += math.Abs(l.weight)
 		if l.met(n, a.Job.Region) {
 			met += l.weight
+		}
+	}
+	if n.NodeResources != nil {
+		for i := range a.Devices {
+			some, of := a.Devices[i].Likes(n.NodeResources.Devices)
+			met, all = met+some, all+of
 		}
 	}
 	if all == 0 {
@@ -44,7 +51,7 @@ func (a *Ask) likes(n *model.Node) float64 {
 // tells them apart.
 func (k *Checker) likes(c *chunk, i int) float64 {
 	switch {
-	case len(k.ask.likings) == 0:
+	case !k.ask.prefers:
 		return 0
 	case k.ask.likesIDs:
 		return k.ask.likes(c.info[i].node)

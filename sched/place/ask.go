@@ -8,6 +8,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/model/relation"
+	"github.com/steppe-project/steppe/sched/place/device"
 	"github.com/steppe-project/steppe/sched/place/rank"
 )
 
@@ -21,6 +22,7 @@ type Ask struct {
 	Memory    int64 // MB
 	Disk      int64 // MB
 	Cores     int   // to be reserved
+	Devices   []device.Ask
 	Ports     []PortAsk
 	Drivers   []string // sorted, each once
 	Pool      string
@@ -31,6 +33,7 @@ type Ask struct {
 	hosts     bool // no two instances of the group on a node
 	distinct  []*distinct
 	likings   []liking
+	prefers   bool // there are likings, or devices have some
 	likesIDs  bool // a liking looks at what tells single nodes apart
 	spreads   []*rank.Block
 	spreadBy  []operand // attribute of each
@@ -79,7 +82,8 @@ func NewAsk(job *model.Job, group *model.TaskGroup) *Ask {
 			}
 		}
 	}
-	if len(a.likings) > 0 {
+	a.addDevices()
+	if a.prefers {
 		a.mean++
 	}
 	if len(a.spreads) > 0 {
@@ -97,6 +101,15 @@ func NewAsk(job *model.Job, group *model.TaskGroup) *Ask {
 		}
 	}
 	return a
+}
+
+func (a *Ask) addDevices() {
+	a.prefers = len(a.likings) > 0
+	a.Devices = device.Asks(a.Group)
+	for i := range a.Devices {
+		d := &a.Devices[i]
+		a.prefers, a.escaped, a.likesIDs = a.prefers || d.Prefers(), a.escaped || d.Unique, a.likesIDs || d.LikesUnique
+	}
 }
 
 // diskOf is the size of a group's allocation directory in MB.
@@ -155,7 +168,7 @@ func (a *Ask) inPool(pool string) bool {
 }
 
 // own tells whether each instance has a grant of its own.
-func (a *Ask) own() bool { return len(a.Ports) > 0 || a.Cores > 0 }
+func (a *Ask) own() bool { return len(a.Ports) > 0 || a.Cores > 0 || len(a.Devices) > 0 }
 
 // LimitsPeers tells whether instances restrict where others may run.
 func (a *Ask) LimitsPeers() bool { return a.jobHosts || a.hosts || len(a.distinct) > 0 }
@@ -194,6 +207,13 @@ func (a *Ask) OncePerNode() *Ask {
 func (a *Ask) WithoutDrivers() *Ask {
 	next := *a
 	next.Drivers = nil
+	return &next
+}
+
+// WithoutDevice is the ask without device i of Devices.
+func (a *Ask) WithoutDevice(i int) *Ask {
+	next := *a
+	next.Devices = slices.Delete(slices.Clone(a.Devices), i, i+1)
 	return &next
 }
 

@@ -189,7 +189,7 @@ func (k *Checker) class(c *chunk, i int) *classOutcome {
 	if o == nil {
 		n := c.info[i].node
 		o = &classOutcome{class: c.class[i], verdict: k.shared(c.info[i]), dc: n.Datacenter, nodeClass: n.NodeClass, inPool: k.ask.inPool(n.NodePool)}
-		if len(k.ask.likings) > 0 && !k.ask.likesIDs {
+		if k.ask.prefers && !k.ask.likesIDs {
 			o.liked = k.ask.likes(n)
 		}
 		k.classes[c.class[i]] = o
@@ -217,6 +217,11 @@ func (k *Checker) shared(info *nodeInfo) verdict {
 			return k.because(kindFiltered, r.text)
 		}
 	}
+	if len(k.ask.Devices) > 0 {
+		if lack := k.ask.lacksDevice(n, false); lack != "" {
+			return k.because(kindFiltered, lack)
+		}
+	}
 	for i := range k.ask.Ports {
 		p := &k.ask.Ports[i]
 		if name := networkOf(p); len(info.networks[name]) == 0 {
@@ -226,6 +231,24 @@ func (k *Checker) shared(info *nodeInfo) verdict {
 	return verdict{kind: kindFits}
 }
 
+// lacksDevice tells which of the ask's devices a node has none of, or "": of those that
+// tell single nodes apart, or of the others.
+func (a *Ask) lacksDevice(n *model.Node, unique bool) string {
+	var devices []*model.NodeDeviceResource
+	if n.NodeResources != nil {
+		devices = n.NodeResources.Devices
+	}
+	for i := range a.Devices {
+		if a.Devices[i].Unique != unique {
+			continue
+		}
+		if lack := a.Devices[i].Lacks(devices); lack != "" {
+			return lack
+		}
+	}
+	return ""
+}
+
 // single is what only this node can say: unique attributes and its neighbours.
 func (k *Checker) single(row int32, n *model.Node) string {
 	if k.ask.escaped {
@@ -233,6 +256,9 @@ func (k *Checker) single(row int32, n *model.Node) string {
 			if r.escaped() && !r.met(n, k.ask.Job.Region) {
 				return r.text
 			}
+		}
+		if lack := k.ask.lacksDevice(n, true); lack != "" {
+			return lack
 		}
 	}
 	if k.ask.jobHosts && k.board.job[row] > 0 || k.ask.hosts && k.board.groups[k.ask.Group.Name][row] > 0 {

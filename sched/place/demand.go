@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/device"
 )
 
 // Demand is what an allocation holds of its node. CPU in MHz, sizes in MB. All
@@ -15,6 +16,8 @@ type Demand struct {
 	Disk   int64
 	Ports  []model.PortMapping // without those that ignore collisions
 	Cores  []uint16
+	// Devices are their keys, as package device names them.
+	Devices []string
 }
 
 // DemandOf sums a grant; the demand of nil is nothing.
@@ -30,6 +33,7 @@ func DemandOf(grant *model.AllocatedResources) Demand {
 		d.Cores = append(d.Cores, t.Cpu.ReservedCores...)
 	}
 	slices.Sort(d.Cores)
+	d.Devices = device.Keys(grant)
 	for _, p := range grant.Shared.Ports {
 		if !p.IgnoreCollision {
 			d.Ports = append(d.Ports, p)
@@ -96,6 +100,30 @@ type coreUse struct{ id, n uint16 }
 
 func findCore(used []coreUse, id uint16) (int, bool) {
 	return slices.BinarySearchFunc(used, id, func(u coreUse, id uint16) int { return int(u.id) - int(id) })
+}
+
+// rare is what few allocations hold: cores and devices. It is replaced, never written.
+type rare struct {
+	cores   []coreUse
+	devices []device.Use
+}
+
+// bookRare returns what is held with a demand counted sign more; nil for nothing.
+func bookRare(used *rare, d *Demand, sign int) *rare {
+	var out rare
+	if used != nil {
+		out = *used
+	}
+	if len(d.Cores) > 0 {
+		out.cores = bookCores(out.cores, d.Cores, sign)
+	}
+	if len(d.Devices) > 0 {
+		out.devices = device.Book(out.devices, d.Devices, sign)
+	}
+	if out.cores == nil && out.devices == nil {
+		return nil
+	}
+	return &out
 }
 
 // bookCores returns the list with each core counted sign more; used is kept.

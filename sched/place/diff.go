@@ -33,9 +33,9 @@ func Diff(a, b *Fleet) string {
 
 func (c *chunk) describe(i int) string {
 	free := []int64{c.freeCPU[i], c.freeMemory[i], c.freeDisk[i], c.cpu[i], c.memory[i], c.disk[i]}
-	ports, cores := slices.Clone(c.ports[i]), slices.Clone(c.cores[i])
-	return fmt.Sprintf("%s known=%t ready=%t class=%s %v allocs=%d ports=%v cores=%v",
-		c.id[i], c.info[i] != nil, c.ready[i], c.class[i], free, c.allocs[i], ports, cores)
+	ports, cores := slices.Clone(c.ports[i]), slices.Clone(c.cores(i))
+	return fmt.Sprintf("%s known=%t ready=%t class=%s %v allocs=%d ports=%v cores=%v devices=%v",
+		c.id[i], c.info[i] != nil, c.ready[i], c.class[i], free, c.allocs[i], ports, cores, c.devices(i))
 }
 
 func (f *Fleet) used() int {

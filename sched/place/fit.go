@@ -4,10 +4,11 @@ import (
 	"strconv"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/device"
 )
 
 // Dimensions that a node can be exhausted in. Ports are "ports <number>" for a
-// static one and "dynamic ports" else.
+// static one and "dynamic ports" else, devices "device <name>".
 const (
 	DimCPU          = "cpu"
 	DimCores        = "cores"
@@ -16,6 +17,7 @@ const (
 	DimAllocs       = "max allocations"
 	DimDynamicPorts = "dynamic ports"
 	dimPort         = "ports "
+	dimDevice       = "device "
 )
 
 // need is what must be left on a node: of an ask, where ports and cores are
@@ -26,14 +28,16 @@ type need struct {
 	coreIDs           []uint16 // known
 	ports             []PortAsk
 	granted           []model.PortMapping // known
+	devices           []device.Ask        // to be chosen
+	deviceKeys        []string            // known
 }
 
 func (a *Ask) need() need {
-	return need{cpu: a.CPU, memory: a.Memory, disk: a.Disk, cores: a.Cores, ports: a.Ports}
+	return need{cpu: a.CPU, memory: a.Memory, disk: a.Disk, cores: a.Cores, ports: a.Ports, devices: a.Devices}
 }
 
 func (d *Demand) need() need {
-	return need{cpu: d.CPU, memory: d.Memory, disk: d.Disk, coreIDs: d.Cores, granted: d.Ports}
+	return need{cpu: d.CPU, memory: d.Memory, disk: d.Disk, coreIDs: d.Cores, granted: d.Ports, deviceKeys: d.Devices}
 }
 
 // fit returns the first dimension in which the row has too little left, or "".
@@ -55,14 +59,14 @@ func (f *Fleet) fit(row int32, n *need) string {
 	if limit := info.node.NodeMaxAllocs; limit > 0 && int(c.allocs[i]) >= limit {
 		return DimAllocs
 	}
-	if n.cores > 0 && len(info.cores)-reservedOf(info.cores, c.cores[i]) < n.cores {
+	if n.cores > 0 && len(info.cores)-reservedOf(info.cores, c.cores(i)) < n.cores {
 		return DimCores
 	}
 	for _, id := range n.coreIDs {
 		if !holds(info.cores, id) {
 			return DimCores
 		}
-		if _, used := findCore(c.cores[i], id); used {
+		if _, used := findCore(c.cores(i), id); used {
 			return DimCores
 		}
 	}
@@ -71,7 +75,17 @@ func (f *Fleet) fit(row int32, n *need) string {
 			return lack
 		}
 	}
-	return fitGranted(info, c.ports[i], n.granted)
+	if lack := fitGranted(info, c.ports[i], n.granted); lack != "" || len(n.devices) == 0 && len(n.deviceKeys) == 0 {
+		return lack
+	}
+	lack := device.Fits(info.devices, c.devices(i), n.devices)
+	if lack == "" {
+		lack = device.Granted(info.devices, c.devices(i), n.deviceKeys)
+	}
+	if lack != "" {
+		return dimDevice + lack
+	}
+	return ""
 }
 
 // fitGranted tells whether granted ports are still free.

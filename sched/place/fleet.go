@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched/place/class"
+	"github.com/steppe-project/steppe/sched/place/device"
 )
 
 const (
@@ -54,7 +55,22 @@ type chunk struct {
 	freeDisk   [chunkRows]int64
 	allocs     [chunkRows]int32
 	ports      [chunkRows][]portUse
-	cores      [chunkRows][]coreUse
+	rare       [chunkRows]*rare // nil for nothing
+}
+
+// cores are those in use of a row, devices the devices.
+func (c *chunk) cores(i int) []coreUse {
+	if c.rare[i] == nil {
+		return nil
+	}
+	return c.rare[i].cores
+}
+
+func (c *chunk) devices(i int) []device.Use {
+	if c.rare[i] == nil {
+		return nil
+	}
+	return c.rare[i].devices
 }
 
 type shard struct {
@@ -169,8 +185,8 @@ func (f *Fleet) book(nodeID string, d *Demand, sign int64) {
 	if len(d.Ports) > 0 {
 		c.ports[i] = bookPorts(c.ports[i], d.Ports, int(sign))
 	}
-	if len(d.Cores) > 0 {
-		c.cores[i] = bookCores(c.cores[i], d.Cores, int(sign))
+	if len(d.Cores) > 0 || len(d.Devices) > 0 {
+		c.rare[i] = bookRare(c.rare[i], d, int(sign))
 	}
 	if sign < 0 {
 		f.release(row)
@@ -219,7 +235,7 @@ func (f *Fleet) release(row int32) {
 	delete(f.writeShard(c.hash[i]), c.id[i])
 	c.id[i], c.hash[i] = "", 0
 	c.freeCPU[i], c.freeMemory[i], c.freeDisk[i] = 0, 0, 0
-	c.ports[i], c.cores[i] = nil, nil
+	c.ports[i], c.rare[i] = nil, nil
 	f.free = append(f.free[:len(f.free):len(f.free)], row)
 }
 

@@ -127,8 +127,8 @@ func TestDuplicatePortsAreCounted(t *testing.T) {
 	f.Place("node-00000", g)
 	f.Remove("node-00000", g)
 	c, i := f.at(0)
-	if c.ports[i][0].n != 2 || c.cores[i][0].n != 2 {
-		t.Errorf("ports %v, cores %v", c.ports[i], c.cores[i])
+	if c.ports[i][0].n != 2 || c.cores(i)[0].n != 2 {
+		t.Errorf("ports %v, cores %v", c.ports[i], c.cores(i))
 	}
 	f.Remove("node-00000", g)
 	if d := Diff(f, testFleet(1)); d != "" {

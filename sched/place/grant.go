@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/device"
 )
 
 // grant is what an instance gets on a row that it fits; nil when the ask's
@@ -16,7 +17,7 @@ func (b *Board) grant(row int32, a *Ask) *model.AllocatedResources {
 	info := c.info[i]
 	g := b.newGrant(a, info)
 	if a.Cores > 0 {
-		cores := chooseCores(info, c.cores[i], a.Cores)
+		cores := chooseCores(info, c.cores(i), a.Cores)
 		for _, t := range a.Group.Tasks {
 			if t.Resources == nil || t.Resources.Cores == 0 {
 				continue
@@ -24,6 +25,13 @@ func (b *Board) grant(row int32, a *Ask) *model.AllocatedResources {
 			n := min(t.Resources.Cores, len(cores))
 			g.Tasks[t.Name].Cpu.ReservedCores = cores[:n:n]
 			cores = cores[n:]
+		}
+	}
+	if len(a.Devices) > 0 {
+		// The row fits, so none can be missing.
+		granted, _ := device.Assign(info.devices, c.devices(i), a.Devices)
+		for _, d := range granted {
+			g.Tasks[d.Task].Devices = append(g.Tasks[d.Task].Devices, d.Device)
 		}
 	}
 	if len(a.Ports) > 0 {

@@ -113,7 +113,7 @@ func (s *Selector) meta(row int32) *model.NodeScoreMeta {
 	if len(s.ask.spreads) > 0 {
 		scores[scoreLane] = round(v.spread)
 	}
-	if len(s.ask.likings) > 0 {
+	if s.ask.prefers {
 		scores[scoreLiking] = round(v.liking)
 	}
 	return &model.NodeScoreMeta{NodeID: c.id[i], Scores: scores, NormScore: round(v.final)}

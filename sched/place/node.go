@@ -7,6 +7,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched/place/class"
+	"github.com/steppe-project/steppe/sched/place/device"
 )
 
 const (
@@ -29,6 +30,7 @@ type nodeInfo struct {
 	maxPort  int
 	cores    []uint16 // that may be reserved by tasks, sorted
 	coreMHz  int64
+	devices  []device.Group
 }
 
 // portRange is withheld on one address, or on all when IP is "".
@@ -52,6 +54,7 @@ func newNodeInfo(n *model.Node) *nodeInfo {
 		info.maxPort = high
 	}
 	info.cores, info.coreMHz = freeCores(n), coreMHz(n)
+	info.devices = device.Groups(n)
 	info.readNetworks(n)
 	return info
 }

@@ -67,7 +67,7 @@ func (b *Board) left(row int32, dimension string) int64 {
 	case DimDisk:
 		return c.freeDisk[i]
 	case DimCores:
-		free := len(c.info[i].cores) - reservedOf(c.info[i].cores, c.cores[i])
+		free := len(c.info[i].cores) - reservedOf(c.info[i].cores, c.cores(i))
 		if mhz := c.info[i].coreMHz; mhz > 0 {
 			free = min(free, int(max(0, c.freeCPU[i])/mhz))
 		}

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
@@ -23,7 +24,8 @@ const UniquePrefix = "unique."
 // Computed is equal for nodes that no constraint on shared attributes can
 // tell apart: it hashes datacenter, pool, class, attributes and meta without
 // those that begin with "unique.", drivers with their detection and health, and
-// the names of host networks, volumes and devices. Capacity is not part of it.
+// the names of host networks and volumes, and the names and attributes of devices.
+// Capacity is not part of it.
 func Computed(n *model.Node) string {
 	w := &classWriter{h: sha256.New()}
 	w.text(n.Datacenter, n.NodePool, n.NodeClass)
@@ -43,10 +45,31 @@ func Computed(n *model.Node) string {
 		w.section("devices", len(n.NodeResources.Devices))
 		for _, d := range n.NodeResources.Devices {
 			w.text(d.Vendor, d.Type, d.Name)
+			w.section("device attributes", len(d.Attributes))
+			for _, name := range sortedKeys(d.Attributes) {
+				w.text(name, attribute(d.Attributes[name]))
+			}
 		}
 	}
 	sum := w.h.Sum(nil)
 	return "v1:" + base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// attribute is an attribute of a device as text.
+func attribute(a *model.Attribute) string {
+	switch {
+	case a == nil:
+		return ""
+	case a.StringVal != nil:
+		return "s " + *a.StringVal
+	case a.BoolVal != nil:
+		return "b " + strconv.FormatBool(*a.BoolVal)
+	case a.IntVal != nil:
+		return "i " + strconv.FormatInt(*a.IntVal, 10) + " " + a.Unit
+	case a.FloatVal != nil:
+		return "f " + strconv.FormatFloat(*a.FloatVal, 'g', -1, 64) + " " + a.Unit
+	}
+	return ""
 }
 
 // networkNames are the names of the node's host networks, sorted.
