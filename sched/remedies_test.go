@@ -16,10 +16,11 @@ import (
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/advice"
 	"github.com/steppe-project/steppe/sched/place"
+	"github.com/steppe-project/steppe/sched/place/device"
 )
 
 var (
-	remediesFlag = flag.Int("remedies", 150, "so many unplaceable cases")
+	remediesFlag = flag.Int("remedies", 250, "so many unplaceable cases")
 	remedySeed   = flag.Uint64("remedies.seed", 0, "only the case of this seed, in words")
 )
 
@@ -60,6 +61,9 @@ func (c *cases) nodes() {
 			"attr.arch": c.one("amd64", "amd64", "arm64"), "meta.rack": c.one("r1", "r2", "r3"), "class": c.one("c4", "c5"),
 			"dc": c.one("dc1", "dc1", "dc1", "dc2"), "pool": c.one("default", "default", "default", "gpu"),
 		}
+		if c.chance(0.2) {
+			args["devices"] = c.one("v/gpu/a:1", "v/gpu/a:4", "v/gpu/b:2", "v/gpu/a:1,w/gpu/b:2")
+		}
 		n := buildNode(fmt.Sprintf("n%d", i), args, i)
 		switch c.IntN(8) {
 		case 0:
@@ -91,6 +95,12 @@ func (c *cases) job(id string) *model.Job {
 	}
 	if c.chance(0.2) {
 		args["gang"] = "60s"
+	}
+	if c.chance(0.1) {
+		args["device"] = c.one("gpu:1", "gpu:3", "v/gpu:2", "v/gpu/b:1", "fpga:1")
+		if c.chance(0.2) {
+			args["device_model"] = c.one("a", "b")
+		}
 	}
 	return buildJob(id, args, "")
 }
@@ -253,6 +263,15 @@ func (w *world) grow(s *insight.Step) {
 		for _, d := range z.Drivers {
 			n.Attributes["driver."+d] = "1"
 		}
+		for _, d := range z.Devices { // more than enough of any model
+			name, of, _ := strings.Cut(d, " with ${device.model} = ")
+			p := device.Parts(name)
+			made := &model.NodeDeviceResource{Vendor: p[0], Type: p[1], Name: p[2] + of}
+			for k := range 64 {
+				made.Instances = append(made.Instances, &model.NodeDevice{ID: strconv.Itoa(k), Healthy: true})
+			}
+			n.NodeResources.Devices = append(n.NodeResources.Devices, made)
+		}
 		n.Meta = map[string]string{}
 		for _, rule := range z.Rules {
 			f := append(strings.Fields(rule), "1")
@@ -311,6 +330,13 @@ func rewrite(j *model.Job, s *insight.Step) {
 	case insight.DoPort:
 		net := g.Networks[0]
 		net.ReservedPorts, net.DynamicPorts = nil, append(net.DynamicPorts, model.Port{Label: s.What})
+	case insight.DoDevice:
+		r := task().Resources
+		if s.To == 0 {
+			r.Devices = append(r.Devices[:s.Position-1], r.Devices[s.Position:]...)
+		} else {
+			r.Devices[s.Position-1].Count = uint64(s.To)
+		}
 	case insight.DoDatacenter:
 		j.Datacenters = append(j.Datacenters, s.What)
 	case insight.DoPool:
@@ -389,7 +415,7 @@ func TestEveryRemedyHelps(t *testing.T) {
 	}
 	for _, do := range []string{
 		insight.DoLower, insight.DoCount, insight.DoDrop, insight.DoLimit, insight.DoPort, insight.DoDatacenter, insight.DoPool,
-		insight.DoDriver, insight.DoReady, insight.DoAdd, insight.DoScale, insight.DoWait, insight.DoAvoid,
+		insight.DoDriver, insight.DoReady, insight.DoAdd, insight.DoScale, insight.DoWait, insight.DoAvoid, insight.DoDevice,
 	} {
 		if kinds[do] == 0 && *remedySeed == 0 {
 			t.Errorf("no case has the remedy %q: the test is idle", do)

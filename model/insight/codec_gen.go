@@ -3610,9 +3610,9 @@ func (z *Selection) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *Size) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// map header, size 10
+	// map header, size 11
 	// string "CPU"
-	o = append(o, 0x8a, 0xa3, 0x43, 0x50, 0x55)
+	o = append(o, 0x8b, 0xa3, 0x43, 0x50, 0x55)
 	o = msgp.AppendInt64(o, z.CPU)
 	// string "Memory"
 	o = append(o, 0xa6, 0x4d, 0x65, 0x6d, 0x6f, 0x72, 0x79)
@@ -3638,17 +3638,23 @@ func (z *Size) MarshalMsg(b []byte) (o []byte, err error) {
 	for za0001 := range z.Drivers {
 		o = msgp.AppendString(o, z.Drivers[za0001])
 	}
+	// string "Devices"
+	o = append(o, 0xa7, 0x44, 0x65, 0x76, 0x69, 0x63, 0x65, 0x73)
+	o = msgp.AppendArrayHeader(o, uint32(len(z.Devices)))
+	for za0002 := range z.Devices {
+		o = msgp.AppendString(o, z.Devices[za0002])
+	}
 	// string "Rules"
 	o = append(o, 0xa5, 0x52, 0x75, 0x6c, 0x65, 0x73)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.Rules)))
-	for za0002 := range z.Rules {
-		o = msgp.AppendString(o, z.Rules[za0002])
+	for za0003 := range z.Rules {
+		o = msgp.AppendString(o, z.Rules[za0003])
 	}
 	// string "Apart"
 	o = append(o, 0xa5, 0x41, 0x70, 0x61, 0x72, 0x74)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.Apart)))
-	for za0003 := range z.Apart {
-		o = msgp.AppendString(o, z.Apart[za0003])
+	for za0004 := range z.Apart {
+		o = msgp.AppendString(o, z.Apart[za0004])
 	}
 	return
 }
@@ -3732,41 +3738,60 @@ func (z *Size) UnmarshalMsg(bts []byte) (o []byte, err error) {
 					return
 				}
 			}
-		case "Rules":
+		case "Devices":
 			var zb0003 uint32
 			zb0003, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			if err != nil {
+				err = msgp.WrapError(err, "Devices")
+				return
+			}
+			if cap(z.Devices) >= int(zb0003) {
+				z.Devices = (z.Devices)[:zb0003]
+			} else {
+				z.Devices = make([]string, zb0003)
+			}
+			for za0002 := range z.Devices {
+				z.Devices[za0002], bts, err = msgp.ReadStringBytes(bts)
+				if err != nil {
+					err = msgp.WrapError(err, "Devices", za0002)
+					return
+				}
+			}
+		case "Rules":
+			var zb0004 uint32
+			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Rules")
 				return
 			}
-			if cap(z.Rules) >= int(zb0003) {
-				z.Rules = (z.Rules)[:zb0003]
+			if cap(z.Rules) >= int(zb0004) {
+				z.Rules = (z.Rules)[:zb0004]
 			} else {
-				z.Rules = make([]string, zb0003)
+				z.Rules = make([]string, zb0004)
 			}
-			for za0002 := range z.Rules {
-				z.Rules[za0002], bts, err = msgp.ReadStringBytes(bts)
+			for za0003 := range z.Rules {
+				z.Rules[za0003], bts, err = msgp.ReadStringBytes(bts)
 				if err != nil {
-					err = msgp.WrapError(err, "Rules", za0002)
+					err = msgp.WrapError(err, "Rules", za0003)
 					return
 				}
 			}
 		case "Apart":
-			var zb0004 uint32
-			zb0004, bts, err = msgp.ReadArrayHeaderBytes(bts)
+			var zb0005 uint32
+			zb0005, bts, err = msgp.ReadArrayHeaderBytes(bts)
 			if err != nil {
 				err = msgp.WrapError(err, "Apart")
 				return
 			}
-			if cap(z.Apart) >= int(zb0004) {
-				z.Apart = (z.Apart)[:zb0004]
+			if cap(z.Apart) >= int(zb0005) {
+				z.Apart = (z.Apart)[:zb0005]
 			} else {
-				z.Apart = make([]string, zb0004)
+				z.Apart = make([]string, zb0005)
 			}
-			for za0003 := range z.Apart {
-				z.Apart[za0003], bts, err = msgp.ReadStringBytes(bts)
+			for za0004 := range z.Apart {
+				z.Apart[za0004], bts, err = msgp.ReadStringBytes(bts)
 				if err != nil {
-					err = msgp.WrapError(err, "Apart", za0003)
+					err = msgp.WrapError(err, "Apart", za0004)
 					return
 				}
 			}
@@ -3788,13 +3813,17 @@ func (z *Size) Msgsize() (s int) {
 	for za0001 := range z.Drivers {
 		s += msgp.StringPrefixSize + len(z.Drivers[za0001])
 	}
-	s += 6 + msgp.ArrayHeaderSize
-	for za0002 := range z.Rules {
-		s += msgp.StringPrefixSize + len(z.Rules[za0002])
+	s += 8 + msgp.ArrayHeaderSize
+	for za0002 := range z.Devices {
+		s += msgp.StringPrefixSize + len(z.Devices[za0002])
 	}
 	s += 6 + msgp.ArrayHeaderSize
-	for za0003 := range z.Apart {
-		s += msgp.StringPrefixSize + len(z.Apart[za0003])
+	for za0003 := range z.Rules {
+		s += msgp.StringPrefixSize + len(z.Rules[za0003])
+	}
+	s += 6 + msgp.ArrayHeaderSize
+	for za0004 := range z.Apart {
+		s += msgp.StringPrefixSize + len(z.Apart[za0004])
 	}
 	return
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/steppe-project/steppe/model/insight"
 	"github.com/steppe-project/steppe/model/relation"
 	"github.com/steppe-project/steppe/sched/place"
-	"github.com/steppe-project/steppe/sched/place/device"
 )
 
 // maxKinds bounds the kinds of nodes of which more are tried.
@@ -156,7 +155,8 @@ func (s *search) tailored(nodes int, room place.Amounts) *insight.Step {
 		ask := place.NewAsk(s.job, g)
 		z.Drivers = append(z.Drivers, ask.Drivers...)
 		for _, d := range ask.Devices {
-			z.Devices = append(z.Devices, d.Name)
+			_, words := d.Made("", 0)
+			z.Devices = append(z.Devices, words)
 		}
 		for _, r := range rules(s.job, g) {
 			switch {
@@ -222,15 +222,11 @@ func made(job *model.Job, g *model.TaskGroup, z *insight.Size) *model.Node {
 // maxSupplied bounds the devices of one kind on a node that is made up.
 const maxSupplied = 256
 
-// supply gives a node the devices that all instances of a group ask for, but for what
-// constraints say of them.
+// supply gives a node the devices that all instances of a group ask for, as far as
+// constraints say plainly which these are.
 func supply(n *model.Node, job *model.Job, g *model.TaskGroup) {
 	for _, d := range place.NewAsk(job, g).Devices {
-		parts := device.Parts(d.Name)
-		made := &model.NodeDeviceResource{Vendor: cmp.Or(parts[0], "any"), Type: parts[1], Name: cmp.Or(parts[2], "any")}
-		for i := range min(d.Count*g.Count, maxSupplied) {
-			made.Instances = append(made.Instances, &model.NodeDevice{ID: fmt.Sprintf("%s-%s-%d", g.Name, d.Task, i), Healthy: true})
-		}
+		made, _ := d.Made(g.Name+"-"+d.Task+"-", min(d.Count*g.Count, maxSupplied))
 		n.NodeResources.Devices = append(n.NodeResources.Devices, made)
 	}
 }

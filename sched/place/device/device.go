@@ -17,11 +17,14 @@
 package device
 
 import (
+	"cmp"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/relation"
 )
 
 // Ask is a task's request, compiled once for many instances.
@@ -181,3 +184,39 @@ func Groups(n *model.Node) []Group {
 }
 
 func key(vendor, kind, name string) string { return vendor + "/" + kind + "/" + name + "/" }
+
+// Made is a group of devices made up to meet the request as far as it says plainly what
+// that is, each with an id of the prefix; and what the request asks of them in words.
+func (a *Ask) Made(prefix string, count int) (made *model.NodeDeviceResource, words string) {
+	made = &model.NodeDeviceResource{
+		Vendor: cmp.Or(a.parts[0], "any"), Type: a.parts[1], Name: cmp.Or(a.parts[2], "any"), Attributes: map[string]*model.Attribute{},
+	}
+	for i := range count {
+		made.Instances = append(made.Instances, &model.NodeDevice{ID: prefix + strconv.Itoa(i), Healthy: true})
+	}
+	words = a.Name
+	for i, r := range a.rules {
+		words += []string{" with ", " and "}[min(i, 1)] + r.text
+		switch r.operator {
+		case "=", "==", "is", "", ">=", "<=", relation.SetContains:
+			r.give(made)
+		}
+	}
+	return made, words
+}
+
+// give has devices say what a rule compares with.
+func (r *rule) give(d *model.NodeDeviceResource) {
+	switch r.target {
+	case targetVendor:
+		d.Vendor = r.right
+	case targetType:
+		d.Type = r.right
+	case targetModel:
+		d.Name = r.right
+	}
+	if name, ok := strings.CutPrefix(r.target, targetAttr); ok {
+		value := r.right
+		d.Attributes[name] = &model.Attribute{StringVal: &value}
+	}
+}
