@@ -65,7 +65,7 @@ func (p *process) together(g *reconcile.Group) bool {
 	undo()
 	m := p.eval.FailedTGAllocs[g.Group.Name]
 	m.CoalescedFailures = len(g.Places) - 1
-	m.Gang = gang.Fits(g.Group.Count, g.Gang.Stays+n)
+	m.Gang = gang.Fits(g.Gang.Want, g.Gang.Stays+n)
 	p.eval.QueuedAllocations[g.Group.Name] = len(g.Places)
 	p.lacking = append(p.lacking, m.Gang)
 	return false
@@ -138,7 +138,7 @@ func (p *process) awaitWhole(g *reconcile.Group) {
 	}
 	e := p.newEval(model.TriggerMaxPartial, at.UTC())
 	e.CreateTime = since.UnixNano() // max_partial may have been less when it was last waited for
-	e.Gang, e.StatusDescription = g.Group.Name, gang.Waits(g.Group, g.Gang.There)
+	e.Gang, e.StatusDescription = g.Group.Name, gang.Waits(g.Group.Name, g.Gang.There, g.Gang.Size)
 }
 
 // whole completes what waits for a gang that came back as a whole.

@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched"
 	"github.com/steppe-project/steppe/sched/advice"
+	"github.com/steppe-project/steppe/sched/reconcile"
 	"github.com/steppe-project/steppe/sched/verify"
 )
 
@@ -43,7 +44,7 @@ func (s *story) checkGang(decided, kept *model.Plan) {
 		stopped[st.ID] = true
 	}
 	for _, a := range s.w.AllocsByJob("", job.ID) {
-		done := job.Type == model.JobTypeBatch && a.ClientStatus == model.ClientComplete && !a.ServerTerminal()
+		done := doneFor(a, job)
 		there[a.Index()] = there[a.Index()] || !a.Terminal() || done || a.ModifyIndex > decided.SnapshotIndex && !stopped[a.ID]
 	}
 	for i := range job.TaskGroups[0].Count {
@@ -60,7 +61,8 @@ func (s *story) disbanded(j *model.Job) bool {
 		return false
 	}
 	live, broken, there, newest := 0, false, map[int]bool{}, (*model.Job)(nil)
-	for _, a := range s.w.AllocsByJob("", j.ID) {
+	allocs := s.w.AllocsByJob("", j.ID)
+	for _, a := range allocs {
 		switch {
 		case !a.Terminal():
 			live++
@@ -70,12 +72,14 @@ func (s *story) disbanded(j *model.Job) bool {
 			}
 		case a.ServerTerminal() || a.NextAllocation != "":
 		case a.ClientStatus == model.ClientComplete && j.Type == model.JobTypeBatch:
-			there[a.Index()] = true
 		default:
 			broken = true
 		}
 	}
 	if live > 0 {
+		for _, a := range allocs {
+			there[a.Index()] = there[a.Index()] || doneFor(a, newest)
+		}
 		for i := range min(j.TaskGroups[0].Count, newest.TaskGroups[0].Count) {
 			if !there[i] {
 				s.t.Fatalf("gang %s has no instance %d in the end", j.ID, i)
@@ -83,6 +87,12 @@ func (s *story) disbanded(j *model.Job) bool {
 		}
 	}
 	return live == 0 && broken
+}
+
+// doneFor tells whether an allocation of a batch has done what a version is to do.
+func doneFor(a *model.Allocation, version *model.Job) bool {
+	return version.Type == model.JobTypeBatch && a.ClientStatus == model.ClientComplete && !a.ServerTerminal() &&
+		a.Job.CreateIndex == version.CreateIndex && !reconcile.Changed(a.Job, version, a.TaskGroup)
 }
 
 // TestGangsAllOrNone: on random fleets a gang is placed whole exactly when all of it fits,

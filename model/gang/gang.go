@@ -40,8 +40,8 @@ func Of(j *model.Job, group string) *model.GangConfig {
 func Fits(count, fit int) string { return fmt.Sprintf("gang of %d: %d of %d fit", count, fit, count) }
 
 // Waits says what the evaluation of a partial gang waits for.
-func Waits(g *model.TaskGroup, live int) string {
-	return fmt.Sprintf("gang %q has %d of %d instances: the rest is stopped if it is not whole by then", g.Name, live, g.Count)
+func Waits(group string, there, size int) string {
+	return fmt.Sprintf("gang %q has %d of %d instances: the rest is stopped if it is not whole by then", group, there, size)
 }
 
 // Problem is something wrong with a gang block: at its attribute ("" = the block itself).

@@ -76,6 +76,7 @@ func (y *Yield) take(row int32, victims []Victim) *Choice {
 		y.taken[victims[i].Alloc.ID] = true
 	}
 	choice := y.k.board.take(row, y.k.ask)
+	y.ready = y.ready && len(y.k.ask.distinct) == 0 // else other rows may not have their value left
 	if y.ready {
 		y.look(row)
 	}
@@ -160,12 +161,11 @@ func (y *Yield) at(row int32) []Victim {
 	slices.SortFunc(list, func(a, b Victim) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), -cmp.Compare(y.size(&a), y.size(&b)), strings.Compare(a.Alloc.ID, b.Alloc.ID))
 	})
-	n := 0
-	for fits := false; n < len(list) && !fits; n++ {
+	n, enough := 0, false
+	for ; n < len(list) && !enough; n++ {
 		y.free(&list[n], -1)
-		fits = y.k.row(row).kind == kindFits
+		enough = y.k.row(row).kind == kindFits
 	}
-	enough := y.k.row(row).kind == kindFits
 	going := list[:n]
 	if enough {
 		going = y.spare(row, going)

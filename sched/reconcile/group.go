@@ -43,7 +43,7 @@ func (r *run) group(g *model.TaskGroup, allocs []*model.Allocation) *Group {
 	r.wait(out)
 	fresh := len(out.Places)
 	roll.replace(out)
-	r.gang(out, roll, slots)
+	r.gang(out, roll, slots, allocs)
 	out.Counts.Place += uint64(fresh) - out.Counts.Migrate - out.Counts.Canary
 	out.Counts.InPlaceUpdate = uint64(len(out.InPlace))
 	out.Counts.DestructiveUpdate = uint64(len(out.Places) - fresh)

@@ -88,10 +88,11 @@ type Group struct {
 
 // Gang is what there is of one. What is to place of it is placed together, or not at all.
 type Gang struct {
-	// Live are its instances that run, or are to, now; Stays is how many of them, and of
-	// those that are done, are not replaced by what is to place.
-	Live  []*model.Allocation
-	Stays int
+	Live []*model.Allocation // its instances that run, or are to, now
+	// Want is how many there should be once what is to place is: of an older version, if all
+	// that is to place is of it. Stays is how many of them run, or are done, and are not
+	// replaced by what is to place; Missing is how many would still have nothing.
+	Want, Stays, Missing int
 	// Size is how many there should be of the newest version that the live ones run, There
 	// how many of these run or have completed.
 	Size, There int
@@ -100,7 +101,7 @@ type Gang struct {
 }
 
 // Whole tells whether the gang is complete once all that is to place is.
-func (g *Group) Whole() bool { return g.Gang.Stays+len(g.Places) == g.Group.Count }
+func (g *Group) Whole() bool { return g.Gang.Missing == 0 }
 
 // Partial tells whether some of a gang run, and others are missing.
 func (g *Gang) Partial() bool { return len(g.Live) > 0 && g.There < g.Size }

@@ -1,11 +1,14 @@
 package watch
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/model/deploy"
 	"github.com/steppe-project/steppe/sched/reconcile"
 )
 
@@ -24,6 +27,7 @@ type gangs struct {
 	// whole counts the times that a gang was placed, disbanded those of instances that
 	// were stopped with the rest.
 	whole, disbanded int
+	stopped          map[gangKey][]*model.Allocation // in this entry, because the gang was partial
 }
 
 type gangKey struct{ namespace, job, group string }
@@ -35,7 +39,7 @@ type since struct {
 }
 
 func newGangs() gangs {
-	return gangs{partial: map[gangKey]since{}, placed: map[gangKey]int{}, touched: map[gangKey]bool{}}
+	return gangs{partial: map[gangKey]since{}, placed: map[gangKey]int{}, touched: map[gangKey]bool{}, stopped: map[gangKey][]*model.Allocation{}}
 }
 
 // gang notes a change of an allocation of one.
@@ -51,6 +55,9 @@ func (c *Watch) gang(before, after *model.Allocation) {
 	}
 	if before != nil && !before.ServerTerminal() && after.ServerTerminal() && (after.DesiredDescription == reconcile.DescGangPartial || after.DesiredDescription == reconcile.DescGangBroken) {
 		c.gangs.disbanded++
+		if after.DesiredDescription == reconcile.DescGangPartial {
+			c.gangs.stopped[key] = append(c.gangs.stopped[key], after)
+		}
 	}
 }
 
@@ -72,7 +79,11 @@ func (c *Watch) muster() {
 		} else if _, known := c.gangs.partial[key]; !known {
 			c.gangs.partial[key] = since{snap.Index(), c.time}
 		}
+		if stopped := c.gangs.stopped[key]; lacksNothing(snap, key, stopped) {
+			c.fail("entry %d stops %d instances of gang %v as the rest of it, but nothing was missing", snap.Index(), len(stopped), key)
+		}
 	}
+	clear(c.gangs.stopped)
 	clear(c.gangs.touched)
 	clear(c.gangs.placed)
 	for key, from := range c.gangs.partial {
@@ -99,53 +110,96 @@ func pending(snap *state.Snapshot, key gangKey) bool {
 
 // roll is what there is of a gang: whole is as many as the newest version wants that a live
 // instance runs, or as the job does now, whichever is less. What ran before, gang or not,
-// goes on until all of it is replaced, if all of it is there; else it has max_partial.
+// goes on until all of it is replaced, if all of it is there; else it has max_partial. A
+// name is there if anything of it runs, whatever else of it has ended since that was placed,
+// or if it has completed what the newest version runs. Canaries, which a version before the
+// group became a gang may have had, are beside the names.
 type roll struct {
 	key               gangKey
 	live, there, size int
 	allowed           time.Duration
-	newest            map[int]*model.Allocation // by index
+	newest            map[int]*model.Allocation // by index: one that is there, or the newest
 	placed            *model.Allocation         // the newest live one
+	latest            *model.Job                // the newest version that a live one runs
 }
 
 func musterOf(snap *state.Snapshot, key gangKey) *roll {
 	m := &roll{key: key, newest: map[int]*model.Allocation{}}
-	var latest *model.Job
+	var all, live []*model.Allocation
 	for a := range snap.AllocsByJob(key.namespace, key.job) {
-		if a.TaskGroup != key.group {
+		if a.TaskGroup != key.group || deploy.Canary(a) {
 			continue
 		}
-		// What an earlier version completed counts when the job is again as it was then.
-		if now := m.newest[a.Index()]; now == nil || a.CreateIndex > now.CreateIndex && !completed(now) || completed(a) {
-			m.newest[a.Index()] = a
-		}
+		all = append(all, a)
 		if a.Terminal() {
 			continue
 		}
-		m.live++
+		live = append(live, a)
 		if m.placed == nil || a.CreateIndex > m.placed.CreateIndex {
 			m.placed = a
 		}
-		if latest == nil || a.Job.CreateIndex > latest.CreateIndex || a.Job.CreateIndex == latest.CreateIndex && a.Job.Version > latest.Version {
-			latest = a.Job
-		}
 	}
 	now := reconcile.Find(snap.Job(key.namespace, key.job), key.group)
-	if m.live == 0 || now == nil || now.Gang == nil {
+	if len(live) == 0 || now == nil || now.Gang == nil {
 		return m
 	}
-	m.allowed = now.Gang.MaxPartial
-	m.size = min(reconcile.Find(latest, key.group).Count, now.Count)
+	m.latest = latestOf(live)
+	m.live, m.allowed, m.size = len(live), now.Gang.MaxPartial, min(reconcile.Find(m.latest, key.group).Count, now.Count)
+	there := func(a *model.Allocation) bool { return a != nil && (!a.Terminal() || completed(a, m.latest)) }
+	for _, a := range all {
+		if now := m.newest[a.Index()]; there(a) || !there(now) && (now == nil || a.CreateIndex > now.CreateIndex) {
+			m.newest[a.Index()] = a
+		}
+	}
 	for i := range m.size {
-		if a := m.newest[i]; a != nil && (!a.Terminal() || completed(a)) {
+		if there(m.newest[i]) {
 			m.there++
 		}
 	}
 	return m
 }
 
-func completed(a *model.Allocation) bool {
-	return !a.ServerTerminal() && a.ClientStatus == model.ClientComplete && a.Job.Type == model.JobTypeBatch
+// latestOf is the newest version that some allocations run.
+func latestOf(allocs []*model.Allocation) *model.Job {
+	return slices.MaxFunc(allocs, func(a, b *model.Allocation) int {
+		return cmp.Or(cmp.Compare(a.Job.CreateIndex, b.Job.CreateIndex), cmp.Compare(a.Job.Version, b.Job.Version))
+	}).Job
+}
+
+// completed tells whether an allocation of a batch has done what a version is to do.
+func completed(a *model.Allocation, of *model.Job) bool {
+	return !a.ServerTerminal() && a.ClientStatus == model.ClientComplete && a.Job.Type == model.JobTypeBatch &&
+		a.Job.CreateIndex == of.CreateIndex && !reconcile.Changed(a.Job, of, a.TaskGroup)
+}
+
+// lacksNothing tells whether what an entry stops of a gang as the rest of one that is
+// partial, and what that gang had completed when it was decided, is all of it.
+func lacksNothing(snap *state.Snapshot, key gangKey, stopped []*model.Allocation) bool {
+	j := snap.Job(key.namespace, key.job)
+	now, decided := reconcile.Find(j, key.group), uint64(0)
+	for e := range snap.EvalsByJob(key.namespace, key.job) {
+		if e.ModifyIndex == snap.Index() && e.SnapshotIndex > 0 && (decided == 0 || e.SnapshotIndex < decided) {
+			decided = e.SnapshotIndex
+		}
+	}
+	if len(stopped) == 0 || now == nil || j.JobModifyIndex > decided {
+		return false
+	}
+	latest, there := latestOf(stopped), map[int]bool{}
+	for _, a := range stopped {
+		there[a.Index()] = true
+	}
+	for a := range snap.AllocsByJob(key.namespace, key.job) {
+		if a.TaskGroup == key.group && a.ModifyIndex <= decided && completed(a, latest) {
+			there[a.Index()] = true
+		}
+	}
+	for i := range min(reconcile.Find(latest, key.group).Count, now.Count) {
+		if !there[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *roll) partial() bool { return m.live > 0 && m.there < m.size }
@@ -162,7 +216,7 @@ func (m *roll) unexplained(snap *state.Snapshot) string {
 	}
 	for i := range m.size {
 		a := m.newest[i]
-		if a == nil || a.Terminal() && a.ModifyIndex <= decided && !completed(a) {
+		if a == nil || a.Terminal() && a.ModifyIndex <= decided && !completed(a, m.latest) {
 			return fmt.Sprintf("nothing of index %d", i)
 		}
 	}
