@@ -129,6 +129,7 @@ var mutants = []mutant{
 	{"a stateful instance is replaced while its node may run it", "sched/reconcile/stateful.go", "case s.unsure(a) || a.ClientTerminal():", "case a.ClientTerminal():", simulator},
 	{"a stateful instance is replaced before it has ended", "sched/reconcile/stateful.go", "	case a.ServerTerminal():\n\t\to.ending = append(o.ending, a)", "	case a.ServerTerminal():\n\t\to.last = a", tests("./sched")},
 	{"a stateful name is placed twice by a plan that comes late", "model/stateful/stateful.go", "a.Name == name && !a.ClientTerminal() && !givenUp(a, stops)", "a.Name == name && false && !givenUp(a, stops)", tests("./fsm")},
+	{"a stateful instance on a lost node is stopped before what depends on it", "sched/reconcile/order.go", "(r.lost(a) == \"\" || r.spared(a))", "r.lost(a) == \"\"", tests("./sched")},
 	{"nobody looks when a stateful instance has ended", "agent/server/ordinals/ordinals.go", "before != nil && news(before, after) {", "before != nil && news(before, after) && false {", tests("./agent/server/ordinals")},
 	// Deployments.
 	{"an update takes more than max_parallel", "sched/reconcile/deploy.go", "left := max(0, most-r.unhealthy-r.moves)", "left := most", tests("./agent/server/deployments")},
@@ -157,7 +158,7 @@ var mutants = []mutant{
 	{"a cycle of dependencies over jobs is admitted", "fsm/tenants.go", "if err := precedence.Check(next, x.Job); err != nil {", "if err := precedence.Check(next, x.Job); err != nil && false {", tests("./fsm")},
 	{"a cycle of dependencies is not seen", "model/precedence/precedence.go", "if s.state[k] == open {", "if s.state[k] == open && false {", tests("./model/precedence")},
 	{"updates do not go in the order of dependencies", "sched/reconcile/roll.go", "case r.in.Waits[r.group.Name] == ToUpdate:", "case false:", simulator},
-	{"a stopped job ends in no order of dependencies", "sched/reconcile/order.go", "case !a.Terminal() && !moving(a) && r.lost(a) == \"\":", "case false && at.IsZero():", simulator},
+	{"a stopped job ends in no order of dependencies", "sched/reconcile/order.go", "case !a.Terminal() && !moving(a) && (r.lost(a) == \"\" || r.spared(a)):", "case false && at.IsZero():", simulator},
 	// The node.
 	{"a flipped bit in the client's state is believed", "agent/client/db/records.go", "if len(value) < 5 || value[0] != sealed ||", "if len(value) < 5 || value[0] != sealed || false &&", tests("./agent/client/db")},
 	{"changed wishes are not heard", "agent/client/alloc/judge.go", "if was := have.Alloc; a.AllocModifyIndex == was.AllocModifyIndex && a.DesiredStatus == was.DesiredStatus {", "if was := have.Alloc; was != nil {", simulator},
