@@ -131,7 +131,8 @@ var mutants = []mutant{
 	{"a stateful name is placed twice by a plan that comes late", "model/stateful/stateful.go", "a.Name == name && !a.ClientTerminal() && !givenUp(a, stops)", "a.Name == name && false && !givenUp(a, stops)", tests("./fsm")},
 	{"a stateful instance on a lost node is stopped before what depends on it", "sched/reconcile/order.go", "(r.lost(a) == \"\" || r.spared(a))", "r.lost(a) == \"\"", tests("./sched")},
 	{"what is stateful only since a plan was verified is placed twice", "fsm/plans.go", "versions = append(versions, p.Job(p.job.Namespace, p.job.ID))", "versions = append(versions, p.job)", tests("./fsm")},
-	{"nobody looks when a stateful instance has ended", "agent/server/ordinals/ordinals.go", "before != nil && news(before, after) {", "before != nil && news(before, after) && false {", tests("./agent/server/ordinals")},
+	{"nobody looks when an instance that a stateful one waits for has started", "agent/server/ordinals/ordinals.go", "stateful.Of(snap.Job(g.namespace, g.job), g.name) != nil", "stateful.Of(snap.Job(g.namespace, g.job), g.name) == nil", tests("./agent/server/ordinals")},
+	{"nobody looks when a stateful instance has ended", "agent/server/ordinals/ordinals.go", "|| !news(before, after):", "|| !news(before, after) || true:", tests("./agent/server/ordinals")},
 	// Deployments.
 	{"an update takes more than max_parallel", "sched/reconcile/deploy.go", "left := max(0, most-r.unhealthy-r.moves)", "left := most", tests("./agent/server/deployments")},
 	{"an update takes more than max_parallel when versions come fast", "sched/reconcile/deploy.go", "min(left-count[0]-count[1], count[2])", "min(left, count[2])", simulator},

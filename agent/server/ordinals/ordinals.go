@@ -45,7 +45,13 @@ const maxEvals = 1024
 type Ordinals struct {
 	jobs  map[model.NamespacedID]noted // those with news
 	nodes map[string]uint64            // those that were lost or came back, and when
+	// older are groups with news of an instance of a version in which they are not stateful,
+	// and when: in the newest one they may be.
+	older map[group]uint64
 }
+
+// group names a group of a job.
+type group struct{ namespace, job, name string }
 
 // noted is how new the news of a job is, and whether some is of a stateful instance.
 type noted struct {
@@ -55,7 +61,7 @@ type noted struct {
 
 // New makes the component.
 func New() *Ordinals {
-	return &Ordinals{jobs: make(map[model.NamespacedID]noted), nodes: make(map[string]uint64)}
+	return &Ordinals{jobs: make(map[model.NamespacedID]noted), nodes: make(map[string]uint64), older: make(map[group]uint64)}
 }
 
 // Name implements loop.Component.
@@ -70,6 +76,7 @@ func (c *Ordinals) Reads() []state.Table {
 func (c *Ordinals) Reset(snap *state.Snapshot) {
 	clear(c.jobs)
 	clear(c.nodes)
+	clear(c.older)
 	for job := range snap.Jobs(state.Range{}) {
 		if !stateful.Any(job) {
 			continue
@@ -93,8 +100,14 @@ func (c *Ordinals) Observe(changes []state.Change) {
 	for i := range changes {
 		switch after := changes[i].After.(type) {
 		case *model.Allocation:
-			if before, _ := changes[i].Before.(*model.Allocation); before != nil && news(before, after) {
+			before, _ := changes[i].Before.(*model.Allocation)
+			switch {
+			case before == nil || after.Job != nil && after.Job.Type != model.JobTypeService || !news(before, after):
+				// nobody waits for it
+			case stateful.Is(after) || after.ClientTerminal():
 				c.note(after, changes[i].Index)
+			default:
+				c.older[group{after.Namespace, after.JobID, after.TaskGroup}] = changes[i].Index
 			}
 		case *model.Node:
 			if before, _ := changes[i].Before.(*model.Node); before == nil || before.Status != after.Status {
@@ -104,13 +117,14 @@ func (c *Ordinals) Observe(changes []state.Change) {
 	}
 }
 
-// news tells whether a change of an allocation is one that others may wait for.
+// news tells whether a change of a service's allocation is one that others may wait for.
+// It may be of a version in which its group is not stateful: what takes its place may be,
+// or what waits for it.
 func news(before, after *model.Allocation) bool {
 	if before.ClientTerminal() != after.ClientTerminal() {
-		// Of an older version of its job, too: what takes its place may be stateful.
-		return after.Job == nil || after.Job.Type == model.JobTypeService
+		return true
 	}
-	return stateful.Is(after) && !after.ClientTerminal() &&
+	return !after.ClientTerminal() &&
 		(before.ClientStatus != after.ClientStatus || deploy.Healthy(before) != deploy.Healthy(after) ||
 			deploy.Unhealthy(before) != deploy.Unhealthy(after) || !maps.EqualFunc(before.TaskStates, after.TaskStates, sameState))
 }
@@ -129,6 +143,12 @@ func (c *Ordinals) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, tim
 		}
 	}
 	clear(c.nodes)
+	for g, at := range c.older {
+		if key := (model.NamespacedID{Namespace: g.namespace, ID: g.job}); stateful.Of(snap.Job(g.namespace, g.job), g.name) != nil {
+			c.jobs[key] = noted{max(c.jobs[key].index, at), c.jobs[key].stateful}
+		}
+	}
+	clear(c.older)
 	var evals []*model.Evaluation
 	for _, key := range slices.SortedFunc(maps.Keys(c.jobs), func(a, b model.NamespacedID) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.ID, b.ID))
