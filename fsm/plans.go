@@ -120,13 +120,7 @@ func (p *planApply) putDeployment() {
 
 // version is the job version that a placement runs; nil: gone.
 func (p *planApply) version(g *model.PlanGroup, pl *model.Placement) *model.Job {
-	if !g.OfPrevious {
-		return p.job
-	}
-	if prev := p.Alloc(pl.PreviousAllocation); prev != nil && prev.JobID == p.plan.JobID && prev.Namespace == p.plan.Namespace {
-		return prev.Job
-	}
-	return nil
+	return grant.Version(p.plan, p.job, g, p.Alloc(pl.PreviousAllocation))
 }
 
 // group places and updates the instances of one group. Allocations share what
@@ -173,7 +167,11 @@ func (p *planApply) fault(g *model.PlanGroup, pl *model.Placement) string {
 			return refusedYielded // its room may be another's
 		}
 	}
-	return stateful.Holder(p.job, g.TaskGroup, pl.Index, p.AllocsByJob(p.job.Namespace, p.job.ID), p.plan.Stops)
+	versions := []*model.Job{p.job}
+	if p.FeatureLevel() >= feature.Again {
+		versions = append(versions, p.Job(p.job.Namespace, p.job.ID))
+	}
+	return stateful.Holder(versions, g.TaskGroup, pl.Index, p.AllocsByJob(p.job.Namespace, p.job.ID), p.plan.Stops)
 }
 
 func put[V any](m *map[string]V, key string, v V) {

@@ -586,7 +586,7 @@ func buildJob(id string, args map[string]string, input string) *model.Job {
 // addBlock adds what a line of a job says: a constraint "<left> <operator> <right>",
 // or its operator alone, or "affinity <left> <operator> <right> <weight>", or
 // "spread <attribute> <weight> <value>=<percent> ..."; after "group" it is the
-// group's. "also <name> <count> [<command>]" is another group like the first one, but no gang, and
+// group's. "also <name> <count> [<command>]" is another group like the first one, but no gang and not stateful, and
 // "<group> after <group> <condition>" has one depend on another; <job>.<group> and
 // <job>. are those of another job.
 func addBlock(j *model.Job, f []string) {
@@ -600,7 +600,7 @@ func addBlock(j *model.Job, f []string) {
 	case f[0] == "also":
 		other := *j.TaskGroups[0]
 		task := *other.Tasks[0]
-		other.Name, other.Count, other.Tasks, other.DependsOn, other.Gang = f[1], atoi(f[2]), []*model.Task{&task}, nil, nil
+		other.Name, other.Count, other.Tasks, other.DependsOn, other.Gang, other.Stateful = f[1], atoi(f[2]), []*model.Task{&task}, nil, nil, nil
 		task.Config = map[string]any{"command": strings.Join(f[3:], " ")}
 		j.TaskGroups = append(j.TaskGroups, &other)
 	case len(f) > 1 && f[1] == "after":

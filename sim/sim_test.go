@@ -25,7 +25,7 @@ var (
 
 // found are seeds that found bugs when they were found (BUGS.md). What they do has
 // changed with the code since; they are run all the same.
-var found = []uint64{6, 8, 9, 14, 19, 21, 22, 29, 36, 130, 188, 380, 1356, 1383, 1510, 1836, 1838, 3201, 3436, 3876, 124, 387, 1117, 84, 314, 794, 960, 968, 3133, 4942, 2719}
+var found = []uint64{6, 8, 9, 14, 19, 21, 22, 29, 36, 130, 188, 380, 1356, 1383, 1510, 1836, 1838, 3201, 3436, 3876, 124, 387, 1117, 84, 314, 794, 960, 968, 3133, 3711, 4942, 5136, 5481, 54, 2719}
 
 // foundThere are those of TestControlPlane.
 var foundThere = []uint64{96, 291, 1399, 5997}

@@ -132,7 +132,10 @@ var mutants = []mutant{
 	{"a stateful instance is replaced while its node may run it", "sched/reconcile/stateful.go", "case s.unsure(a) || a.ClientTerminal():", "case a.ClientTerminal():", simulator},
 	{"a stateful instance is replaced before it has ended", "sched/reconcile/stateful.go", "	case a.ServerTerminal():\n\t\to.ending = append(o.ending, a)", "	case a.ServerTerminal():\n\t\to.last = a", tests("./sched")},
 	{"a stateful name is placed twice by a plan that comes late", "model/stateful/stateful.go", "a.Name == name && !a.ClientTerminal() && !givenUp(a, stops)", "a.Name == name && false && !givenUp(a, stops)", tests("./fsm")},
-	{"nobody looks when a stateful instance has ended", "agent/server/ordinals/ordinals.go", "before != nil && news(before, after) {", "before != nil && news(before, after) && false {", tests("./agent/server/ordinals")},
+	{"a stateful instance on a lost node is stopped before what depends on it", "sched/reconcile/order.go", "(r.lost(a) == \"\" || r.spared(a))", "r.lost(a) == \"\"", tests("./sched")},
+	{"what is stateful only since a plan was verified is placed twice", "fsm/plans.go", "versions = append(versions, p.Job(p.job.Namespace, p.job.ID))", "versions = append(versions, p.job)", tests("./fsm")},
+	{"nobody looks when an instance that a stateful one waits for has started", "agent/server/ordinals/ordinals.go", "!of && !stateful.Is(after)", "!stateful.Is(after)", tests("./agent/server/ordinals")},
+	{"nobody looks when a stateful instance has ended", "agent/server/ordinals/ordinals.go", "before != nil && c.news(before, after)", "before != nil && c.news(before, after) && !after.ClientTerminal()", tests("./agent/server/ordinals")},
 	// Deployments.
 	{"an update takes more than max_parallel", "sched/reconcile/deploy.go", "left := max(0, most-r.unhealthy-r.moves)", "left := most", tests("./agent/server/deployments")},
 	{"an update takes more than max_parallel when versions come fast", "sched/reconcile/deploy.go", "min(left-count[0]-count[1], count[2])", "min(left, count[2])", simulator},
@@ -160,7 +163,7 @@ var mutants = []mutant{
 	{"a cycle of dependencies over jobs is admitted", "fsm/tenants.go", "if err := precedence.Check(next, x.Job); err != nil {", "if err := precedence.Check(next, x.Job); err != nil && false {", tests("./fsm")},
 	{"a cycle of dependencies is not seen", "model/precedence/precedence.go", "if s.state[k] == open {", "if s.state[k] == open && false {", tests("./model/precedence")},
 	{"updates do not go in the order of dependencies", "sched/reconcile/roll.go", "case r.in.Waits[r.group.Name] == ToUpdate:", "case false:", simulator},
-	{"a stopped job ends in no order of dependencies", "sched/reconcile/order.go", "case !a.Terminal() && !moving(a) && r.lost(a) == \"\":", "case false && at.IsZero():", simulator},
+	{"a stopped job ends in no order of dependencies", "sched/reconcile/order.go", "case !a.Terminal() && !moving(a) && (r.lost(a) == \"\" || r.spared(a)):", "case false && at.IsZero():", simulator},
 	// The node.
 	{"a flipped bit in the client's state is believed", "agent/client/db/records.go", "if len(value) < 5 || value[0] != sealed ||", "if len(value) < 5 || value[0] != sealed || false &&", tests("./agent/client/db")},
 	{"changed wishes are not heard", "agent/client/alloc/judge.go", "if was := have.Alloc; a.AllocModifyIndex == was.AllocModifyIndex && a.DesiredStatus == was.DesiredStatus {", "if was := have.Alloc; was != nil {", simulator},

@@ -67,7 +67,8 @@ const (
 	// Again has decided again what a plan did not bring: it is refused as a whole when its
 	// evaluation was changed after it was handed out, since what is decided then may not
 	// know of it; and an evaluation of whose plan something was refused does not wait on
-	// for the rest alone.
+	// for the rest alone. A plan of a version of which a group was not stateful places none
+	// of its names twice, once the newest version has it stateful.
 	Again Level = 13
 	// Devices lets tasks ask for devices of nodes: older servers would place them without.
 	Devices Level = 14
@@ -98,7 +99,7 @@ func All() []Description {
 		{Dependencies, "dependencies", "Groups wait for what they depend on, of their job and of others."},
 		{Stateful, "stateful", "Groups are stateful: each ordinal is there once at most, started, stopped and updated in order."},
 		{Gangs, "gangs", "Groups of which all instances or none run, and max_run_duration of batch work."},
-		{Again, "again", "What a plan does not bring is decided again: when part of it is refused and the rest has to wait, and as a whole when its evaluation was handed out again."},
+		{Again, "again", "What a plan does not bring is decided again: when part of it is refused and the rest has to wait, as a whole when its evaluation was handed out again, and where a name of a group that is stateful by now is held."},
 		{Devices, "devices", "Tasks ask for devices of nodes, such as GPUs."},
 	}
 }

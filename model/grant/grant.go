@@ -19,6 +19,18 @@ func KeepPorts(grant, held *model.AllocatedResources) *model.AllocatedResources 
 	return &own
 }
 
+// Version is the job version that a placement runs: the plan's, or that of what it
+// replaces (nil: it is gone); nil for none.
+func Version(plan *model.Plan, job *model.Job, g *model.PlanGroup, previous *model.Allocation) *model.Job {
+	switch {
+	case !g.OfPrevious:
+		return job
+	case previous == nil || previous.JobID != plan.JobID || previous.Namespace != plan.Namespace:
+		return nil
+	}
+	return previous.Job
+}
+
 // Refused are the placements of a plan that cannot be made, by id, with why: those with a
 // fault of their own and, of a gang, all if one is. With wide, so are all others on the
 // node where what was to give way to a refused one stays: they may count on its room.

@@ -23,6 +23,7 @@ package stateful
 
 import (
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,12 +106,14 @@ func Spares(job *model.Job, a *model.Allocation) bool {
 }
 
 // Holder is why a plan cannot place an index, "" when it can: of a stateful group it is
-// free only when all that had it has ended, or is given up as lost by the same plan.
-func Holder(job *model.Job, group string, index int, allocs iter.Seq[*model.Allocation], stops []*model.PlanStop) string {
-	if Of(job, group) == nil {
+// free only when all that had it has ended, or is given up as lost by the same plan. The
+// first version is the plan's; if the job has a newer one, that has its word, too: what
+// counts is what its user was told last.
+func Holder(versions []*model.Job, group string, index int, allocs iter.Seq[*model.Allocation], stops []*model.PlanStop) string {
+	if !slices.ContainsFunc(versions, func(job *model.Job) bool { return Of(job, group) != nil }) {
 		return ""
 	}
-	name := model.AllocName(job.ID, group, index)
+	name := model.AllocName(versions[0].ID, group, index)
 	for a := range allocs {
 		if a.Name == name && !a.ClientTerminal() && !givenUp(a, stops) {
 			return "allocation " + a.ID + " of the stateful instance " + name + " has not ended"

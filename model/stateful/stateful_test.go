@@ -57,12 +57,22 @@ func TestHolder(t *testing.T) {
 	j := job(0, 0)
 	a := instance(j, 1)
 	held := func(stops ...*model.PlanStop) bool {
-		return stateful.Holder(j, "g", 1, slices.Values([]*model.Allocation{a}), stops) != ""
+		return stateful.Holder([]*model.Job{j}, "g", 1, slices.Values([]*model.Allocation{a}), stops) != ""
 	}
 	a.DesiredStatus = model.DesiredStop
 	switch {
 	case !held(), !held(&model.PlanStop{ID: a.ID}), held(&model.PlanStop{ID: a.ID, ClientStatus: model.ClientLost}):
 		t.Error("told to stop is not ended, lost is")
+	}
+	plain := job(0, 0)
+	plain.TaskGroups[0].Stateful = nil
+	for _, c := range []struct {
+		versions []*model.Job
+		held     bool
+	}{{[]*model.Job{plain}, false}, {[]*model.Job{plain, j}, true}, {[]*model.Job{j, plain}, true}, {[]*model.Job{j, nil}, true}, {[]*model.Job{plain, nil}, false}} {
+		if why := stateful.Holder(c.versions, "g", 1, slices.Values([]*model.Allocation{a}), nil); (why != "") != c.held {
+			t.Errorf("by %d versions it is held: %q", len(c.versions), why)
+		}
 	}
 	if a.ClientStatus = model.ClientComplete; held() {
 		t.Error("it has ended")

@@ -34,7 +34,10 @@ func (r *run) stopAll() {
 		case !later:
 		case a.ClientTerminal() && !a.ServerTerminal():
 			r.stop(Stop{Alloc: a, Description: DescStopped})
-		case !a.Terminal() && !moving(a) && r.lost(a) == "":
+		case !a.Terminal() && !moving(a) && (r.lost(a) == "" || r.spared(a)):
+			if gone := r.goneAt(a); gone.After(r.in.Now) {
+				r.again(gone) // its node may be back before, and it runs on then
+			}
 			r.out.Later = append(r.out.Later, Later{Alloc: a, At: at, Description: DescNeeded})
 		default:
 			r.end(a, DescStopped)

@@ -302,7 +302,7 @@ func (c *check) place(board *place.Board, k *place.Checker, g *model.PlanGroup, 
 	}
 	if stateful.Of(c.job, g.TaskGroup) != nil {
 		allocs := slices.Values(c.state.AllocsByJob(c.plan.Namespace, c.plan.JobID))
-		if why := stateful.Holder(c.job, g.TaskGroup, p.Index, allocs, c.stops); why != "" {
+		if why := stateful.Holder([]*model.Job{c.job}, g.TaskGroup, p.Index, allocs, c.stops); why != "" {
 			return why
 		}
 	}

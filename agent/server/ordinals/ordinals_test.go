@@ -181,3 +181,23 @@ func TestBecameStateful(t *testing.T) {
 		t.Errorf("no version is stateful any more: evaluations for %v", got)
 	}
 }
+
+// An instance of a version in which its group was not stateful is waited for, too: below
+// the partition it stays, and is what the next one starts after.
+func TestOlderVersion(t *testing.T) {
+	for group, want := range map[string][]string{"g": {"web"}, "other": nil} {
+		s := newScene(t)
+		job := *s.Store.Snapshot().Job(model.DefaultNamespace, "web")
+		g := *job.TaskGroups[0]
+		g.Name, g.Stateful = group, &model.StatefulConfig{Ordered: true, Partition: 1}
+		job.TaskGroups = []*model.TaskGroup{&g}
+		s.Must(&fsm.RegisterJob{Job: &job})
+		s.step()
+		s.decide()
+		s.step()
+		s.report("web0", model.ClientRunning)
+		if got := s.step(); !slices.Equal(got, want) {
+			t.Errorf("group %s is stateful: evaluations for %v, want %v", group, got, want)
+		}
+	}
+}
