@@ -32,6 +32,7 @@ var mutants = []mutant{
 	{"neighbours in priority displace one another", "sched/preempt.go", "priority+PreemptionDistance <= of", "priority <= of", tests("./sched/...")},
 	{"an instance of an older version matters as much as the newest", "sched/preempt.go", "min(p.job.Priority, a.Job.Priority)", "p.job.Priority", simulator},
 	{"one allocation gives way to two", "sched/place/yield.go", "return y.taken[v.Alloc.ID] })", "return y.taken[v.Alloc.ID] && false })", tests("./sched/...")},
+	{"who gives way is looked at once for all instances", "sched/place/yield.go", "if y.rows == nil || len(moved) > 0 && len(y.k.ask.distinct) > 0 {", "if y.rows == nil {", tests("./sched")},
 	{"nobody looks at a displaced job", "sched/preempt.go", "p.displaced[[2]string{a.Namespace, a.JobID}] = true", "p.displaced[[2]string{a.Namespace, \"\"}] = true", simulator},
 	{"what gave way to another gives way again", "fsm/plans.go", "victim == nil || victim.ServerTerminal()", "victim == nil", tests("./fsm/...")},
 	{"what waits for one thing waits on though another was refused", "fsm/plans.go", "e.Status == model.EvalBlocked && p.FeatureLevel() >= feature.Again", "false", tests("./fsm")},
