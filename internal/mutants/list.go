@@ -124,6 +124,7 @@ var mutants = []mutant{
 	{"two stateful instances are moved at once", "sched/reconcile/stateful.go", "if busy >= most && (s.ordered || !o.leaves) {", "if busy >= most+1 && (s.ordered || !o.leaves) {", tests("./sched")},
 	{"the order of stateful updates is inverted", "sched/reconcile/stateful.go", "for above := i + 1; above < s.group.Count; above++ {", "for above := 0; above < i; above++ {", tests("./sched")},
 	{"it is every stateful instance's turn", "sched/reconcile/stateful.go", "if s.older(above, o.live) || !o.well {", "if s.older(above, o.live) && !o.well {", simulator},
+	{"a broken stateful instance comes back in the version that it was stopped for", "sched/reconcile/stateful.go", "case a.DesiredDescription == DescMending:\n\t\treturn false", "case a.DesiredDescription == DescMending:\n\t\treturn true", tests("./sched")},
 	{"the order of stateful stops is inverted", "sched/reconcile/stateful.go", "for i := top; i >= 0; i-- {", "for j := top; j >= 0; j-- {\n\t\ti := top - j", simulator},
 	{"the partition of stateful groups is ignored", "sched/reconcile/stateful.go", "return i >= s.from && !s.current(a)", "return !s.current(a)", simulator},
 	{"what is lost below the partition of a stateful group is updated", "sched/reconcile/stateful.go", "	case i < s.from:\n\t\treturn true", "	case i < s.from:\n\t\treturn false", tests("./sched")},
