@@ -147,14 +147,17 @@ func (s *ordinalStory) before(plan *model.Plan) {
 			}
 		}
 	}
-	stops := 0
+	stops, lost := 0, map[string]bool{} // given up: their nodes have stopped them by now
+	for _, st := range plan.Stops {
+		lost[st.ID] = st.ClientStatus == model.ClientLost
+	}
 	for _, st := range plan.Stops {
 		a := s.w.allocs[st.ID]
 		if st.KeepDesired || st.ClientStatus != "" || a.ClientTerminal() {
 			continue
 		}
 		switch st.Description {
-		case reconcile.DescUpdating:
+		case reconcile.DescUpdating, reconcile.DescMending:
 			stops++
 			if a.Index() < g.Stateful.Partition {
 				s.t.Fatalf("ordinal %d below the partition is stopped for an update", a.Index())
@@ -167,7 +170,7 @@ func (s *ordinalStory) before(plan *model.Plan) {
 		case reconcile.DescNotNeeded, reconcile.DescStopped:
 			stops++
 			for _, o := range all {
-				if o.Index() > a.Index() && !o.ClientTerminal() && (!o.ServerTerminal() || s.w.now.Sub(time.Unix(0, o.ModifyTime)) < 6*time.Second) {
+				if o.Index() > a.Index() && !o.ClientTerminal() && !lost[o.ID] && (!o.ServerTerminal() || s.w.now.Sub(time.Unix(0, o.ModifyTime)) < 6*time.Second) {
 					s.t.Fatalf("ordinal %d is stopped before %d has ended", a.Index(), o.Index())
 				}
 			}

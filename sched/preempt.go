@@ -58,7 +58,9 @@ func (p *process) victims(nodeID string, of int) []place.Victim {
 }
 
 // PriorityOf is the priority of an allocation: of the version it runs, or of the
-// newest one of its job, if that is higher.
+// newest one of its job, if that is higher. What it asked for room with was the lower of
+// the two (see yield): so whatever gives way is followed by what matters more by the
+// distance at least, and can never in turn displace that.
 func PriorityOf(state State, a *model.Allocation) int {
 	priority := 0
 	if a.Job != nil {

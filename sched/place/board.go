@@ -28,6 +28,7 @@ type Board struct {
 	job    map[int32]int32            // instances of the job by row
 	groups map[string]map[int32]int32 // of each group by row
 	watch  []*Checker                 // whose counts follow the board
+	moved  []int32                    // the rows that were booked on for the job, in order
 }
 
 // NewBoard makes a board on a fork, which it then owns.
@@ -90,6 +91,7 @@ func (b *Board) bump(row int32, group string, sign int32) {
 	}
 	add(rows, row, sign)
 	add(b.job, row, sign)
+	b.moved = append(b.moved, row)
 	for _, k := range b.watch {
 		k.bump(row, group, sign)
 	}

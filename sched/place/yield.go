@@ -29,16 +29,15 @@ func (v *Victim) group() string {
 type Yield struct {
 	k       *Checker
 	victims func(nodeID string) []Victim
-	rows    map[int32][]Victim // where it would fit, and who would have to go
-	ready   bool               // whether rows was filled
+	rows    map[int32][]Victim // where it would fit, and who would have to go; nil before best
+	seen    int                // how many of the board's changes rows has
 	gone    map[string]int     // victims so far, by group
 	taken   map[string]bool    // by id
 }
 
-// NewYield makes one; victims are the allocations of a node that may have to
-// give way at all.
+// NewYield makes one; victims are the allocations of a node that may have to go at all.
 func NewYield(k *Checker, victims func(nodeID string) []Victim) *Yield {
-	return &Yield{k: k, victims: victims, rows: make(map[int32][]Victim), gone: make(map[string]int), taken: make(map[string]bool)}
+	return &Yield{k: k, victims: victims, gone: make(map[string]int), taken: make(map[string]bool)}
 }
 
 // Yield places an instance of the selector's group where others give way, and
@@ -75,12 +74,7 @@ func (y *Yield) take(row int32, victims []Victim) *Choice {
 		y.gone[victims[i].group()]++
 		y.taken[victims[i].Alloc.ID] = true
 	}
-	choice := y.k.board.take(row, y.k.ask)
-	y.ready = y.ready && len(y.k.ask.distinct) == 0 // else other rows may not have their value left
-	if y.ready {
-		y.look(row)
-	}
-	return choice
+	return y.k.board.take(row, y.k.ask)
 }
 
 // free takes back what a victim holds, or gives it again. It is of another job:
@@ -90,25 +84,28 @@ func (y *Yield) free(v *Victim, sign int64) {
 	f.book(v.Alloc.NodeID, f.demand(v.Alloc.AllocatedResources), sign)
 }
 
-// look finds out who would have to go from a row.
-func (y *Yield) look(row int32) {
-	if victims := y.at(row); victims != nil {
-		y.rows[row] = victims
-	} else {
-		delete(y.rows, row)
+// current looks at what is not known or has changed: of an ask with distinct properties
+// at all rows, as an instance may take a value from, or leave it to, many.
+func (y *Yield) current() {
+	moved := y.k.board.moved[y.seen:]
+	y.seen += len(moved)
+	if y.rows == nil || len(moved) > 0 && len(y.k.ask.distinct) > 0 {
+		y.rows, moved = make(map[int32][]Victim), nil
+		for row := range int32(y.k.board.fleet.rows()) {
+			moved = append(moved, row)
+		}
+	}
+	for _, row := range moved {
+		if y.rows[row] = y.at(row); y.rows[row] == nil {
+			delete(y.rows, row)
+		}
 	}
 }
 
 // best is the row where yielding does the least harm.
 func (y *Yield) best() (int32, []Victim) {
-	if !y.ready {
-		y.ready = true
-		for row := range int32(y.k.board.fleet.rows()) {
-			y.look(row)
-		}
-	}
-	found := int32(-1)
-	var least harm
+	y.current()
+	found, least := int32(-1), harm{}
 	for row, victims := range y.rows {
 		if h := y.harm(row, victims); found < 0 || h.less(least) {
 			found, least = row, h
@@ -161,11 +158,12 @@ func (y *Yield) at(row int32) []Victim {
 	slices.SortFunc(list, func(a, b Victim) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), -cmp.Compare(y.size(&a), y.size(&b)), strings.Compare(a.Alloc.ID, b.Alloc.ID))
 	})
-	n, enough := 0, false
-	for ; n < len(list) && !enough; n++ {
+	n := 0
+	for fits := false; n < len(list) && !fits; n++ {
 		y.free(&list[n], -1)
-		enough = y.k.row(row).kind == kindFits
+		fits = y.k.row(row).kind == kindFits
 	}
+	enough := y.k.row(row).kind == kindFits
 	going := list[:n]
 	if enough {
 		going = y.spare(row, going)

@@ -309,12 +309,13 @@ func (s *ordinals) revive(i int, a *model.Allocation, p *Place) bool {
 
 // resumes tells whether what takes the place of a stopped allocation goes on with it.
 func resumes(a *model.Allocation) bool {
-	return awaited(a) || a.DesiredDescription == DescUpdating
+	return awaited(a) || Updates(a.DesiredDescription)
 }
 
 // stays tells whether what replaces an instance is of the same version: below the
-// partition, and as long as it is not its turn. One that failed by itself takes the new
-// version, which may be the remedy.
+// partition, and as long as it is not its turn. One that failed by itself, or was stopped
+// because it was broken, takes the new version, which may be the remedy: as it was it would
+// be stopped for that once more, and for ever.
 func (s *ordinals) stays(i int, a *model.Allocation) bool {
 	switch {
 	case s.current(a) || a.Job == nil || a.Job.CreateIndex != s.in.Job.CreateIndex || Find(a.Job, s.group.Name) == nil:
@@ -326,6 +327,8 @@ func (s *ordinals) stays(i int, a *model.Allocation) bool {
 	case s.mode == held:
 		return true
 	case !a.ServerTerminal() && a.ClientTerminal() && a.ClientStatus != model.ClientLost:
+		return false
+	case a.DesiredDescription == DescMending:
 		return false
 	}
 	return s.ordered && !s.turn(i)
@@ -404,6 +407,9 @@ func (s *ordinals) step(i int, o *ordinal, most int) {
 		s.out.Counts.Migrate++
 	} else {
 		s.out.Counts.DestructiveUpdate++
+		if o.broken {
+			p.Stop.Description = DescMending
+		}
 	}
 	if !o.inPlace {
 		s.out.Ignored--

@@ -16,12 +16,19 @@ const (
 	DescMigrating   = "alloc is being migrated"
 	DescRescheduled = "alloc was rescheduled because it failed"
 	DescUpdating    = "alloc is being updated due to job update"
+	DescMending     = "alloc is being updated due to job update, which may mend it: it is not healthy"
 	DescUnfit       = "alloc not needed as the node no longer suits the job"
 	DescDuplicate   = "alloc not needed: another one has its name"
 	DescNotPromoted = "alloc not needed as its deployment ended before the canary was promoted"
 	DescGangPartial = "alloc is stopped: its gang had fewer instances than its count for longer than max_partial"
 	DescGangBroken  = "alloc is not needed: another instance of its gang has failed for good"
 )
+
+// Updates tells whether what is stopped for a reason makes room for the job's present
+// version.
+func Updates(description string) bool {
+	return description == DescUpdating || description == DescMending
+}
 
 // Input is what a job's reconciliation reads.
 type Input struct {

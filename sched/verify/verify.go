@@ -89,7 +89,7 @@ func (c *check) outOfDate() string {
 		places = places || len(g.Placements) > 0 || len(g.InPlace) > 0
 	}
 	for _, s := range c.plan.Stops { // what makes room in time for a version
-		places = places || s.Description == reconcile.DescUpdating && s.NextAllocation == ""
+		places = places || reconcile.Updates(s.Description) && s.NextAllocation == ""
 	}
 	if !places {
 		return ""

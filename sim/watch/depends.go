@@ -160,7 +160,7 @@ func (c *Watch) old(a *model.Allocation) bool {
 // updated looks at an allocation that takes the place of an older version: what it depends
 // on, and changed with it, was there before.
 func (c *Watch) updated(a, prev *model.Allocation, seen uint64) {
-	if prev.DesiredDescription != reconcile.DescUpdating || prev.ClientTerminal() || prev.Job.CreateIndex != a.Job.CreateIndex || a.JobVersion == prev.JobVersion {
+	if !reconcile.Updates(prev.DesiredDescription) || prev.ClientTerminal() || prev.Job.CreateIndex != a.Job.CreateIndex || a.JobVersion == prev.JobVersion {
 		return
 	}
 	before := precedence.Before(a.Job, a.TaskGroup)

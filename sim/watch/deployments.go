@@ -156,7 +156,7 @@ func (c *Watch) complete(snap *state.Snapshot, d *model.Deployment, group string
 // budget: an update takes no more of a group than max_parallel: instances that it has
 // stopped though they were well, and whose successors are not healthy yet.
 func (c *Watch) budget(before, after *model.Allocation) {
-	if before == nil || before.ServerTerminal() || !after.ServerTerminal() || after.DesiredDescription != reconcile.DescUpdating {
+	if before == nil || before.ServerTerminal() || !after.ServerTerminal() || !reconcile.Updates(after.DesiredDescription) {
 		return
 	}
 	snap := c.store.Snapshot()

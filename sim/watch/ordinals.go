@@ -67,7 +67,7 @@ func (c *Watch) ordinal(before, after *model.Allocation) {
 		if conf.Ordered {
 			c.stopOrder(after, seen)
 		}
-		if job != nil && after.DesiredDescription == reconcile.DescUpdating {
+		if job != nil && reconcile.Updates(after.DesiredDescription) {
 			c.ordinals.updates++
 			if stateful.Spares(job, after) {
 				c.fail("%s is below the partition %d of version %d, and is updated%s", after.Name, conf.Partition, job.Version, EvalsOf(snap, job))

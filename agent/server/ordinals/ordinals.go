@@ -43,10 +43,15 @@ const maxEvals = 1024
 
 // Ordinals is the component.
 type Ordinals struct {
-	jobs  map[model.NamespacedID]noted    // those with news
-	of    map[model.NamespacedID]struct{} // those whose newest version has stateful groups
-	nodes map[string]uint64               // those that were lost or came back, and when
+	jobs  map[model.NamespacedID]noted // those with news
+	nodes map[string]uint64            // those that were lost or came back, and when
+	// older are groups with news of an instance of a version in which they are not stateful,
+	// and when: in the newest one they may be.
+	older map[group]uint64
 }
+
+// group names a group of a job.
+type group struct{ namespace, job, name string }
 
 // noted is how new the news of a job is, and whether some is of a stateful instance.
 type noted struct {
@@ -56,9 +61,7 @@ type noted struct {
 
 // New makes the component.
 func New() *Ordinals {
-	return &Ordinals{
-		jobs: make(map[model.NamespacedID]noted), of: make(map[model.NamespacedID]struct{}), nodes: make(map[string]uint64),
-	}
+	return &Ordinals{jobs: make(map[model.NamespacedID]noted), nodes: make(map[string]uint64), older: make(map[group]uint64)}
 }
 
 // Name implements loop.Component.
@@ -66,19 +69,18 @@ func (c *Ordinals) Name() string { return "ordinals" }
 
 // Reads implements loop.Component.
 func (c *Ordinals) Reads() []state.Table {
-	return []state.Table{state.TableJobs, state.TableAllocs, state.TableNodes, state.TableEvals}
+	return []state.Table{state.TableAllocs, state.TableNodes, state.TableEvals}
 }
 
 // Reset implements loop.Component.
 func (c *Ordinals) Reset(snap *state.Snapshot) {
 	clear(c.jobs)
-	clear(c.of)
 	clear(c.nodes)
+	clear(c.older)
 	for job := range snap.Jobs(state.Range{}) {
 		if !stateful.Any(job) {
 			continue
 		}
-		c.of[name(job)] = struct{}{}
 		for a := range snap.AllocsByJob(job.Namespace, job.ID) {
 			c.note(a, a.ModifyIndex)
 			if n := snap.Node(a.NodeID); n != nil && !a.ClientTerminal() {
@@ -96,14 +98,16 @@ func (c *Ordinals) note(a *model.Allocation, index uint64) {
 // Observe implements loop.Component.
 func (c *Ordinals) Observe(changes []state.Change) {
 	for i := range changes {
-		if changes[i].Table == state.TableJobs {
-			c.observeJob(&changes[i])
-			continue
-		}
 		switch after := changes[i].After.(type) {
 		case *model.Allocation:
-			if before, _ := changes[i].Before.(*model.Allocation); before != nil && c.news(before, after) {
+			before, _ := changes[i].Before.(*model.Allocation)
+			switch {
+			case before == nil || after.Job != nil && after.Job.Type != model.JobTypeService || !news(before, after):
+				// nobody waits for it
+			case stateful.Is(after) || after.ClientTerminal():
 				c.note(after, changes[i].Index)
+			default:
+				c.older[group{after.Namespace, after.JobID, after.TaskGroup}] = changes[i].Index
 			}
 		case *model.Node:
 			if before, _ := changes[i].Before.(*model.Node); before == nil || before.Status != after.Status {
@@ -113,28 +117,12 @@ func (c *Ordinals) Observe(changes []state.Change) {
 	}
 }
 
-func name(job *model.Job) model.NamespacedID {
-	return model.NamespacedID{Namespace: job.Namespace, ID: job.ID}
-}
-
-func (c *Ordinals) observeJob(ch *state.Change) {
-	after, _ := ch.After.(*model.Job)
-	if after != nil && stateful.Any(after) {
-		c.of[name(after)] = struct{}{}
-	} else if before, _ := ch.Before.(*model.Job); before != nil {
-		delete(c.of, name(before))
-	}
-}
-
-// news tells whether a change of an allocation is one that others may wait for: of a
-// version without stateful groups, too, where the newest one has some.
-func (c *Ordinals) news(before, after *model.Allocation) bool {
+// news tells whether a change of a service's allocation is one that others may wait for.
+// It may be of a version in which its group is not stateful: what takes its place may be,
+// or what waits for it.
+func news(before, after *model.Allocation) bool {
 	if before.ClientTerminal() != after.ClientTerminal() {
-		// Of an older version of its job, too: what takes its place may be stateful.
-		return after.Job == nil || after.Job.Type == model.JobTypeService
-	}
-	if _, of := c.of[model.NamespacedID{Namespace: after.Namespace, ID: after.JobID}]; !of && !stateful.Is(after) {
-		return false
+		return true
 	}
 	return !after.ClientTerminal() &&
 		(before.ClientStatus != after.ClientStatus || deploy.Healthy(before) != deploy.Healthy(after) ||
@@ -155,6 +143,12 @@ func (c *Ordinals) Step(now time.Time, snap *state.Snapshot) ([]fsm.Command, tim
 		}
 	}
 	clear(c.nodes)
+	for g, at := range c.older {
+		if key := (model.NamespacedID{Namespace: g.namespace, ID: g.job}); stateful.Of(snap.Job(g.namespace, g.job), g.name) != nil {
+			c.jobs[key] = noted{max(c.jobs[key].index, at), c.jobs[key].stateful}
+		}
+	}
+	clear(c.older)
 	var evals []*model.Evaluation
 	for _, key := range slices.SortedFunc(maps.Keys(c.jobs), func(a, b model.NamespacedID) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.ID, b.ID))
