@@ -218,3 +218,43 @@ func TestVerifyGang(t *testing.T) {
 		t.Errorf("kept %s", fingerprint(kept))
 	}
 }
+
+// TestClockSparesTheBlocked: that a gang is whole again ends the evaluation that counted
+// its time, and not the one that waits for room for another group.
+func TestClockSparesTheBlocked(t *testing.T) {
+	w := newWorld()
+	for i, id := range []string{"n1", "n2"} {
+		w.setNode(buildNode(id, map[string]string{"mem": "100"}, i))
+	}
+	j := buildJob("x", map[string]string{"mem": "100", "count": "2", "gang": "60s"}, "")
+	large := *j.TaskGroups[0]
+	large.Name, large.Count, large.Gang = "large", 1, nil
+	task := *large.Tasks[0]
+	task.Resources = &model.Resources{CPU: 1, MemoryMB: 5000}
+	large.Tasks = []*model.Task{&task}
+	j.TaskGroups = append(j.TaskGroups, &large)
+	w.setJob(j)
+	w.run(w.newEval("x", model.TriggerJobRegister))
+	for _, id := range w.names {
+		w.report(id, model.ClientRunning)
+	}
+	clock := w.newEval("x", model.TriggerMaxPartial)
+	clock.Gang, clock.WaitUntil = "g", w.now.Add(time.Minute)
+	plan, _ := w.run(w.newEval("x", model.TriggerNodeUpdate))
+	blocked, clocks := "", 0
+	for _, e := range plan.NewEvals {
+		if e.Status == model.EvalBlocked {
+			blocked = e.ID
+		}
+	}
+	for _, e := range plan.NewEvals {
+		if e.Gang == "g" && e.Status == model.EvalComplete {
+			if clocks++; blocked == "" || e.BlockedEval != blocked {
+				t.Errorf("the evaluation that counted the gang's time leaves %q blocked, not %q", e.BlockedEval, blocked)
+			}
+		}
+	}
+	if clocks != 1 {
+		t.Errorf("%d evaluations that counted end: %s", clocks, fingerprint(plan))
+	}
+}

@@ -139,6 +139,11 @@ func (p *process) block() {
 	blocked.WaitUntil, blocked.Gang = time.Time{}, ""
 	// It answers why it waits; the evaluation it came from may be collected first.
 	blocked.FailedTGAllocs, blocked.QueuedAllocations = p.eval.FailedTGAllocs, p.eval.QueuedAllocations
+	for _, e := range p.plan.NewEvals {
+		if e.Status == model.EvalComplete { // a gang's clock, which knows nothing of the rest
+			e.BlockedEval = blocked.ID
+		}
+	}
 	blocked.SnapshotIndex = p.state.Index()
 	blocked.ModifyTime = p.env.Now.UnixNano()
 	blocked.ClassEligibility = make(map[string]bool)

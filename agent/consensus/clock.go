@@ -97,8 +97,16 @@ func (c *Clock) Applied(at int64, term uint64) {
 }
 
 // another notes that another clock is the cluster's from here on: it goes on from the
-// log, which may be behind what the one before said, to make good for it later.
+// log, which may be behind what the one before said, to make good for it later. Of what
+// that one said last nothing is in the log then, nor of jumps to there.
 func (c *Clock) another(at int64, elapsed time.Duration) {
+	c.steady.Jumps = slices.DeleteFunc(slices.Clone(c.steady.Jumps), func(j nodelease.Jump) bool {
+		never := j.At.UnixNano() > at
+		if never {
+			c.ahead -= int64(j.By)
+		}
+		return never
+	})
 	c.ahead = min(c.ahead, at-int64(elapsed))
 }
 

@@ -126,3 +126,28 @@ func TestClocksOfServers(t *testing.T) {
 		}
 	})
 }
+
+// A leader whose clock jumped, and that nobody followed, has no others wait for it.
+func TestJumpThatNobodyFollowed(t *testing.T) {
+	wall, elapsed, newest, leads := time.Unix(1_700_000_000, 0), time.Duration(0), int64(0), true
+	c := &Clock{
+		Wall: func() time.Time { return wall }, Elapsed: func() time.Duration { return elapsed },
+		Newest: func() int64 { return newest }, Leads: func() bool { return leads },
+	}
+	began := c.Now()
+	newest = began.UnixNano()
+	c.Applied(newest, 1)
+	wall = wall.Add(time.Hour)
+	c.Now()
+	leads, elapsed = false, time.Second
+	newest += int64(time.Second)
+	c.Applied(newest, 2)
+	if got, want := c.Steady().After(began, time.Minute), began.Add(time.Minute+2*leap); got.After(want) {
+		t.Errorf("a minute after %s is %s", began, got)
+	}
+	leads = true
+	now := c.Now() // from here on the hour is the cluster's
+	if got := c.Steady().After(began, time.Minute); got.Before(now.Add(time.Minute - 2*leap)) {
+		t.Errorf("it leads at %s, and a minute after %s is %s", now, began, got)
+	}
+}
