@@ -130,7 +130,8 @@ func (j Jobs) Versions(ctx context.Context, id string, q *Query) ([]*model.Job, 
 }
 
 // VersionDiffs lists a job's versions, newest first, and how each differs from the
-// one before it; the oldest has none.
+// one before it; the oldest has none. With the parameter diff_version, a number, or
+// diff_tag, a name, each is compared with that one, itself too.
 func (j Jobs) VersionDiffs(ctx context.Context, id string, q *Query) ([]*model.Job, []*jobdiff.Job, Meta, error) {
 	var out struct {
 		Versions []*model.Job

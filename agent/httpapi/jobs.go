@@ -3,6 +3,8 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strconv"
 
 	"github.com/steppe-project/steppe/agent/httpapi/jobjson"
 	"github.com/steppe-project/steppe/agent/rpc/msg"
@@ -19,7 +21,7 @@ func (s *Server) jobRoutes() []Route {
 		here(put("/v1/validate/job", "Check a job without registering it.", s.validateJob))[0],
 		get("/v1/job/{id}", "Read a job.", s.getJob).with(http.MethodPut, s.registerJob).
 			with(http.MethodDelete, s.deregisterJob).faults(http.StatusInternalServerError),
-		get("/v1/job/{id}/versions", "List a job's versions, newest first.", s.jobVersions),
+		get("/v1/job/{id}/versions", "List a job's versions, newest first; diffs: each against the one before it, or against diff_version or diff_tag.", s.jobVersions),
 		get("/v1/job/{id}/allocations", "List a job's allocations.", s.jobAllocs),
 		get("/v1/job/{id}/evaluations", "List a job's evaluations.", s.jobEvals),
 		get("/v1/job/{id}/summary", "Count a job's allocations by group and state.", s.jobSummary),
@@ -260,7 +262,39 @@ func (s *Server) jobVersions(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	base, err := q.baseVersion(out.Versions)
+	if err != nil {
+		return nil, err
+	}
+	if base != nil {
+		return jobjson.VersionsAgainst(base, out.Versions), nil
+	}
 	return jobjson.VersionsOf(out.Versions, diffs), nil
+}
+
+// baseVersion is the version that the others are to be compared with; nil when none is
+// named.
+func (q *request) baseVersion(list []*model.Job) (*model.Job, error) {
+	values := q.r.URL.Query()
+	tag, number := values.Get("diff_tag"), values.Get("diff_version")
+	if tag != "" && number != "" {
+		return nil, bad("diff_tag and diff_version cannot both be given")
+	}
+	if tag == "" && number == "" {
+		return nil, nil
+	}
+	what, is := "tag "+strconv.Quote(tag), func(v *model.Job) bool { return v.VersionTag != nil && v.VersionTag.Name == tag }
+	if number != "" {
+		n, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			return nil, bad("Failed to parse value of %q (%q) as a version: %v", "diff_version", number, err)
+		}
+		what, is = "version "+number, func(v *model.Job) bool { return v.Version == n }
+	}
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i], nil
+	}
+	return nil, model.Errorf(model.CodeNotFound, "the job has no %s, or no more", what)
 }
 
 func (s *Server) jobAllocs(q *request) (any, error) {

@@ -13,8 +13,8 @@ import (
 // History is "job history".
 var History = &base.Command{
 	Name: "job history", Synopsis: "List a job's versions", Args: "JOB", MinArgs: 1, MaxArgs: 1,
-	Long:    "Newest first. With -p it is shown in what each differs from the one before it; with -full or -json the versions are printed whole.",
-	Example: "steppe job history web\nsteppe job history -p web\nsteppe job history -full -version 3 web",
+	Long:    "Newest first. With -p it is shown in what each differs from the one before it, or from the one that -diff-version or -diff-tag names; with -full or -json the versions are printed whole.",
+	Example: "steppe job history web\nsteppe job history -p web\nsteppe job history -diff-tag golden web\nsteppe job history -full -version 3 web",
 	New:     func() base.Runner { return &history{} },
 }
 
@@ -23,12 +23,16 @@ type history struct {
 	version int
 	full    bool
 	diffs   bool
+	base    int
+	baseTag string
 }
 
 func (h *history) Flags(fs *flag.FlagSet) {
 	h.DataFlags(fs)
 	fs.IntVar(&h.version, "version", -1, "Show only this version, a `number`.")
 	fs.BoolVar(&h.diffs, "p", false, "Show in what each version differs from the one before it.")
+	fs.IntVar(&h.base, "diff-version", -1, "Show in what each version differs from this one, a `number`.")
+	fs.StringVar(&h.baseTag, "diff-tag", "", "Show in what each version differs from the one of this `name`.")
 	fs.BoolVar(&h.full, "full", false, "Print the versions whole, as JSON.")
 }
 
@@ -48,7 +52,14 @@ func (h *history) Run(ctx context.Context, o *base.IO, args []string) error {
 		}
 		all = []*model.Job{v}
 	}
-	if h.diffs && !h.full && !h.JSON {
+	if h.base >= 0 && h.baseTag != "" {
+		return model.Errorf(model.CodeInvalid, "-diff-version and -diff-tag cannot both be given")
+	}
+	h.diffs = h.diffs || h.base >= 0 || h.baseTag != ""
+	if h.diffs && (h.full || h.JSON) {
+		return model.Errorf(model.CodeInvalid, "differences are not printed with -full or -json: ask the API for diffs")
+	}
+	if h.diffs {
 		return h.changes(ctx, o, job)
 	}
 	h.JSON = h.JSON || h.full
@@ -80,7 +91,14 @@ func tagOf(v *model.Job) string {
 
 // changes prints each version with what it changed.
 func (h *history) changes(ctx context.Context, o *base.IO, job *model.Job) error {
-	all, diffs, _, err := o.Client.Jobs().VersionDiffs(ctx, job.ID, &api.Query{Namespace: job.Namespace})
+	q := &api.Query{Namespace: job.Namespace, Params: map[string]string{}}
+	if h.base >= 0 {
+		q.Params["diff_version"] = strconv.Itoa(h.base)
+	}
+	if h.baseTag != "" {
+		q.Params["diff_tag"] = h.baseTag
+	}
+	all, diffs, _, err := o.Client.Jobs().VersionDiffs(ctx, job.ID, q)
 	if err != nil {
 		return err
 	}

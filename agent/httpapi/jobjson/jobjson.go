@@ -67,6 +67,15 @@ func VersionsOf(list []*model.Job, diffs bool) Versions {
 	return out
 }
 
+// VersionsAgainst are versions, each with how it differs from base.
+func VersionsAgainst(base *model.Job, list []*model.Job) Versions {
+	out := Versions{Versions: list}
+	for _, v := range list {
+		out.Diffs = append(out.Diffs, jobdiff.Of(base, v, true))
+	}
+	return out
+}
+
 // Dispatched answers the launch of a parameterized job, Forced that of a periodic one.
 type Dispatched struct {
 	DispatchedJobID string
