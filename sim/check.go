@@ -10,6 +10,7 @@ import (
 	"github.com/steppe-project/steppe/fsm/state"
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched"
+	"github.com/steppe-project/steppe/sim/matrix"
 	"github.com/steppe-project/steppe/sim/watch"
 )
 
@@ -42,6 +43,7 @@ func (c *checks) begin(w *world) {
 	c.w = w
 	c.Watch = watch.New(markKey, w.Fail)
 	c.OnNode = c.node
+	c.OnChange = func(ch *state.Change) { w.report.Matrix.Add(matrix.Of(ch), w.harm.On()) }
 	c.Stepped = func() bool { return w.stepped }
 	c.index = c.Snapshot().Index()
 	c.hashes, c.excused = watch.NewHashes(c.w.cfg.Seed), map[string]bool{}

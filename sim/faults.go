@@ -3,14 +3,14 @@ package sim
 import (
 	"slices"
 	"time"
+
+	"github.com/steppe-project/steppe/sim/harm"
 )
 
-// fault is a kind of harm. start does it and returns how it is undone; it returns
-// nil when it does not apply now.
+// fault is a kind of harm: see harm.Fault.
 type fault struct {
-	name   string
-	weight int
-	// min and max are how long it lasts.
+	name     string
+	weight   int
 	min, max time.Duration
 	start    func(w *world) (undo func())
 }
@@ -142,66 +142,19 @@ func FaultNames() []string {
 func (w *world) pickServer() *server { return w.servers[w.Rand.IntN(len(w.servers))] }
 func (w *world) pickNode() *node     { return w.nodes[w.Rand.IntN(len(w.nodes))] }
 
-// harm does one thing after the other until the time is over, and then mends all.
-func (w *world) harm(until time.Time) {
-	var kinds []fault
-	total := 0
+// kinds are the faults that may happen to a run.
+func (w *world) kinds() []harm.Fault {
+	var out []harm.Fault
 	for _, f := range faults {
 		if w.cfg.Faults == nil || slices.Contains(w.cfg.Faults, f.name) {
-			kinds = append(kinds, f)
-			total += f.weight
+			out = append(out, harm.Fault{Name: f.name, Weight: f.weight, Min: f.min, Max: f.max, Start: func() func() { return f.start(w) }})
 		}
 	}
-	undone := map[uint64]func(){}
-	var order []uint64
-	next := uint64(0)
-	// A run is hurt often or seldom.
-	pace := w.Between(300*time.Millisecond, 6*time.Second)
-	var one func()
-	one = func() {
-		if !w.Now.Before(until) || len(kinds) == 0 {
-			w.mend(undone, order, until)
-			return
-		}
-		roll := w.Rand.IntN(total)
-		for _, f := range kinds {
-			if roll -= f.weight; roll >= 0 {
-				continue
-			}
-			w.Tracef("FAULT %s", f.name)
-			w.report.Faults[f.name]++
-			if undo := f.start(w); undo != nil {
-				next++
-				id := next
-				undone[id] = undo
-				order = append(order, id)
-				w.After(w.Between(f.min, f.max), func() {
-					if undo := undone[id]; undo != nil {
-						delete(undone, id)
-						w.Tracef("MENDED %s", f.name)
-						undo()
-					}
-				})
-			}
-			break
-		}
-		w.After(w.Between(0, 2*pace), one)
-	}
-	w.After(w.Between(5*time.Second, 8*time.Second), one)
+	return out
 }
 
-// mend undoes what is left at the end.
-func (w *world) mend(undone map[uint64]func(), order []uint64, until time.Time) {
-	if w.Now.Before(until) {
-		w.At(until, func() { w.mend(undone, order, until) })
-		return
-	}
-	for _, id := range order {
-		if undo := undone[id]; undo != nil {
-			delete(undone, id)
-			undo()
-		}
-	}
+// settle begins when the faults are over.
+func (w *world) settle() {
 	w.Tracef("CALM")
 	w.calm = true
 	w.settleDown()

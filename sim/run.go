@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/sim/engine"
+	"github.com/steppe-project/steppe/sim/harm"
 	"github.com/steppe-project/steppe/sim/launches"
+	"github.com/steppe-project/steppe/sim/matrix"
 	"github.com/steppe-project/steppe/sim/tenants"
 	"github.com/steppe-project/steppe/sim/workload"
 )
@@ -14,7 +16,8 @@ import (
 // Run runs one seed. The error says which promise was broken, and when.
 func Run(cfg Config) (Report, error) {
 	w := &world{Engine: engine.New(cfg.Seed, cfg.Trace), cfg: cfg}
-	w.report.Faults = map[string]int{}
+	w.harm, w.report.Matrix = harm.New(w.Engine, w.kinds()), matrix.Matrix{}
+	w.report.Faults = w.harm.Count
 	w.checks.begin(w)
 	w.build()
 	err := w.Loop()
@@ -61,7 +64,7 @@ func (w *world) build() {
 	w.tenants = tenants.New(w.Engine, (&user{w: w, name: "tenant"}).calls, markKey)
 	w.After(0, w.ledger.beat)
 	w.After(0, w.listen)
-	w.harm(w.Now.Add(w.Between(20*time.Second, 90*time.Second)))
+	w.harm.Until(w.Now.Add(w.Between(20*time.Second, 90*time.Second)), w.settle)
 	if w.Chance(0.4) {
 		w.launches.Begin()
 	}

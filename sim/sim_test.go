@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,19 +14,28 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sim/matrix"
 )
 
+const matrixHead = `# Features and faults
+
+How often the simulator saw a feature of the orchestrator at work while a fault was on, or less than five seconds after
+(package sim/matrix; written by make matrix). With all of it, every checker of the simulator was content.
+
+`
+
 var (
-	seedFlag  = flag.Uint64("sim.seed", 0, "run this seed alone")
-	seedsFlag = flag.Int("sim.seeds", 0, "run so many seeds")
-	fromFlag  = flag.Uint64("sim.from", 1, "the first of them")
-	firstFlag = flag.Bool("sim.first", false, "stop at the first seed that fails")
-	traceFlag = flag.Bool("sim.trace", false, "tell everything that happens in the run of -sim.seed")
+	seedFlag   = flag.Uint64("sim.seed", 0, "run this seed alone")
+	seedsFlag  = flag.Int("sim.seeds", 0, "run so many seeds")
+	fromFlag   = flag.Uint64("sim.from", 1, "the first of them")
+	firstFlag  = flag.Bool("sim.first", false, "stop at the first seed that fails")
+	matrixFlag = flag.String("sim.matrix", "", "write what was seen of features and faults together to this file")
+	traceFlag  = flag.Bool("sim.trace", false, "tell everything that happens in the run of -sim.seed")
 )
 
 // found are seeds that found bugs when they were found (BUGS.md). What they do has
 // changed with the code since; they are run all the same.
-var found = []uint64{6, 8, 9, 14, 19, 21, 22, 29, 36, 130, 188, 380, 1356, 1383, 1510, 1836, 1838, 3201, 3436, 3876, 124, 387, 1117, 84, 314, 794, 960, 968, 3133, 3711, 4942, 5136, 5481, 54, 2719}
+var found = []uint64{6, 8, 9, 14, 19, 21, 22, 29, 36, 130, 188, 380, 1356, 1383, 1510, 1836, 1838, 3201, 3436, 3876, 124, 387, 1117, 84, 314, 794, 960, 968, 3133, 3711, 4942, 5136, 5481, 54, 2719, 605, 624, 1001}
 
 // foundThere are those of TestControlPlane.
 var foundThere = []uint64{96, 291, 1399, 5997}
@@ -65,7 +75,7 @@ func TestSeeds(t *testing.T) {
 	seeds := make(chan uint64)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	total := Report{Faults: map[string]int{}, Counts: map[string]int{}}
+	total := Report{Faults: map[string]int{}, Counts: map[string]int{}, Matrix: matrix.Matrix{}}
 	failures := 0
 	began := time.Now()
 	for range runtime.GOMAXPROCS(0) {
@@ -119,6 +129,15 @@ func TestSeeds(t *testing.T) {
 	if n >= 60 && failures == 0 && (total.Admitted < n || total.Refused < n) {
 		t.Errorf("%d jobs were admitted into quotas, %d refused: the check is idle", total.Admitted, total.Refused)
 	}
+	if empty := total.Matrix.Empty(FaultNames()); n >= 1000 && len(empty) > 0 {
+		t.Errorf("never seen together: %v", empty)
+	}
+	if *matrixFlag != "" {
+		text := fmt.Sprintf("%s%d seeds from %d on.\n\n%s", matrixHead, n, *fromFlag, total.Matrix.Markdown(FaultNames()))
+		if err := os.WriteFile(*matrixFlag, []byte(text), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
 	if n >= 60 && failures == 0 && len(total.Faults) != len(FaultNames()) {
 		t.Errorf("only %d of %d kinds of faults happened", len(total.Faults), len(FaultNames()))
 	}
@@ -154,6 +173,7 @@ func (r *Report) add(o Report) {
 	for k, n := range o.Counts {
 		r.Counts[k] += n
 	}
+	r.Matrix.Join(o.Matrix)
 }
 
 func (r *Report) faults() int {
@@ -162,6 +182,37 @@ func (r *Report) faults() int {
 		n += k
 	}
 	return n
+}
+
+// TestMatrix: the matrix that is kept has a row for every fault and a column for every
+// feature, and no empty cell. (TestSeeds looks at its own, of 1,000 seeds or more.)
+func TestMatrix(t *testing.T) {
+	text, err := os.ReadFile("matrix.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		if cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|"); len(cells) > 1 {
+			rows[strings.TrimSpace(cells[0])] = cells[1:]
+		}
+	}
+	for i, f := range matrix.Features {
+		if head := rows[""]; i >= len(head) || strings.TrimSpace(head[i]) != f[0] {
+			t.Fatalf("the columns are %q, not those of matrix.Features: run make matrix", head)
+		}
+	}
+	for _, fault := range FaultNames() {
+		if len(rows[fault]) != len(matrix.Features) {
+			t.Errorf("fault %q has %d cells: run make matrix", fault, len(rows[fault]))
+			continue
+		}
+		for i, cell := range rows[fault] {
+			if n, err := strconv.Atoi(strings.TrimSpace(cell)); err != nil || n == 0 {
+				t.Errorf("%s x %s: %q", matrix.Features[i][0], fault, cell)
+			}
+		}
+	}
 }
 
 // controlPlane are the faults that nodes and tasks must not notice.

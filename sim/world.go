@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/steppe-project/steppe/sim/engine"
+	"github.com/steppe-project/steppe/sim/harm"
 	"github.com/steppe-project/steppe/sim/launches"
+	"github.com/steppe-project/steppe/sim/matrix"
 	"github.com/steppe-project/steppe/sim/tenants"
 )
 
@@ -36,6 +38,7 @@ type Report struct {
 	Downs, Held, Fenced                                      int    // nodes taken down, held by the brake, tasks stopped for want of a lease
 	Faults                                                   map[string]int
 	Counts                                                   map[string]int // of deployments by their end, and of what else was seen
+	Matrix                                                   matrix.Matrix  // of features and faults
 	Virtual                                                  time.Duration
 }
 
@@ -49,8 +52,9 @@ type world struct {
 	users    []*user
 	launches *launches.User // of jobs that launch others
 	tenants  *tenants.User  // of namespaces and quotas
-	calm     bool           // faults are over
-	stepped  bool           // a clock was set: the cluster's may have gone an hour ahead
+	harm     *harm.Harm
+	calm     bool // faults are over
+	stepped  bool // a clock was set: the cluster's may have gone an hour ahead
 	checks   checks
 	report   Report
 }

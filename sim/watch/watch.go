@@ -50,6 +50,8 @@ import (
 type Watch struct {
 	// OnNode, when set, is told of nodes that change.
 	OnNode func(before, after *model.Node)
+	// OnChange, when set, is told of every change.
+	OnChange func(ch *state.Change)
 	// Stepped, when set, tells whether a clock was set: then times of entries say little.
 	Stepped func() bool
 	// Preempted counts the allocations that gave way to others.
@@ -106,6 +108,9 @@ func (c *Watch) changes() {
 	}
 	touched := map[string]bool{}
 	for i := range changes {
+		if c.OnChange != nil {
+			c.OnChange(&changes[i])
+		}
 		if changes[i].Table == state.TableNamespaces && changes[i].After == nil {
 			c.emptied(changes[i].Key)
 		}
