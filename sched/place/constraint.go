@@ -54,12 +54,10 @@ func (r *predicate) met(n *model.Node, region string) bool {
 	}
 	right, hasRight := r.right.resolve(n, region)
 	if !hasLeft || !hasRight {
-		return isNot(r.operator) && hasLeft != hasRight
+		return match.Negates(r.operator) && hasLeft != hasRight
 	}
 	if r.match != nil {
 		return r.match(left)
 	}
 	return match.New(r.operator, right)(left)
 }
-
-func isNot(operator string) bool { return operator == "!=" || operator == "not" }

@@ -31,9 +31,10 @@ func DemandOf(grant *model.AllocatedResources) Demand {
 		d.CPU += t.Cpu.CpuShares
 		d.Memory += t.Memory.MemoryMB
 		d.Cores = append(d.Cores, t.Cpu.ReservedCores...)
+		d.Devices = device.AppendKeys(d.Devices, t)
 	}
 	slices.Sort(d.Cores)
-	d.Devices = device.Keys(grant)
+	slices.Sort(d.Devices)
 	for _, p := range grant.Shared.Ports {
 		if !p.IgnoreCollision {
 			d.Ports = append(d.Ports, p)

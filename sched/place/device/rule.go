@@ -1,6 +1,7 @@
 package device
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -45,7 +46,7 @@ func (r *rule) met(d *model.NodeDeviceResource) bool {
 	case r.operator == relation.IsNotSet:
 		return !has
 	case !has:
-		return r.operator == "!=" || r.operator == "not"
+		return match.Negates(r.operator)
 	case unit == "" && r.amount == nil:
 		return r.match(value)
 	}
@@ -61,21 +62,11 @@ func (r *rule) compare(value, unit string) bool {
 		ok, right = ok && plain, &q
 	}
 	if !ok || left.dimension != right.dimension {
-		return r.operator == "!=" || r.operator == "not"
+		return match.Negates(r.operator)
 	}
 	switch r.operator {
-	case "<":
-		return left.amount < right.amount
-	case "<=":
-		return left.amount <= right.amount
-	case ">":
-		return left.amount > right.amount
-	case ">=":
-		return left.amount >= right.amount
-	case "!=", "not":
-		return left.amount != right.amount
-	case "=", "==", "is", "":
-		return left.amount == right.amount
+	case "=", "==", "is", "", "!=", "not", "<", "<=", ">", ">=":
+		return match.InOrder(r.operator, cmp.Compare(left.amount, right.amount))
 	}
 	return r.match(value + " " + unit)
 }

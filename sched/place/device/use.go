@@ -15,17 +15,14 @@ type Use struct {
 	N   uint16
 }
 
-// Keys are the devices that a grant names, sorted.
-func Keys(grant *model.AllocatedResources) []string {
-	var out []string
-	for _, t := range grant.Tasks {
-		for _, d := range t.Devices {
-			for _, id := range d.DeviceIDs {
-				out = append(out, key(d.Vendor, d.Type, d.Name)+id)
-			}
+// AppendKeys adds the devices that a task was granted to a list, which is to be sorted
+// before it is booked.
+func AppendKeys(out []string, t *model.AllocatedTaskResources) []string {
+	for _, d := range t.Devices {
+		for _, id := range d.DeviceIDs {
+			out = append(out, key(d.Vendor, d.Type, d.Name)+id)
 		}
 	}
-	slices.Sort(out)
 	return out
 }
 

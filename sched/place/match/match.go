@@ -21,6 +21,9 @@ type Func func(value string) bool
 
 func never(string) bool { return false }
 
+// Negates tells whether an operator holds where the others do not: also of what is absent.
+func Negates(operator string) bool { return operator == "!=" || operator == "not" }
+
 // New compiles an operator with its right side. An operator, expression
 // or version that does not parse matches nothing; jobs with such are refused
 // when they are submitted.
@@ -31,7 +34,7 @@ func New(operator, right string) Func {
 	case "!=", "not":
 		return func(v string) bool { return v != right }
 	case "<", "<=", ">", ">=":
-		return func(v string) bool { return inOrder(operator, compareValues(v, right)) }
+		return func(v string) bool { return InOrder(operator, compareValues(v, right)) }
 	case relation.Regexp:
 		re, err := regexp.Compile(right)
 		if err != nil {
@@ -50,8 +53,8 @@ func New(operator, right string) Func {
 	return never
 }
 
-// inOrder tells whether a comparison result (<0, 0, >0) satisfies an operator.
-func inOrder(operator string, c int) bool {
+// InOrder tells whether a comparison result (<0, 0, >0) satisfies an operator.
+func InOrder(operator string, c int) bool {
 	switch operator {
 	case "<":
 		return c < 0
@@ -61,7 +64,7 @@ func inOrder(operator string, c int) bool {
 		return c > 0
 	case ">=":
 		return c >= 0
-	case "!=":
+	case "!=", "not":
 		return c != 0
 	}
 	return c == 0
@@ -129,7 +132,7 @@ func semverMatcher(right string) Func {
 			return false
 		}
 		for _, c := range list {
-			if !inOrder(c.operator, have.Compare(c.version)) {
+			if !InOrder(c.operator, have.Compare(c.version)) {
 				return false
 			}
 		}
