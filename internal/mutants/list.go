@@ -38,7 +38,7 @@ var mutants = []mutant{
 	{"a plan is applied though its evaluation was handed out again", "model/grant/late.go", "plan.Eval.ModifyIndex != now.ModifyIndex", "false", tests("./fsm")},
 	{"another leader's clock is taken for this one's", "agent/consensus/clock.go", "c.ahead = min(c.ahead, at-int64(elapsed))", "_ = elapsed", tests("./agent/consensus")},
 	{"jumps of a clock that nobody followed are remembered", "agent/consensus/clock.go", "never := j.At.UnixNano() > at", "never := false", tests("./agent/consensus")},
-	{"a device is granted twice", "sched/place/device/assign.go", "!Held(s.used, k) && ", "", tests("./sched/place/device")},
+	{"a device is granted twice", "sched/place/device/assign.go", "!held.Has(s.used, k) && ", "", tests("./sched/place/device")},
 	{"a gang's clock ends the blocked evaluation of another group", "sched/waits.go", "e.BlockedEval = blocked.ID", "continue", tests("./sched")},
 	{"what waits for one thing waits on though another was refused", "fsm/plans.go", "e.Status == model.EvalBlocked && p.FeatureLevel() >= feature.Again", "false", tests("./fsm")},
 	{"a refused preemptor's victims stop all the same", "fsm/plans.go", "case p.Alloc(s.PreemptedBy) == nil || now.ClientTerminal():", "case now.ClientTerminal():", tests("./fsm/...")},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched/place/device"
+	"github.com/steppe-project/steppe/sched/place/held"
 )
 
 // Demand is what an allocation holds of its node. CPU in MHz, sizes in MB. All
@@ -97,11 +98,7 @@ func bookPorts(used []portUse, ports []model.PortMapping, sign int) []portUse {
 }
 
 // coreUse counts how many allocations reserve a core.
-type coreUse struct{ id, n uint16 }
-
-func findCore(used []coreUse, id uint16) (int, bool) {
-	return slices.BinarySearchFunc(used, id, func(u coreUse, id uint16) int { return int(u.id) - int(id) })
-}
+type coreUse = held.Use[uint16]
 
 // rare is what few allocations hold: cores and devices. It is replaced, never written.
 type rare struct {
@@ -116,33 +113,13 @@ func bookRare(used *rare, d *Demand, sign int) *rare {
 		out = *used
 	}
 	if len(d.Cores) > 0 {
-		out.cores = bookCores(out.cores, d.Cores, sign)
+		out.cores = held.Book(out.cores, d.Cores, sign)
 	}
 	if len(d.Devices) > 0 {
-		out.devices = device.Book(out.devices, d.Devices, sign)
+		out.devices = held.Book(out.devices, d.Devices, sign)
 	}
 	if out.cores == nil && out.devices == nil {
 		return nil
 	}
 	return &out
-}
-
-// bookCores returns the list with each core counted sign more; used is kept.
-func bookCores(used []coreUse, cores []uint16, sign int) []coreUse {
-	out := slices.Clone(used)
-	for _, id := range cores {
-		at, ok := findCore(out, id)
-		switch {
-		case !ok && sign > 0:
-			out = slices.Insert(out, at, coreUse{id: id, n: 1})
-		case ok && sign < 0 && out[at].n == 1:
-			out = slices.Delete(out, at, at+1)
-		case ok:
-			out[at].n += uint16(sign)
-		}
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	return out
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-project/steppe/model"
 	"github.com/steppe-project/steppe/sched/place/device"
+	"github.com/steppe-project/steppe/sched/place/held"
 )
 
 // Dimensions that a node can be exhausted in. Ports are "ports <number>" for a
@@ -66,7 +67,7 @@ func (f *Fleet) fit(row int32, n *need) string {
 		if !holds(info.cores, id) {
 			return DimCores
 		}
-		if _, used := findCore(c.cores(i), id); used {
+		if held.Has(c.cores(i), id) {
 			return DimCores
 		}
 	}
@@ -102,7 +103,7 @@ func fitGranted(info *nodeInfo, used []portUse, granted []model.PortMapping) str
 func reservedOf(cores []uint16, used []coreUse) int {
 	n := 0
 	for _, u := range used {
-		if holds(cores, u.id) {
+		if holds(cores, u.Key) {
 			n++
 		}
 	}
@@ -125,7 +126,7 @@ func chooseCores(info *nodeInfo, used []coreUse, n int) []uint16 {
 		if len(out) == n {
 			break
 		}
-		if _, taken := findCore(used, id); !taken {
+		if !held.Has(used, id) {
 			out = append(out, id)
 		}
 	}

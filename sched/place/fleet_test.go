@@ -127,7 +127,7 @@ func TestDuplicatePortsAreCounted(t *testing.T) {
 	f.Place("node-00000", g)
 	f.Remove("node-00000", g)
 	c, i := f.at(0)
-	if c.ports[i][0].n != 2 || c.cores(i)[0].n != 2 {
+	if c.ports[i][0].n != 2 || c.cores(i)[0].N != 2 {
 		t.Errorf("ports %v, cores %v", c.ports[i], c.cores(i))
 	}
 	f.Remove("node-00000", g)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/held"
 )
 
 // maxTries bounds the search for groups that meet all requests of an instance: those of
@@ -95,7 +96,7 @@ func (s *search) free(g *Group, n int) []string {
 		if len(out) == n {
 			break
 		}
-		if k := g.key + id; !Held(s.used, k) && !slices.Contains(s.taken, k) {
+		if k := g.key + id; !held.Has(s.used, k) && !slices.Contains(s.taken, k) {
 			out = append(out, id)
 		}
 	}

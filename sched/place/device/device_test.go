@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/held"
 )
 
 func number(v int64, unit string) *model.Attribute { return &model.Attribute{IntVal: &v, Unit: unit} }
@@ -63,7 +64,7 @@ func TestAssign(t *testing.T) {
 		{"two are too many", []*model.RequestedDevice{{Name: "nic", Count: 1}, {Name: "mellanox/nic", Count: 1}}, nil, "!mellanox/nic"},
 	} {
 		n := node()
-		granted, lack := Assign(Groups(n), Book(nil, c.used, 1), Asks(group(c.asks...)))
+		granted, lack := Assign(Groups(n), held.Book([]Use(nil), c.used, 1), Asks(group(c.asks...)))
 		got := said(granted)
 		if lack != "" {
 			got = "!" + lack
@@ -146,14 +147,14 @@ func TestAssignProperty(t *testing.T) {
 			if lack := Granted(groups, used, keys); lack != "" || slices.Contains(keys, "nvidia/gpu/t4/t0") {
 				t.Fatalf("of %v, %v in use: %v was granted", list, used, keys)
 			}
-			used = Book(used, keys, 1)
+			used = held.Book(used, keys, 1)
 			if lack := Granted(groups, used, keys); lack == "" {
 				t.Fatalf("%v can be granted twice", keys)
 			}
 			all = append(all, keys)
 		}
 		for _, keys := range all {
-			used = Book(used, keys, -1)
+			used = held.Book(used, keys, -1)
 		}
 		if used != nil {
 			t.Fatalf("%v is held by nobody", used)
