@@ -9,10 +9,10 @@ import (
 	"hash"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/steppe-project/steppe/model"
+	"github.com/steppe-project/steppe/sched/place/device"
 )
 
 // DefaultHostNetwork is the host network that ports use when they name none.
@@ -47,29 +47,14 @@ func Computed(n *model.Node) string {
 			w.text(d.Vendor, d.Type, d.Name)
 			w.section("device attributes", len(d.Attributes))
 			for _, name := range sortedKeys(d.Attributes) {
-				w.text(name, attribute(d.Attributes[name]))
+				value, unit, ok := device.Text(d.Attributes[name])
+				w.text(name, value, unit)
+				w.flag(ok)
 			}
 		}
 	}
 	sum := w.h.Sum(nil)
 	return "v1:" + base64.RawURLEncoding.EncodeToString(sum[:12])
-}
-
-// attribute is an attribute of a device as text.
-func attribute(a *model.Attribute) string {
-	switch {
-	case a == nil:
-		return ""
-	case a.StringVal != nil:
-		return "s " + *a.StringVal
-	case a.BoolVal != nil:
-		return "b " + strconv.FormatBool(*a.BoolVal)
-	case a.IntVal != nil:
-		return "i " + strconv.FormatInt(*a.IntVal, 10) + " " + a.Unit
-	case a.FloatVal != nil:
-		return "f " + strconv.FormatFloat(*a.FloatVal, 'g', -1, 64) + " " + a.Unit
-	}
-	return ""
 }
 
 // networkNames are the names of the node's host networks, sorted.

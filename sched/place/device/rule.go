@@ -99,15 +99,17 @@ func resolve(d *model.NodeDeviceResource, target string) (value, unit string, ok
 		return strings.Join(ids, ","), "", true
 	}
 	name, ok := strings.CutPrefix(target, targetAttr)
-	if !ok || d.Attributes[name] == nil {
+	if !ok {
 		return "", "", false
 	}
-	return text(d.Attributes[name])
+	return Text(d.Attributes[name])
 }
 
-// text is an attribute's value as constraints compare it.
-func text(a *model.Attribute) (value, unit string, ok bool) {
+// Text is an attribute's value as constraints compare it; none of one that is nil.
+func Text(a *model.Attribute) (value, unit string, ok bool) {
 	switch {
+	case a == nil:
+		return "", "", false
 	case a.StringVal != nil:
 		return *a.StringVal, "", true
 	case a.BoolVal != nil:
