@@ -37,6 +37,7 @@ type options struct {
 	nodes  int
 	rounds int
 	steady time.Duration
+	idle   bool
 }
 
 // nodesMemory is what the simulated nodes take before their garbage is collected.
@@ -57,7 +58,7 @@ func run(ctx context.Context) (err error) {
 	flag.IntVar(&o.nodes, "nodes", 10_000, "how many nodes")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the leader is killed")
 	flag.DurationVar(&o.steady, "steady", time.Minute, "for how long the steady state is measured")
-	idle := flag.Bool("idle", false, "run no tasks on the nodes")
+	flag.BoolVar(&o.idle, "idle", false, "run no tasks on the nodes")
 	profile := flag.String("cpuprofile", "", "write the simulated nodes' processor profile to this `file`")
 	flag.Parse()
 	if *profile != "" {
@@ -97,7 +98,7 @@ func run(ctx context.Context) (err error) {
 		name string
 		run  func(context.Context) error
 	}{{"registration", m.register}, {"placement", m.place}, {"steady state", m.rest}, {"storm", m.storms}} {
-		if *idle && part.name == "placement" {
+		if o.idle && part.name == "placement" {
 			continue
 		}
 		if err := part.run(ctx); err != nil {

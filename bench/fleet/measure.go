@@ -235,7 +235,7 @@ func (m *measurer) storm(ctx context.Context, name string) error {
 		return err
 	}
 	return await(ctx, "the killed server is back", func() error {
-		_, _, err := l.api.Jobs().Get(ctx, "everywhere", &api.Query{Stale: true})
+		_, _, err := l.api.Nodes().List(ctx, &api.Query{Stale: true, PerPage: 1})
 		if err == nil && m.cluster.leader(ctx) == nil {
 			err = errors.New("no server leads")
 		}
@@ -247,6 +247,18 @@ func (m *measurer) storm(ctx context.Context, name string) error {
 func (m *measurer) nobodyLost(ctx context.Context, killed *server) error {
 	for _, s := range m.cluster.servers {
 		if s == killed {
+			continue
+		}
+		nodes, _, err := s.api.Nodes().List(ctx, nil)
+		if err != nil {
+			return err
+		}
+		for _, n := range nodes {
+			if n.Status != model.NodeStatusReady {
+				return fmt.Errorf("the storm cost node %s its state, which is %s: %s", n.ID, n.Status, n.StatusDescription)
+			}
+		}
+		if m.idle {
 			continue
 		}
 		sum, _, err := s.api.Jobs().Summary(ctx, "everywhere", nil)
